@@ -93,7 +93,13 @@ pub trait Store {
 
     /// Entries whose keys start with `prefix` and are greater than `after`, in key order: at most `entries_max` of
     /// them, and no more once their keys and values exceed `bytes_max` (at least one, if there is one).
-    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, entries_max: usize, bytes_max: usize) -> Result<ScanPage, StoreError>;
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<ScanPage, StoreError>;
 
     /// Moves what is durable in the log to its final place and drops the log's finished part. Only a matter of
     /// space and of the time that the next opening takes.

@@ -1,0 +1,113 @@
+//! All that a node can ask of the world.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::event::{ReadToken, RequestId};
+use crate::id::NodeId;
+use crate::layout::Layout;
+use crate::message::Message;
+use crate::operation::OperationResult;
+use crate::store::{CommitNumber, StoreOp};
+
+/// Why a bootstrap was refused.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BootstrapError {
+    /// The settings make no layout.
+    #[error(transparent)]
+    Invalid(#[from] crate::layout::InvalidSettings),
+    /// This node is not among the members.
+    #[error("members: {0}, the node that was asked, is not among them")]
+    NotAMember(NodeId),
+    /// The node holds another layout already.
+    #[error("the node belongs to cluster {0} already, with other settings")]
+    AlreadyBootstrapped(crate::id::ClusterId),
+    /// The disk is full.
+    #[error("the disk is full")]
+    DiskFull,
+}
+
+/// Something to do. The shell carries effects out in their order and reports back by [`Event`](crate::Event)s.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send to a peer, if the link is up; otherwise forget it.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Make these changes durable, together; then say [`Durable`](crate::Event::Durable). Every later read sees them
+    /// at once. Several commits may become one batch, in order.
+    Commit {
+        /// 1, 2, 3, ... in each life of the core.
+        number: CommitNumber,
+        /// The changes.
+        ops: Vec<StoreOp>,
+    },
+    /// Read a key of the store, commits before this effect included; then say [`ReadDone`](crate::Event::ReadDone).
+    Read {
+        /// Names the result.
+        token: ReadToken,
+        /// The store's whole key.
+        key: Bytes,
+    },
+    /// Scan the store, commits before this effect included; then say [`ScanDone`](crate::Event::ScanDone).
+    Scan {
+        /// Names the result.
+        token: ReadToken,
+        /// The prefix of the store's keys.
+        prefix: Bytes,
+        /// Only keys greater than this one.
+        after: Option<Bytes>,
+        /// The most entries.
+        entries_max: usize,
+        /// No more entries once they are larger than this.
+        bytes_max: usize,
+    },
+    /// Answer a client.
+    Answer {
+        /// Whom.
+        request: RequestId,
+        /// What.
+        result: OperationResult,
+    },
+    /// Answer who asked for a bootstrap.
+    AnswerBootstrap {
+        /// Whom.
+        request: RequestId,
+        /// The layout that the node now holds, durably.
+        result: Result<Arc<Layout>, BootstrapError>,
+    },
+    /// The node now holds this layout, durably.
+    LayoutAdopted(Arc<Layout>),
+}
+
+/// The effects of handling events, in order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    list: Vec<Effect>,
+}
+
+impl Effects {
+    /// Adds one.
+    pub fn push(&mut self, effect: Effect) {
+        self.list.push(effect);
+    }
+
+    /// Takes them all, in order.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect> {
+        self.list.drain(..)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+}

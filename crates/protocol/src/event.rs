@@ -1,0 +1,78 @@
+//! All that can happen to a node.
+
+use bytes::Bytes;
+
+use crate::id::{Epoch, NodeId};
+use crate::layout::Bootstrap;
+use crate::message::Message;
+use crate::operation::Timed;
+use crate::store::{CommitNumber, ScanPage, StoreError};
+use crate::time::Hlc;
+
+/// The shell's name for a client request; it comes back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// The core's name for a read of the store; it comes back with the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReadToken(pub u64);
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client wants something.
+    Client {
+        /// For the answer.
+        request: RequestId,
+        /// What, and in how much time.
+        timed: Timed,
+    },
+    /// Somebody wants this node to hold the first layout of a cluster.
+    Bootstrap {
+        /// For the answer.
+        request: RequestId,
+        /// What the layout is a function of.
+        settings: Bootstrap,
+    },
+    /// The link to a peer came up: both sides have shown identity and cluster.
+    LinkUp {
+        /// Who is there.
+        peer: NodeId,
+        /// The epoch that the peer holds; 0 before it has a layout.
+        epoch: Epoch,
+    },
+    /// The link to a peer is gone; what was sent on it may be lost.
+    LinkDown {
+        /// Who was there.
+        peer: NodeId,
+    },
+    /// A batch came from a peer.
+    Messages {
+        /// Who sent it: the link has established that.
+        from: NodeId,
+        /// The sender's hybrid clock when it did.
+        hlc: Hlc,
+        /// In the order of sending.
+        messages: Vec<Message>,
+    },
+    /// Every [`Commit`](crate::Effect::Commit) up to this number is durable.
+    Durable(CommitNumber),
+    /// A [`Read`](crate::Effect::Read) is done.
+    ReadDone {
+        /// Which.
+        token: ReadToken,
+        /// The value, if there is one.
+        result: Result<Option<Bytes>, StoreError>,
+    },
+    /// A [`Scan`](crate::Effect::Scan) is done.
+    ScanDone {
+        /// Which.
+        token: ReadToken,
+        /// The page.
+        result: Result<ScanPage, StoreError>,
+    },
+    /// The store takes writes, or does not for want of room.
+    StoreWritable(bool),
+    /// The time that [`Node::next_deadline`](crate::Node::next_deadline) named has come.
+    Deadline,
+}
