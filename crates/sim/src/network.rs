@@ -60,6 +60,8 @@ pub struct Network {
     directions: Vec<Direction>,
     rng: SimRng,
     traffic: Traffic,
+    /// For a while nothing is lost, doubled or held up.
+    quiet: bool,
 }
 
 impl Network {
@@ -78,6 +80,7 @@ impl Network {
             directions,
             rng,
             traffic: Traffic::default(),
+            quiet: false,
         }
     }
 
@@ -85,6 +88,9 @@ impl Network {
     pub fn send(&mut self, from: usize, to: usize, now_us: u64) -> Arrivals {
         self.traffic.sent += 1;
         let at = from * self.nodes + to;
+        if self.quiet {
+            return [Some(self.arrival(at, now_us)), None];
+        }
         if self.directions[at].cut || self.rng.chance(self.plan.loss) {
             self.traffic.lost += 1;
             return [None, None];
@@ -100,7 +106,7 @@ impl Network {
 
     fn arrival(&mut self, at: usize, now_us: u64) -> u64 {
         let mut delay = self.directions[at].delay_us + self.rng.between(0, self.plan.jitter_us);
-        if self.rng.chance(self.plan.spike) {
+        if !self.quiet && self.rng.chance(self.plan.spike) {
             delay += self.rng.between(0, self.plan.spike_us);
         }
         let direction = &mut self.directions[at];
@@ -123,11 +129,14 @@ impl Network {
         std::mem::replace(&mut direction.cut, cut) != cut
     }
 
-    /// From now on nothing is lost, doubled or held up.
+    /// Whether for now nothing is lost, doubled or held up, whatever the plan says.
+    pub fn set_quiet(&mut self, quiet: bool) {
+        self.quiet = quiet;
+    }
+
+    /// From now on nothing is cut, lost, doubled or held up.
     pub fn calm(&mut self) {
-        self.plan.loss = 0.0;
-        self.plan.duplicate = 0.0;
-        self.plan.spike = 0.0;
+        self.quiet = true;
         for direction in &mut self.directions {
             direction.cut = false;
         }

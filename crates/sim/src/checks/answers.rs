@@ -34,11 +34,10 @@ pub(super) fn none_open(oracle: &Oracle) -> Check {
 pub(super) fn enough(oracle: &Oracle, operation: usize, primaries: u32) -> Check {
     let record = &oracle.operations[operation];
     let quorum = record.quorum;
-    let (needed, least) = match &record.operation {
-        Operation::Put(_) | Operation::Delete(_) => (quorum.w, record.operation.quorum().pw),
-        Operation::Get(_) | Operation::List(_) => (quorum.r, record.operation.quorum().pr),
+    let needed = match &record.operation {
+        Operation::Put(_) | Operation::Delete(_) => quorum.w,
+        Operation::Get(_) | Operation::List(_) => quorum.r,
     };
-    let needed = needed.max(least.unwrap_or(0));
     if (needed..=quorum.n).contains(&primaries) {
         return Ok(());
     }

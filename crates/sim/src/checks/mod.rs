@@ -121,7 +121,10 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
         (Operation::Put(_), Outcome::Put(written)) | (Operation::Delete(_), Outcome::Delete(written)) => {
             let key = answers::key(oracle, operation)?;
             let context = open(&written.context)?;
-            answers::enough(oracle, operation, written.primaries)?;
+            // A delete that finds nothing, and never was anything, writes nothing.
+            if !context.is_empty() {
+                answers::enough(oracle, operation, written.primaries)?;
+            }
             epochs::answered(written.epoch)?;
             oracle.keys[key].learn(&context);
             let covered = oracle.keys[key].covered(&context);

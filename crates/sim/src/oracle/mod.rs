@@ -12,7 +12,7 @@ use bytes::Bytes;
 use quorate_protocol::id::OperationId;
 use quorate_protocol::keys;
 use quorate_protocol::layout::{Layout, PARTITIONS_MAX};
-use quorate_protocol::operation::{Operation, QuorumOptions};
+use quorate_protocol::operation::{List, Operation, QuorumOptions};
 use quorate_protocol::time::Time;
 use quorate_protocol::version::Sibling;
 
@@ -137,8 +137,17 @@ impl Oracle {
         self.by_id.get(&id).copied()
     }
 
-    /// A new operation; `seen` is what its context covers.
-    pub fn add_operation(&mut self, operation: Operation, key: Option<usize>, seen: DotSet, foreign: bool) -> usize {
+    /// A new operation on a key; `seen` is what its context covers.
+    pub fn add_operation(&mut self, operation: Operation, key: usize, seen: DotSet, foreign: bool) -> usize {
+        self.add(operation, Some(key), seen, foreign)
+    }
+
+    /// A new listing.
+    pub fn add_listing(&mut self, list: List) -> usize {
+        self.add(Operation::List(list), None, DotSet::default(), false)
+    }
+
+    fn add(&mut self, operation: Operation, key: Option<usize>, seen: DotSet, foreign: bool) -> usize {
         let at = self.operations.len();
         if let Operation::Put(put) = &operation {
             self.by_id.insert(put.operation, at);
@@ -159,7 +168,7 @@ impl Oracle {
     }
 
     fn quorum(&self, operation: &Operation, key: Option<usize>) -> Quorum {
-        let QuorumOptions { n, r, w, .. } = *operation.quorum();
+        let QuorumOptions { n, r, w, pr, pw } = *operation.quorum();
         let Some(key) = key else {
             return Quorum { n: PARTITIONS_MAX, r: 1, w: 1, whole: false };
         };
@@ -168,8 +177,9 @@ impl Oracle {
         let n = n.unwrap_or(bucket.n);
         Quorum {
             n,
-            r: r.unwrap_or(bucket.r.min(n)),
-            w: w.unwrap_or(bucket.w.min(n)),
+            // Only primaries count, so the stronger of the two demands holds.
+            r: r.unwrap_or(bucket.r.min(n)).max(pr.unwrap_or(0)),
+            w: w.unwrap_or(bucket.w.min(n)).max(pw.unwrap_or(0)),
             whole,
         }
     }
