@@ -1,5 +1,5 @@
 //! A last-writer-wins bucket never shows two values, and what it shows is not older, by (hlc, dot), than any write
-//! that was acknowledged before the read began and that no delete can have covered.
+//! that was acknowledged before the read began, except those that a later write or delete had seen.
 
 use super::{Check, name, violation};
 use crate::describe;
@@ -22,7 +22,7 @@ pub(super) fn check(oracle: &Oracle, attempt: usize, shown: &DotSet) -> Check {
     let greater = attempt
         .must_cover
         .iter()
-        .find(|&at| !history.may_be_deleted(at) && winner < Some(history.rank(at)));
+        .find(|&at| !history.was_seen_by_a_writer(at) && winner < Some(history.rank(at)));
     match greater {
         Some(at) => Err(violation(
             "last_writer",

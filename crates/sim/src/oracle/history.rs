@@ -38,8 +38,6 @@ pub struct KeyHistory {
     known: Context,
     /// What a write or delete that may have taken effect had seen.
     replaced: DotSet,
-    /// That of the deletes alone.
-    deleted: DotSet,
     /// Deletes under way, or lost sight of, that choose themselves what they delete.
     open_blind_deletes: u32,
     /// By number of durable copies: what acknowledged writes promise that a read covers.
@@ -63,7 +61,6 @@ impl KeyHistory {
             positions: BTreeMap::new(),
             known: Context::default(),
             replaced: DotSet::default(),
-            deleted: DotSet::default(),
             open_blind_deletes: 0,
             promised: vec![DotSet::default(); levels],
             promised_gone: vec![DotSet::default(); levels],
@@ -117,17 +114,15 @@ impl KeyHistory {
         }
     }
 
-    /// Whether it is right that a write is covered and lives no more: one who had seen it wrote or deleted, or may have.
+    /// Whether it is right that a write is covered and lives no more: one who had seen it wrote or deleted, or may
+    /// have, or a clock decided.
     pub fn may_be_replaced(&self, at: usize) -> bool {
-        if self.open_blind_deletes > 0 || self.replaced.contains(at) {
-            return true;
-        }
-        self.last_writer_wins() && self.is_outdone(at)
+        self.was_seen_by_a_writer(at) || (self.last_writer_wins() && self.is_outdone(at))
     }
 
-    /// Whether a delete has, or may have, covered a write.
-    pub fn may_be_deleted(&self, at: usize) -> bool {
-        self.open_blind_deletes > 0 || self.deleted.contains(at)
+    /// Whether one who had seen a write wrote or deleted, or may have.
+    pub fn was_seen_by_a_writer(&self, at: usize) -> bool {
+        self.open_blind_deletes > 0 || self.replaced.contains(at)
     }
 
     /// Whether there is a write with a greater (hlc, dot).
@@ -141,16 +136,12 @@ impl KeyHistory {
         (self.dots[at].hlc, self.dots[at].dot)
     }
 
-    pub(super) fn replace(&mut self, seen: &DotSet, by_delete: bool) {
+    pub(super) fn replace(&mut self, seen: &DotSet) {
         self.replaced.union(seen);
-        if by_delete {
-            self.deleted.union(seen);
-        }
     }
 
     pub(super) fn forget_replaced(&mut self) {
         self.replaced = DotSet::default();
-        self.deleted = DotSet::default();
     }
 
     pub(super) fn open_blind_delete(&mut self) {

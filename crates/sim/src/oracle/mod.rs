@@ -199,7 +199,7 @@ impl Oracle {
                 (must_cover, must_not_show) = history.promises(record.quorum.r);
             }
             if record.operation.is_write() && !record.foreign {
-                history.replace(&record.seen, matches!(record.operation, Operation::Delete(_)));
+                history.replace(&record.seen);
                 if first && chooses_itself(&record.operation, history) {
                     history.open_blind_delete();
                 }
@@ -246,7 +246,7 @@ impl Oracle {
         record.seen = seen;
         if let Some(key) = record.key {
             let history = &mut self.keys[key];
-            history.replace(&record.seen, true);
+            history.replace(&record.seen);
             history.close_blind_delete();
         }
     }
@@ -260,13 +260,13 @@ impl Oracle {
         }
         record.fate = Fate::NotAttempted;
         let Some(key) = record.key else { return true };
-        if chooses_itself(&record.operation, &self.keys[key]) {
+        if !record.foreign && chooses_itself(&record.operation, &self.keys[key]) {
             self.keys[key].close_blind_delete();
         }
         self.keys[key].forget_replaced();
         for record in &self.operations {
             if record.key == Some(key) && record.fate != Fate::NotAttempted && record.attempts > 0 && !record.foreign {
-                self.keys[key].replace(&record.seen, matches!(record.operation, Operation::Delete(_)));
+                self.keys[key].replace(&record.seen);
             }
         }
         true
@@ -275,9 +275,8 @@ impl Oracle {
     /// Whether this operation is a delete that chooses itself what to delete.
     pub fn is_blind_delete(&self, operation: usize) -> bool {
         let record = &self.operations[operation];
-        record
-            .key
-            .is_some_and(|key| chooses_itself(&record.operation, &self.keys[key]))
+        let of_key = record.key.filter(|_| !record.foreign);
+        of_key.is_some_and(|key| chooses_itself(&record.operation, &self.keys[key]))
     }
 }
 
