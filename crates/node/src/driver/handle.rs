@@ -75,6 +75,16 @@ impl Driver {
         answer.await.ok()
     }
 
+    /// The layout, and every one that follows it.
+    pub fn layouts(&self) -> watch::Receiver<Option<Arc<Layout>>> {
+        self.layout.clone()
+    }
+
+    /// Lets the loop finish what is under way and end.
+    pub fn stop(&self) {
+        let _ = self.inputs.send(Input::Stop);
+    }
+
     /// Takes up to `wanted` places in the queue and says how many it got.
     fn admit(&self, wanted: usize) -> usize {
         let before = self.queued.fetch_add(wanted, Ordering::Relaxed);

@@ -44,8 +44,6 @@ pub(crate) enum Input {
     Durable(CommitNumber),
     /// Reads and scans are done.
     Reads(Vec<Event>),
-    /// The store takes writes again, or why it does not.
-    StoreRefusal(Option<String>),
     /// Somebody wants to know what the loop sees.
     View(oneshot::Sender<View>),
     /// Finish what is under way, then stop.
