@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use quorate_storage::{Checkpointed, StoreObserver, StoreStats, Synced};
 
 use crate::driver::View;
-use crate::observe::Observer;
+use crate::observe::{Observer, SharedObserver};
 use crate::peers::LinkFigures;
 
 /// Upper bounds of latency buckets, in seconds: 0.1 ms to 10 s.
@@ -47,20 +47,27 @@ impl Metrics {
             &["operation", "outcome"],
         )?;
         let latency = HistogramVec::new(
-            HistogramOpts::new("request_duration_seconds", "Time from a client operation's arrival to its answer.")
-                .buckets(LATENCY_BUCKETS.to_vec()),
+            HistogramOpts::new(
+                "request_duration_seconds",
+                "Time from a client operation's arrival to its answer.",
+            )
+            .buckets(LATENCY_BUCKETS.to_vec()),
             &["operation"],
         )?;
         let sync_latency = Histogram::with_opts(
-            HistogramOpts::new("commit_log_sync_duration_seconds", "Time of one write and sync of the commit log.")
-                .buckets(LATENCY_BUCKETS.to_vec()),
+            HistogramOpts::new(
+                "commit_log_sync_duration_seconds",
+                "Time of one write and sync of the commit log.",
+            )
+            .buckets(LATENCY_BUCKETS.to_vec()),
         )?;
         let sync_batches = Histogram::with_opts(
             HistogramOpts::new("commit_log_sync_batches", "Batches that one sync made durable.")
                 .buckets(prometheus::exponential_buckets(1.0, 2.0, 10)?),
         )?;
         let checkpoints = IntCounter::new("checkpoints_total", "Checkpoints of the store.")?;
-        let pressure = Gauge::new("store_pressure_ratio", "0 at rest, 1 when the store makes its writers wait.")?;
+        let pressure =
+            Gauge::new("store_pressure_ratio", "0 at rest, 1 when the store makes its writers wait.")?;
         let info = IntGaugeVec::new(Opts::new("info", "Always 1."), &["version", "epoch", "node"])?;
         let metrics = Self {
             counters: counters()?,
@@ -96,12 +103,8 @@ impl Metrics {
     }
 
     /// Counts finished operations.
-    pub(crate) fn observer(self: &Arc<Self>) -> Observer {
-        let metrics = self.clone();
-        Arc::new(move |operation, outcome, took: Duration| {
-            metrics.requests.with_label_values(&[operation, outcome]).inc();
-            metrics.latency.with_label_values(&[operation]).observe(took.as_secs_f64());
-        })
+    pub(crate) fn observer(self: &Arc<Self>) -> SharedObserver {
+        Arc::new(RequestMetrics(self.clone()))
     }
 
     /// Hears of the store's work.
@@ -143,8 +146,12 @@ fn counters() -> Result<Counters, prometheus::Error> {
         counter("quorum_shortfalls_total", "Operations that ran out of time before their quorum.", |view| {
             view.stats.quorum_shortfalls
         }),
-        counter("refused_total", "Operations refused before anything was sent or stored.", |view| view.stats.refused),
-        counter("forwarded_total", "Operations passed on to an owner of their key.", |view| view.stats.forwarded),
+        counter("refused_total", "Operations refused before anything was sent or stored.", |view| {
+            view.stats.refused
+        }),
+        counter("forwarded_total", "Operations passed on to an owner of their key.", |view| {
+            view.stats.forwarded
+        }),
         counter("reads_with_siblings_total", "Reads that showed more than one sibling.", |view| {
             view.stats.reads_with_siblings
         }),
@@ -159,28 +166,50 @@ fn counters() -> Result<Counters, prometheus::Error> {
 fn gauges() -> Result<Gauges, prometheus::Error> {
     let gauge = |name: &str, help: &str, read: fn(&Sample<'_>) -> u64| Ok((IntGauge::new(name, help)?, read));
     [
-        gauge("siblings_max", "The most siblings that a read has shown since the start.", |s| s.view.stats.siblings_max),
+        gauge("siblings_max", "The most siblings that a read has shown since the start.", |s| {
+            s.view.stats.siblings_max
+        }),
         gauge("operations", "Client operations under way.", |s| s.view.gauges.operations as u64),
         gauge("keys_loading", "Keys that wait for the store.", |s| s.view.gauges.keys_loading as u64),
-        gauge("commits_waiting", "Acknowledgements that wait for the disk.", |s| s.view.gauges.commits_waiting as u64),
+        gauge("commits_waiting", "Acknowledgements that wait for the disk.", |s| {
+            s.view.gauges.commits_waiting as u64
+        }),
         gauge("cache_bytes", "Memory of the containers kept.", |s| s.view.gauges.cache_bytes as u64),
-        gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| s.view.partitions().owned.into()),
+        gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| {
+            s.view.partitions().owned.into()
+        }),
         gauge("partitions_unavailable", "Partitions without their quorum, seen from here.", |s| {
             s.view.partitions().unavailable.into()
         }),
-        gauge("partitions_under_replicated", "Partitions with an owner that cannot be reached from here.", |s| {
-            s.view.partitions().under_replicated.into()
-        }),
+        gauge(
+            "partitions_under_replicated",
+            "Partitions with an owner that cannot be reached from here.",
+            |s| s.view.partitions().under_replicated.into(),
+        ),
         gauge("links", "Links to other nodes that are up.", |s| s.links.links as u64),
         gauge("link_queued_bytes", "Bytes that wait for links.", |s| s.links.queued_bytes as u64),
-        gauge("link_dropped_messages", "Messages lost to full queues since the start.", |s| s.links.dropped_messages),
+        gauge("link_dropped_messages", "Messages lost to full queues since the start.", |s| {
+            s.links.dropped_messages
+        }),
         gauge("store_log_bytes", "Bytes of the commit log.", |s| s.store.log_bytes),
         gauge("store_base_bytes", "Bytes of the store's files behind the log.", |s| s.store.base_bytes),
         gauge("store_live_bytes", "Bytes of keys and values in them.", |s| s.store.live_bytes),
-        gauge("store_writable", "1 when the store takes writes.", |s| u64::from(s.view.store_refusal.is_none())),
+        gauge("store_writable", "1 when the store takes writes.", |s| {
+            u64::from(s.view.store_refusal.is_none())
+        }),
     ]
     .into_iter()
     .collect()
+}
+
+struct RequestMetrics(Arc<Metrics>);
+
+impl Observer for RequestMetrics {
+    fn observed(&self, operation: &'static str, outcome: &'static str, elapsed: Duration, count: u64) {
+        self.0.requests.with_label_values(&[operation, outcome]).inc_by(count);
+        let latency = self.0.latency.with_label_values(&[operation]);
+        (0..count).for_each(|_| latency.observe(elapsed.as_secs_f64()));
+    }
 }
 
 struct StoreMetrics(Arc<Metrics>);

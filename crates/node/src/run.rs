@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use crate::addresses::{AddressBook, NodeAddresses};
 use crate::config::Settings;
 use crate::driver::{self, Driver, Inputs};
+use crate::http;
 use crate::metrics::{Metrics, Sample};
 use crate::peers::{Peers, Shared};
-use crate::{grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
@@ -87,24 +87,15 @@ pub async fn run(
     });
     let http_state = http::HttpState {
         driver: driver.clone(),
-        limits: settings.limits(),
+        limits: Arc::new(settings.limits()),
         metrics: Arc::new({
-            let (metrics, driver, store, peers) = (metrics.clone(), driver.clone(), store.clone(), peers.clone());
+            let (metrics, driver, store, peers) =
+                (metrics.clone(), driver.clone(), store.clone(), peers.clone());
             move || scrape(metrics.clone(), driver.clone(), store.clone(), peers.clone())
         }),
         observer: metrics.observer(),
     };
     let http = tokio::spawn(http::serve(http_listener, http::router(http_state), until(stopping.clone())));
-    let grpc_state = grpc::GrpcState {
-        driver: driver.clone(),
-        addresses: book,
-        storage_bytes: Arc::new({
-            let store = store.clone();
-            move || store.stats().log_bytes + store.stats().base_bytes
-        }),
-        observer: metrics.observer(),
-    };
-    let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_state, until(stopping.clone())));
     if announce {
         print_announcement(recovered.node, &addresses)?;
     }
@@ -124,16 +115,18 @@ pub async fn run(
         server.abort();
     }
     http.abort();
-    grpc.abort();
     // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.
     if failed.is_none() {
-        let checkpoint = tokio::task::spawn_blocking(move || quorate_protocol::store::Store::checkpoint(store.as_ref()));
+        let checkpoint =
+            tokio::task::spawn_blocking(move || quorate_protocol::store::Store::checkpoint(store.as_ref()));
         if let Ok(Err(error)) = checkpoint.await {
             tracing::warn!(%error, "no checkpoint");
         }
     }
     match failed {
-        Some(Ok(Err(error))) => Err(anyhow::Error::new(error).context("the store failed; the node has to be started anew")),
+        Some(Ok(Err(error))) => {
+            Err(anyhow::Error::new(error).context("the store failed; the node has to be started anew"))
+        }
         Some(Err(_)) => anyhow::bail!("the loop ended unexpectedly"),
         Some(Ok(Ok(()))) | None => Ok(()),
     }
@@ -175,7 +168,9 @@ fn scrape(
 ) -> futures::future::BoxFuture<'static, String> {
     Box::pin(async move {
         match driver.view().await {
-            Some(view) => metrics.render(&Sample { view: &view, store: &store.stats(), links: peers.figures() }),
+            Some(view) => {
+                metrics.render(&Sample { view: &view, store: &store.stats(), links: peers.figures() })
+            }
             None => String::from("# the node is stopping\n"),
         }
     })

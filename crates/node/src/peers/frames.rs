@@ -18,9 +18,9 @@ pub(super) fn message_bytes(message: &Message) -> usize {
     let payload = match message {
         Message::Replicate { key, container, .. } => key.key.len() + container.0.len(),
         Message::Fetch { key, .. } => key.key.len(),
-        Message::FetchReply { result: Ok(quorate_protocol::message::Fetched::Container(container)), .. } => {
-            container.0.len()
-        }
+        Message::FetchReply {
+            result: Ok(quorate_protocol::message::Fetched::Container(container)), ..
+        } => container.0.len(),
         Message::ScanReply { result: Ok(page), .. } => page.keys.iter().map(|key| key.key.len() + 32).sum(),
         Message::Forward { timed, .. } => match &timed.operation {
             quorate_protocol::operation::Operation::Put(put) => put.key.len() + put.value.len(),
@@ -94,9 +94,11 @@ mod tests {
 
     #[test]
     fn a_large_batch_comes_out_of_its_chunks_as_it_went_in() {
-        let messages = vec![Message::LayoutOffer(Bytes::from(vec![7; 3 * CHUNK_BYTES + 5])), Message::LayoutRequest];
+        let messages =
+            vec![Message::LayoutOffer(Bytes::from(vec![7; 3 * CHUNK_BYTES + 5])), Message::LayoutRequest];
         let bytes = messages.iter().map(message_bytes).sum();
-        let frames = frames(Outgoing { hlc: Hlc { wall_ms: 3, counter: 4 }, messages: messages.clone(), bytes });
+        let frames =
+            frames(Outgoing { hlc: Hlc { wall_ms: 3, counter: 4 }, messages: messages.clone(), bytes });
         assert_eq!(frames.len(), 4);
         let mut assembly = Assembly::default();
         let mut batches = Vec::new();

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::addresses::AddressBook;
 use crate::driver::{Input, Outbox};
-pub use registry::LinkFigures;
+pub(crate) use registry::LinkFigures;
 use registry::Registry;
 
 /// A peer that has not answered a ping for this long is gone.

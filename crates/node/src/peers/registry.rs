@@ -74,7 +74,7 @@ pub(super) struct Registered {
 
 /// Figures for metrics, since the start.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct LinkFigures {
+pub(crate) struct LinkFigures {
     /// Links in use.
     pub links: usize,
     /// Bytes that wait for links.
