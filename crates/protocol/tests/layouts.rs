@@ -18,7 +18,15 @@ fn member(node: u64, zone: &str, weight: u32) -> Member {
 
 fn settings(members: Vec<Member>, n: u32) -> Bootstrap {
     let majority = n / 2 + 1;
-    Bootstrap { cluster: ClusterId(5), partitions: 256, n, r: majority, w: majority, members, buckets: Vec::new() }
+    Bootstrap {
+        cluster: ClusterId(5),
+        partitions: 256,
+        n,
+        r: majority,
+        w: majority,
+        members,
+        buckets: Vec::new(),
+    }
 }
 
 fn bucket(name: &str) -> BucketSettings {

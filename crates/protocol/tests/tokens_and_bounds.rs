@@ -69,7 +69,11 @@ fn puts_after_puts_without_a_read_keep_context_and_versions_small() {
         let dot = put(&mut container, &seen, seq);
         seen = container.answer_context(&seen, Some(dot), true);
         assert_eq!(container.siblings.len(), 1);
-        assert!(key().seal(BUCKET, b"k", &seen).len() <= 64, "{} bytes", key().seal(BUCKET, b"k", &seen).len());
+        assert!(
+            key().seal(BUCKET, b"k", &seen).len() <= 64,
+            "{} bytes",
+            key().seal(BUCKET, b"k", &seen).len()
+        );
     }
 }
 
