@@ -72,7 +72,7 @@ pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
     let content_type = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], (state.metrics)()).into_response()
+    ([(header::CONTENT_TYPE, content_type)], (state.metrics)().await).into_response()
 }
 
 async fn view(state: &HttpState) -> Result<View, ApiError> {

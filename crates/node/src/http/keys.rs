@@ -67,7 +67,7 @@ pub(super) async fn list_keys(State(state): State<HttpState>, request: Request) 
         Ok(page) => ("success", Json(page).into_response()),
         Err(error) => (error.code.as_str(), error.into_response()),
     };
-    (state.observer)("list", outcome, start.elapsed());
+    state.observer.observed("keys", outcome, start.elapsed(), 1);
     response
 }
 

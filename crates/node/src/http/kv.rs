@@ -167,7 +167,7 @@ async fn carry_out(
         }
         Err(error) => (error.code.as_str(), error.into_response()),
     };
-    (state.observer)(name, outcome, start.elapsed());
+    state.observer.observed(name, outcome, start.elapsed(), 1);
     response
 }
 

@@ -15,10 +15,11 @@ mod router;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use quorate_protocol::Limits;
 
 use crate::driver::Driver;
-use crate::observe::Observer;
+use crate::observe::SharedObserver;
 
 pub use openapi::document;
 pub use router::{router, serve};
@@ -31,9 +32,9 @@ pub struct HttpState {
     /// The node's bounds.
     pub limits: Arc<Limits>,
     /// Gives the text of `/metrics`.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// Is told of every request for data.
-    pub observer: Observer,
+    pub observer: SharedObserver,
 }
 
 impl std::fmt::Debug for HttpState {
