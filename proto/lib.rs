@@ -1,5 +1,7 @@
 //! The wire format of Quorate: types generated from `proto/`, and their conversion to protocol types.
 
+pub mod convert;
+
 /// The client surface: `Kv` and `Admin`.
 #[expect(clippy::allow_attributes_without_reason, reason = "generated code")]
 pub mod v1 {

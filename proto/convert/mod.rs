@@ -1,0 +1,3 @@
+//! Wire types to protocol types and back.
+
+pub mod layout;
