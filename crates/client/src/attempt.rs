@@ -75,7 +75,13 @@ pub(crate) async fn run<A: Attempt>(
             cluster.lost(&link);
         }
         indeterminate |= failed.error.is_indeterminate();
-        let final_error = |error| if indeterminate { as_indeterminate(error) } else { error };
+        let final_error = |error| {
+            if indeterminate {
+                as_indeterminate(error)
+            } else {
+                error
+            }
+        };
         if attempts >= cluster.budget.attempts_max()
             || !another_try_may_help(failed.error.reason())
             || (indeterminate && !attempt.may_repeat_indeterminate())
@@ -99,10 +105,7 @@ pub(crate) async fn run<A: Attempt>(
 
 /// Whether the node itself is in doubt, and not just this operation.
 fn is_of_the_link(reason: &Reason) -> bool {
-    matches!(
-        reason,
-        Reason::Unreachable { .. } | Reason::ConnectionLost { .. }
-    )
+    matches!(reason, Reason::Unreachable { .. } | Reason::ConnectionLost { .. })
 }
 
 /// Whether the same may go well another time or elsewhere.

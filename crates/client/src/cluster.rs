@@ -103,7 +103,11 @@ impl Links {
             let address = link::normalize(addresses.get(&node)?).ok()?;
             self.get(address)
         };
-        let members = layout.members.iter().map(|member| link_to(member.node.0)).collect();
+        let members = layout
+            .members
+            .iter()
+            .map(|member| link_to(member.node.0))
+            .collect();
         Ok(Routing::new(layout, members, self.seeds.clone()))
     }
 }

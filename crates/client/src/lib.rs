@@ -39,8 +39,8 @@ mod routing;
 mod session;
 mod wire;
 
-pub use client::{Client, ConnectError, Options};
 pub use budget::RetryOptions;
+pub use client::{Client, ConnectError, Options};
 pub use error::{Error, Reason};
 pub use operation::{Context, Delete, Found, Get, KeysPage, ListKeys, Put, Value, Written};
 pub use quorate_protocol::id::{NodeId, OperationId};

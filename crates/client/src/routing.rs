@@ -78,9 +78,7 @@ impl Routing {
     fn owners(&self, partition: PartitionId) -> impl Iterator<Item = &Arc<Link>> {
         self.layout.owners(partition).iter().filter_map(|&owner| {
             let members = &self.layout.members;
-            let at = members
-                .binary_search_by_key(&owner, |member| member.node)
-                .ok()?;
+            let at = members.binary_search_by_key(&owner, |member| member.node).ok()?;
             self.members.get(at)?.as_ref()
         })
     }
@@ -154,10 +152,7 @@ mod tests {
         let partition = PartitionId(0);
         let usual = order(&routing, partition, 3);
         routing.members[usual[0]].as_ref().unwrap().mark_down();
-        assert_eq!(
-            order(&routing, partition, 4),
-            [usual[1], usual[2], 100, usual[0]]
-        );
+        assert_eq!(order(&routing, partition, 4), [usual[1], usual[2], 100, usual[0]]);
     }
 
     #[test]

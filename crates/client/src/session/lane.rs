@@ -165,7 +165,9 @@ impl Lane {
             let _ = sent.reply.send(Err(LaneError::NoAnswer));
         }
         for _ in 0..self.ready.len() {
-            let Some(command) = self.ready.pop_front() else { break };
+            let Some(command) = self.ready.pop_front() else {
+                break;
+            };
             if command.deadline < now {
                 let message = "the connection took no more in time".into();
                 let _ = command.reply.send(Err(LaneError::NotSent(message)));
