@@ -45,19 +45,17 @@ pub fn recover(store: &impl Store, minted: NodeId) -> Result<Recovered, RecoverE
         }
         None => {
             let value = Bytes::copy_from_slice(&minted.0.to_be_bytes());
-            let number = store.submit(vec![StoreOp::Put {
-                key: Bytes::from_static(keys::IDENTITY),
-                value,
-            }])?;
+            let number =
+                store.submit(vec![StoreOp::Put { key: Bytes::from_static(keys::IDENTITY), value }])?;
             store.wait_durable(number)?;
             minted
         }
     };
     let layout = match store.get(keys::LAYOUT)? {
-        Some(bytes) => Some(Layout::decode(&bytes).map_err(|error| RecoverError::Record {
-            name: "layout",
-            detail: error.to_string(),
-        })?),
+        Some(bytes) => Some(
+            Layout::decode(&bytes)
+                .map_err(|error| RecoverError::Record { name: "layout", detail: error.to_string() })?,
+        ),
         None => None,
     };
     Ok(Recovered { node, layout })

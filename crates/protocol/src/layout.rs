@@ -14,6 +14,8 @@ use crate::version::DecodeError;
 pub const DEFAULT_BUCKET: &str = "default";
 /// The most partitions that a layout can have.
 pub const PARTITIONS_MAX: u32 = 1 << 15;
+/// The most owners that a partition can have.
+pub const REPLICAS_MAX: usize = 15;
 /// The longest name of a bucket, in bytes.
 pub const BUCKET_NAME_BYTES: usize = 64;
 
@@ -129,17 +131,11 @@ impl Layout {
         if !settings.partitions.is_power_of_two() || settings.partitions > PARTITIONS_MAX {
             return Err(invalid(
                 "partitions",
-                format!(
-                    "{} is not a power of two from 1 to {PARTITIONS_MAX}",
-                    settings.partitions
-                ),
+                format!("{} is not a power of two from 1 to {PARTITIONS_MAX}", settings.partitions),
             ));
         }
         if n == 0 || n as usize > nodes {
-            return Err(invalid(
-                "n",
-                format!("{n} is not from 1 to {nodes}, the number of members"),
-            ));
+            return Err(invalid("n", format!("{n} is not from 1 to {nodes}, the number of members")));
         }
         let default = BucketSettings {
             name: DEFAULT_BUCKET.into(),
@@ -184,9 +180,7 @@ impl Layout {
 
     /// A partition's owners in order of preference; none for a partition that does not exist.
     pub fn owners(&self, partition: PartitionId) -> &[NodeId] {
-        self.owners
-            .get(usize::from(partition.0))
-            .map_or(&[], Vec::as_slice)
+        self.owners.get(usize::from(partition.0)).map_or(&[], Vec::as_slice)
     }
 
     /// Whether a node owns a partition.
@@ -210,10 +204,7 @@ impl Layout {
 
     /// The member of this id.
     pub fn member(&self, node: NodeId) -> Option<&Member> {
-        self.members
-            .binary_search_by_key(&node, |member| member.node)
-            .ok()
-            .map(|at| &self.members[at])
+        self.members.binary_search_by_key(&node, |member| member.node).ok().map(|at| &self.members[at])
     }
 
     /// As it is persisted and sent to peers.
@@ -242,10 +233,7 @@ pub fn partition_of(partitions: usize, bucket: BucketId, key: &[u8]) -> Partitio
 }
 
 fn invalid(field: &str, reason: String) -> InvalidSettings {
-    InvalidSettings {
-        field: field.into(),
-        reason,
-    }
+    InvalidSettings { field: field.into(), reason }
 }
 
 fn check_members(members: &[Member]) -> Result<(), InvalidSettings> {
@@ -261,10 +249,7 @@ fn check_members(members: &[Member]) -> Result<(), InvalidSettings> {
             ));
         }
         if member.peer_address.is_empty() {
-            return Err(invalid(
-                "members.peer_address",
-                format!("that of {} is empty", member.name),
-            ));
+            return Err(invalid("members.peer_address", format!("that of {} is empty", member.name)));
         }
         if let Some(other) = seen.insert(member.node, &member.name) {
             return Err(invalid(
@@ -277,11 +262,7 @@ fn check_members(members: &[Member]) -> Result<(), InvalidSettings> {
 }
 
 fn check_quorums(prefix: &str, n: u32, n_max: u32, r: u32, w: u32) -> Result<(), InvalidSettings> {
-    for (field, value, max, of) in [
-        ("n", n, n_max, "the cluster's n"),
-        ("r", r, n, "n"),
-        ("w", w, n, "n"),
-    ] {
+    for (field, value, max, of) in [("n", n, n_max, "the cluster's n"), ("r", r, n, "n"), ("w", w, n, "n")] {
         if value == 0 || value > max {
             return Err(invalid(
                 &format!("{prefix}{field}"),
@@ -295,28 +276,16 @@ fn check_quorums(prefix: &str, n: u32, n_max: u32, r: u32, w: u32) -> Result<(),
 fn make_bucket(settings: &Bootstrap, asked: &BucketSettings) -> Result<Bucket, InvalidSettings> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if asked.name.is_empty() || asked.name.len() > BUCKET_NAME_BYTES || !asked.name.bytes().all(allowed) {
-        let reason = format!(
-            "{:?} is not 1 to {BUCKET_NAME_BYTES} characters of a-z A-Z 0-9 . _ -",
-            asked.name
-        );
+        let reason =
+            format!("{:?} is not 1 to {BUCKET_NAME_BYTES} characters of a-z A-Z 0-9 . _ -", asked.name);
         return Err(invalid("buckets.name", reason));
     }
     let n = asked.n.unwrap_or(settings.n);
-    let (r, w) = (
-        asked.r.unwrap_or(settings.r.min(n)),
-        asked.w.unwrap_or(settings.w.min(n)),
-    );
+    let (r, w) = (asked.r.unwrap_or(settings.r.min(n)), asked.w.unwrap_or(settings.w.min(n)));
     check_quorums("buckets.", n, settings.n, r, w)?;
     // Random to anyone who does not know the cluster's id, and the same on every node that bootstraps.
     let mut seed = settings.cluster.0.to_le_bytes().to_vec();
     seed.extend_from_slice(asked.name.as_bytes());
     let id = BucketId(xxh3_64_with_seed(&seed, 0));
-    Ok(Bucket {
-        id,
-        name: asked.name.clone(),
-        n,
-        r,
-        w,
-        conflict: asked.conflict,
-    })
+    Ok(Bucket { id, name: asked.name.clone(), n, r, w, conflict: asked.conflict })
 }

@@ -1,11 +1,9 @@
 //! What nodes say to each other.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use crate::id::{BucketId, Epoch, PartitionId};
-use crate::operation::{Operation, OperationResult};
+use crate::operation::{OperationResult, Timed};
 use crate::version::{Digest, EncodedContainer};
 
 /// Pairs a reply with its request. Starts at random in every life of a process, so that a reply meant for an
@@ -137,10 +135,8 @@ pub enum Message {
     Forward {
         /// For the reply.
         tag: Tag,
-        /// What to do.
-        operation: Operation,
-        /// The time that is left for it.
-        timeout: Duration,
+        /// What to do, and the time that is left for it.
+        timed: Timed,
     },
     /// How a forwarded operation ended.
     ForwardReply {

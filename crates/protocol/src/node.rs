@@ -2,12 +2,28 @@
 
 use std::sync::Arc;
 
-use crate::effect::Effects;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::authors::Authors;
+use crate::commits::{Commits, Waiter};
+use crate::coordinator::{Coordinator, Source, Target};
+use crate::effect::{Effect, Effects};
 use crate::event::Event;
 use crate::id::{NodeId, StartId};
+use crate::keys;
 use crate::layout::Layout;
+use crate::layout_chain::Pending;
 use crate::limits::Limits;
+use crate::links::Links;
+use crate::message::{KeyRef, Message, Refusal};
+use crate::replica::Scans;
+use crate::stats::{Gauges, Stats};
+use crate::store::{CommitNumber, StoreError, StoreOp};
 use crate::time::{Hlc, Now, Time};
+use crate::turn::Turn;
+use crate::version::{Container, Context, ContextToken, EncodedContainer, TokenKey};
+use crate::working_set::{Held, Lookup, Task, WorkingSet};
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -24,39 +40,86 @@ pub struct NodeConfig {
     pub token_secret: Option<String>,
 }
 
-/// Counters since the start, for metrics.
-#[derive(Clone, Debug, Default)]
-pub struct Stats {
-    /// Read repairs sent to stale replicas.
-    pub read_repairs: u64,
-}
-
 /// The state machine of one node.
 #[derive(Debug)]
 pub struct Node {
-    config: NodeConfig,
-    layout: Option<Arc<Layout>>,
-    stats: Stats,
+    pub(crate) config: NodeConfig,
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) hlc: Hlc,
+    pub(crate) layout: Option<Arc<Layout>>,
+    pub(crate) pending_layout: Option<Pending>,
+    /// There when a layout is.
+    pub(crate) tokens: Option<TokenKey>,
+    pub(crate) links: Links,
+    pub(crate) authors: Authors,
+    pub(crate) working: WorkingSet,
+    pub(crate) commits: Commits,
+    pub(crate) scans: Scans,
+    pub(crate) coordinator: Coordinator,
+    /// Whether the store takes writes.
+    pub(crate) writable: bool,
+    pub(crate) stats: Stats,
 }
 
 impl Node {
     /// A node as it is after a start, with the layout that it held before, if any.
     pub fn new(config: NodeConfig, layout: Option<Layout>) -> Self {
+        let mut rng = ChaCha8Rng::from_seed(config.seed);
+        let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         Self {
+            working: WorkingSet::new(config.limits.cache_bytes),
+            coordinator: Coordinator::new(rng.next_u64()),
             config,
+            rng,
+            hlc: Hlc::default(),
             layout: layout.map(Arc::new),
+            pending_layout: None,
+            tokens,
+            links: Links::default(),
+            authors: Authors::default(),
+            commits: Commits::default(),
+            scans: Scans::default(),
+            writable: true,
             stats: Stats::default(),
         }
     }
 
-    /// Handles one event at a time; what is to be done comes out in order.
+    /// Handles one event; what is to be done comes out in order.
     pub fn handle(&mut self, now: Now, event: Event, effects: &mut Effects) {
-        let _ = (now, event, effects, &self.config);
+        let turn = &mut Turn { now, effects };
+        match event {
+            Event::Client { request, timed } => self.admit(turn, Source::Client(request), timed),
+            Event::Bootstrap { request, settings } => self.on_bootstrap(turn, request, &settings),
+            Event::LinkUp { peer, epoch } => {
+                self.links.up(peer, epoch);
+                if epoch > self.epoch() {
+                    turn.send(peer, Message::LayoutRequest);
+                }
+                self.resend_to(turn, peer);
+            }
+            Event::LinkDown { peer } => {
+                self.links.down(peer);
+                self.lost_peer(turn, peer);
+            }
+            Event::Messages { from, hlc, messages } => {
+                self.hlc.observe(hlc);
+                for message in messages {
+                    self.on_message(turn, from, message);
+                }
+            }
+            Event::Durable(through) => self.on_durable(turn, through),
+            Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
+            Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
+            Event::StoreWritable(writable) => self.writable = writable,
+            Event::Deadline => self.wake_operations(turn),
+        }
+        let commits = &self.commits;
+        self.working.trim(|number| commits.is_durable(number));
     }
 
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
-        None
+        self.coordinator.next_timer()
     }
 
     /// The layout held, if any.
@@ -64,13 +127,152 @@ impl Node {
         self.layout.as_ref()
     }
 
-    /// The hybrid clock, for the batches sent to peers.
-    pub fn hlc(&self) -> Hlc {
-        Hlc::default()
+    /// Who this is.
+    pub fn id(&self) -> NodeId {
+        self.config.node
     }
 
-    /// Counters, for metrics.
+    /// The hybrid clock, for the batches sent to peers.
+    pub fn hlc(&self) -> Hlc {
+        self.hlc
+    }
+
+    /// Counters since the start, for metrics.
     pub fn stats(&self) -> &Stats {
         &self.stats
+    }
+
+    /// What there is at this moment, for metrics.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            operations: self.coordinator.running.len(),
+            keys_loading: self.working.loading(),
+            commits_waiting: self.commits.waiting(),
+            cache_bytes: self.working.bytes(),
+        }
+    }
+
+    fn on_message(&mut self, turn: &mut Turn<'_>, from: NodeId, message: Message) {
+        match message {
+            Message::Replicate { tag, epoch, key, container } => {
+                self.on_replicate(turn, from, tag, epoch, &key, container);
+            }
+            Message::ReplicateReply { tag, epoch, result } => {
+                self.on_replicate_reply(turn, from, tag, epoch, result);
+            }
+            Message::Fetch { tag, epoch, key, have } => self.on_fetch(turn, from, tag, epoch, &key, have),
+            Message::FetchReply { tag, epoch, result } => self.on_fetch_reply(turn, from, tag, epoch, result),
+            Message::Scan { tag, epoch, partition, bucket, after, limit } => {
+                self.on_scan(turn, from, tag, epoch, partition, bucket, after.as_deref(), limit);
+            }
+            Message::ScanReply { tag, epoch, result } => self.list_page(turn, from, tag, epoch, result),
+            Message::Forward { tag, timed } => self.admit_forwarded(turn, from, tag, timed),
+            Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
+            Message::LayoutRequest => self.on_layout_request(turn, from),
+            Message::LayoutOffer(encoded) => self.on_layout_offer(turn, &encoded),
+        }
+    }
+
+    fn on_durable(&mut self, turn: &mut Turn<'_>, through: CommitNumber) {
+        self.commits.reported(through);
+        while let Some(waiter) = self.commits.next_ready() {
+            match waiter {
+                Waiter::Own(tag) => self.write_acknowledged(turn, tag, self.config.node),
+                Waiter::Replica { to, tag } => self.reply_replicated(turn, Some((to, tag)), Ok(())),
+                Waiter::Layout => self.adopt_pending(turn),
+            }
+        }
+    }
+
+    /// Does a task on a key's newest container, now or when the store has given it.
+    pub(crate) fn with_key(&mut self, turn: &mut Turn<'_>, key: &KeyRef, task: Task) {
+        match self.working.ask(key, task) {
+            Lookup::Now(held, task) => self.run(turn, key, held, task),
+            Lookup::Read(token) => {
+                let key = keys::data(key.partition, key.bucket, &key.key);
+                turn.effects.push(Effect::Read { token, key });
+            }
+            Lookup::Queued => {}
+        }
+    }
+
+    fn run(&mut self, turn: &mut Turn<'_>, key: &KeyRef, held: Held, task: Task) {
+        match task {
+            Task::Coordinate(tag) => self.coordinate(turn, tag, held),
+            Task::Merge { reply, container } => self.merge_loaded(turn, key, &held, reply, container),
+            Task::Fetch { from, tag, have } => self.fetch_loaded(turn, &held, from, tag, have),
+        }
+    }
+
+    fn on_read_done(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: crate::ReadToken,
+        result: Result<Option<bytes::Bytes>, StoreError>,
+    ) {
+        let Some(key) = self.working.read_key(token) else {
+            return;
+        };
+        let loaded = result.map_err(|error| error.to_string()).and_then(|value| match value {
+            Some(bytes) => {
+                let encoded = EncodedContainer(bytes);
+                let container = encoded.decode().map_err(|error| error.to_string())?;
+                Ok((container, encoded))
+            }
+            None => {
+                let absent = Container::default();
+                let encoded = absent.encode();
+                Ok((absent, encoded))
+            }
+        });
+        match loaded {
+            Ok((container, encoded)) => {
+                let digest = container.digest();
+                let container = Arc::new(container);
+                let held = Held { container, encoded, digest, commit: CommitNumber(0) };
+                for task in self.working.loaded(&key, held) {
+                    // Each sees what the one before it has made.
+                    self.with_key(turn, &key, task);
+                }
+            }
+            Err(detail) => {
+                self.stats.damaged_records += 1;
+                for task in self.working.load_failed(&key) {
+                    match task {
+                        Task::Coordinate(tag) => self.coordinate_failed(turn, tag, &detail),
+                        Task::Merge { reply, .. } => {
+                            self.reply_replicated(turn, reply, Err(Refusal::Storage))
+                        }
+                        Task::Fetch { from, tag, .. } => {
+                            self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The key has a new container from now on, and it is on its way to the disk.
+    pub(crate) fn hold_new(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: &KeyRef,
+        container: Container,
+        encoded: EncodedContainer,
+    ) -> Held {
+        let put =
+            StoreOp::Put { key: keys::data(key.partition, key.bucket, &key.key), value: encoded.0.clone() };
+        let commit = self.commits.issue(turn.effects, vec![put]);
+        let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };
+        self.working.replace(key, held.clone());
+        held
+    }
+
+    /// A context as its client carries it.
+    pub(crate) fn token_of(&self, target: &Target, context: &Context) -> ContextToken {
+        match &self.tokens {
+            Some(tokens) => tokens.seal(target.key.bucket, &target.key.key, context),
+            None => ContextToken::new(),
+        }
     }
 }

@@ -224,20 +224,12 @@ pub struct OperationError {
 impl OperationError {
     /// A failure that nothing was sent for.
     pub fn not_attempted(failure: Failure) -> Self {
-        Self {
-            failure,
-            attempted: Attempted::NotAttempted,
-            context: None,
-        }
+        Self { failure, attempted: Attempted::NotAttempted, context: None }
     }
 
     /// A failure after something was sent.
     pub fn indeterminate(failure: Failure) -> Self {
-        Self {
-            failure,
-            attempted: Attempted::Indeterminate,
-            context: None,
-        }
+        Self { failure, attempted: Attempted::Indeterminate, context: None }
     }
 }
 

@@ -22,17 +22,13 @@ pub fn place(members: &[Member], n: usize, partitions: usize) -> Vec<Vec<NodeId>
             let mut chosen: Vec<usize> = Vec::with_capacity(n);
             let mut in_zone: BTreeMap<&str, u32> = BTreeMap::new();
             for _ in 0..n {
-                let best = (0..members.len())
-                    .filter(|at| !chosen.contains(at))
-                    .min_by(|&a, &b| {
-                        let zone = |at: usize| in_zone.get(members[at].zone.as_str()).copied().unwrap_or(0);
-                        let by_zone = zone(a).cmp(&zone(b));
-                        by_zone
-                            .then_with(|| by_load(members, &loads, a, b))
-                            .then_with(|| {
-                                tie(partition, members[a].node).cmp(&tie(partition, members[b].node))
-                            })
-                    });
+                let best = (0..members.len()).filter(|at| !chosen.contains(at)).min_by(|&a, &b| {
+                    let zone = |at: usize| in_zone.get(members[at].zone.as_str()).copied().unwrap_or(0);
+                    let by_zone = zone(a).cmp(&zone(b));
+                    by_zone
+                        .then_with(|| by_load(members, &loads, a, b))
+                        .then_with(|| tie(partition, members[a].node).cmp(&tie(partition, members[b].node)))
+                });
                 // There are at least n members, so one is always left.
                 let Some(best) = best else { break };
                 chosen.push(best);

@@ -49,15 +49,9 @@ impl Hlc {
         *self = if wall_ms > self.wall_ms {
             Self { wall_ms, counter: 0 }
         } else if self.counter == u32::MAX {
-            Self {
-                wall_ms: self.wall_ms + 1,
-                counter: 0,
-            }
+            Self { wall_ms: self.wall_ms + 1, counter: 0 }
         } else {
-            Self {
-                wall_ms: self.wall_ms,
-                counter: self.counter + 1,
-            }
+            Self { wall_ms: self.wall_ms, counter: self.counter + 1 }
         };
         *self
     }

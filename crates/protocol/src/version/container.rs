@@ -90,16 +90,12 @@ impl Container {
 
     /// The live sibling that an operation has stored, if it is still there.
     pub fn sibling_of(&self, operation: OperationId) -> Option<&Sibling> {
-        self.siblings
-            .iter()
-            .find(|sibling| sibling.operation == operation)
+        self.siblings.iter().find(|sibling| sibling.operation == operation)
     }
 
     /// The sibling that a last-writer-wins bucket shows: the greatest by (hlc, dot).
     pub fn last_written(&self) -> Option<&Sibling> {
-        self.siblings
-            .iter()
-            .max_by_key(|sibling| (sibling.hlc, sibling.dot))
+        self.siblings.iter().max_by_key(|sibling| (sibling.hlc, sibling.dot))
     }
 
     /// A put by a writer who has seen `seen`: replaces what that covers and adds the sibling. Its dot goes into
@@ -124,8 +120,7 @@ impl Container {
         let had = self.siblings.len();
         let others_context_had_new = !self.context.covers_all(&other.context);
         // A sibling of ours goes when they have seen it and hold it no longer, and the other way round.
-        self.siblings
-            .retain(|ours| !other.context.covers(ours.dot) || other.has(ours.dot));
+        self.siblings.retain(|ours| !other.context.covers(ours.dot) || other.has(ours.dot));
         let dropped = had - self.siblings.len();
         let mut added = 0;
         for theirs in &other.siblings {
@@ -149,9 +144,7 @@ impl Container {
     }
 
     fn has(&self, dot: Dot) -> bool {
-        self.siblings
-            .binary_search_by_key(&dot, |sibling| sibling.dot)
-            .is_ok()
+        self.siblings.binary_search_by_key(&dot, |sibling| sibling.dot).is_ok()
     }
 
     /// The context for the answer to a put or delete: `seen`, which came with the operation, and its own dot (none

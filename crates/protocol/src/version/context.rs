@@ -56,10 +56,7 @@ impl Context {
 
     /// Whether every dot that `other` covers has been seen.
     pub fn covers_all(&self, other: &Self) -> bool {
-        other
-            .vector
-            .iter()
-            .all(|&(actor, seq)| seq <= self.vector_entry(actor))
+        other.vector.iter().all(|&(actor, seq)| seq <= self.vector_entry(actor))
             && other.cloud.iter().all(|&dot| self.covers(dot))
     }
 
@@ -98,9 +95,6 @@ impl Context {
         self.vector.windows(2).all(|pair| pair[0].0 < pair[1].0)
             && self.vector.iter().all(|entry| entry.1 > 0)
             && self.cloud.windows(2).all(|pair| pair[0] < pair[1])
-            && self
-                .cloud
-                .iter()
-                .all(|dot| dot.seq > self.vector_entry(dot.actor))
+            && self.cloud.iter().all(|dot| dot.seq > self.vector_entry(dot.actor))
     }
 }

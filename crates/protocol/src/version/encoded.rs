@@ -57,28 +57,17 @@ impl Container {
 impl EncodedContainer {
     /// Decodes what [`Container::encode`] wrote, on this node or another.
     pub fn decode(&self) -> Result<Container, DecodeError> {
-        let (&format, body) = self
-            .0
-            .split_first()
-            .ok_or_else(|| DecodeError("it is empty".into()))?;
+        let (&format, body) = self.0.split_first().ok_or_else(|| DecodeError("it is empty".into()))?;
         if format != FORMAT {
-            return Err(DecodeError(format!(
-                "format {format}, and only {FORMAT} is known"
-            )));
+            return Err(DecodeError(format!("format {format}, and only {FORMAT} is known")));
         }
         let (container, rest): (Container, _) =
             postcard::take_from_bytes(body).map_err(|error| DecodeError(error.to_string()))?;
         if !rest.is_empty() {
             return Err(DecodeError(format!("{} bytes follow it", rest.len())));
         }
-        let sorted = container
-            .siblings
-            .windows(2)
-            .all(|pair| pair[0].dot < pair[1].dot);
-        let covered = container
-            .siblings
-            .iter()
-            .all(|sibling| container.context.covers(sibling.dot));
+        let sorted = container.siblings.windows(2).all(|pair| pair[0].dot < pair[1].dot);
+        let covered = container.siblings.iter().all(|sibling| container.context.covers(sibling.dot));
         if !sorted || !covered || !container.context.is_normal() {
             return Err(DecodeError("its parts contradict each other".into()));
         }

@@ -43,9 +43,7 @@ impl TokenKey {
     pub fn new(cluster: ClusterId, secret: Option<&str>) -> Self {
         let mut material = cluster.0.to_le_bytes().to_vec();
         material.extend_from_slice(secret.unwrap_or_default().as_bytes());
-        Self {
-            key: blake3::derive_key("quorate 2026 context token", &material),
-        }
+        Self { key: blake3::derive_key("quorate 2026 context token", &material) }
     }
 
     /// Seals a context for a key; the empty context becomes the empty token.

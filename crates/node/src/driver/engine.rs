@@ -1,0 +1,313 @@
+//! The loop itself: drain what has come, let the core handle it, carry out what it says, wait.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use quorate_protocol::effect::BootstrapError;
+use quorate_protocol::id::NodeId;
+use quorate_protocol::layout::Layout;
+use quorate_protocol::message::Message;
+use quorate_protocol::operation::{Failure, OperationError, OperationResult, Timed};
+use quorate_protocol::store::{CommitNumber, Store, StoreError, StoreOp};
+use quorate_protocol::time::{Hlc, Now, Time};
+use quorate_protocol::{Effect, Effects, Event, Node, RequestId};
+use slab::Slab;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep_until;
+
+use super::commits::CommitQueue;
+use super::handle::SessionAnswers;
+use super::input::{Input, Reply};
+use super::readers::{Lookup, Readers};
+use super::view::View;
+
+/// Inputs that one turn takes at most, so that effects never wait long.
+const TURN_INPUTS: usize = 512;
+/// How often a store that was full is asked again.
+const FULL_RETRY: Duration = Duration::from_millis(200);
+/// A stopping node waits no longer than this for what is under way.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// Where the loop sends what is for peers. Never blocks; what cannot be sent is lost, as on a network.
+pub trait Outbox: Send + 'static {
+    /// Sends a turn's messages for one peer, with the core's hybrid clock.
+    fn send(&mut self, to: NodeId, hlc: Hlc, messages: Vec<Message>);
+}
+
+/// How full the store is, for refusing early.
+pub trait StorePressure {
+    /// 0.0 at rest, 1.0 when the store is about to make its writers wait.
+    fn fraction(&self) -> f64;
+}
+
+enum Waiting {
+    Operation(Reply),
+    Bootstrap(oneshot::Sender<Result<Arc<Layout>, BootstrapError>>),
+}
+
+/// Everything that the loop owns.
+pub(super) struct Engine<S, O> {
+    pub(super) node: Node,
+    pub(super) store: Arc<S>,
+    pub(super) outbox: O,
+    pub(super) readers: Readers,
+    pub(super) inputs: mpsc::UnboundedReceiver<Input>,
+    pub(super) queued: Arc<AtomicUsize>,
+    pub(super) layout: watch::Sender<Option<Arc<Layout>>>,
+    pub(super) state: State,
+}
+
+/// What the loop keeps between turns.
+pub(super) struct State {
+    origin: Instant,
+    effects: Effects,
+    waiting: Slab<Waiting>,
+    commits: CommitQueue,
+    reachable: Vec<NodeId>,
+    store_refusal: Option<String>,
+    stopping: Option<Instant>,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            effects: Effects::default(),
+            waiting: Slab::new(),
+            commits: CommitQueue::default(),
+            reachable: Vec::new(),
+            store_refusal: None,
+            stopping: None,
+        }
+    }
+}
+
+impl<S, O> Engine<S, O>
+where
+    S: Store + StorePressure + Send + Sync + 'static,
+    O: Outbox,
+{
+    /// Turns until told to stop, or until the store fails.
+    pub(super) async fn run(mut self) -> Result<(), StoreError> {
+        let mut inputs = Vec::with_capacity(TURN_INPUTS);
+        loop {
+            let wake = self.wake_at();
+            tokio::select! {
+                biased;
+                count = self.inputs.recv_many(&mut inputs, TURN_INPUTS) => {
+                    if count == 0 {
+                        return Ok(());
+                    }
+                }
+                () = sleep_until(wake.into()) => {}
+            }
+            let pressed = self.store.fraction() > 0.75;
+            for input in inputs.drain(..) {
+                self.take(input, pressed);
+            }
+            let now = self.now();
+            if self.node.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
+                self.node.handle(now, Event::Deadline, &mut self.state.effects);
+            }
+            self.carry_out()?;
+            if let Some(since) = self.state.stopping
+                && (self.state.waiting.is_empty() || since.elapsed() > STOP_WITHIN)
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Instant {
+        let state = &self.state;
+        let mut wake = Instant::now() + Duration::from_secs(3600);
+        if let Some(deadline) = self.node.next_deadline() {
+            wake = wake.min(state.origin + Duration::from_micros(deadline.0));
+        }
+        if state.commits.has_refused() {
+            wake = wake.min(Instant::now() + FULL_RETRY);
+        }
+        match state.stopping {
+            Some(since) => wake.min(since + STOP_WITHIN),
+            None => wake,
+        }
+    }
+
+    fn now(&self) -> Now {
+        let mono = u64::try_from(self.state.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono: Time(mono), wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
+    }
+
+    fn take(&mut self, input: Input, pressed: bool) {
+        match input {
+            Input::Operations(operations) => {
+                self.queued.fetch_sub(operations.len(), Ordering::Relaxed);
+                for (timed, reply) in operations {
+                    self.begin(timed, reply, pressed);
+                }
+            }
+            Input::Bootstrap { settings, reply } => {
+                let request = RequestId(self.state.waiting.insert(Waiting::Bootstrap(reply)) as u64);
+                self.handle(Event::Bootstrap { request, settings });
+            }
+            Input::Peer(event, permit) => {
+                match &event {
+                    Event::LinkUp { peer, .. } => {
+                        if let Err(at) = self.state.reachable.binary_search(peer) {
+                            self.state.reachable.insert(at, *peer);
+                        }
+                    }
+                    Event::LinkDown { peer } => self.state.reachable.retain(|reachable| reachable != peer),
+                    _ => {}
+                }
+                self.handle(event);
+                drop(permit);
+            }
+            Input::Durable(number) => {
+                if let Some(through) = self.state.commits.durable(number) {
+                    self.handle(Event::Durable(through));
+                }
+            }
+            Input::Reads(events) => events.into_iter().for_each(|event| self.handle(event)),
+            Input::View(reply) => {
+                let _ = reply.send(self.view());
+            }
+            Input::Stop => self.state.stopping = Some(Instant::now()),
+        }
+    }
+
+    fn begin(&mut self, timed: Timed, reply: Reply, pressed: bool) {
+        if self.state.stopping.is_some() || (pressed && timed.operation.is_write()) {
+            let reason = if pressed { "the disk does not keep up" } else { "the node is stopping" };
+            let error = OperationError::not_attempted(Failure::Overloaded(reason.into()));
+            answer_one(reply, Err(error));
+            return;
+        }
+        let request = RequestId(self.state.waiting.insert(Waiting::Operation(reply)) as u64);
+        self.handle(Event::Client { request, timed });
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = self.now();
+        self.node.handle(now, event, &mut self.state.effects);
+    }
+
+    fn view(&self) -> View {
+        View {
+            node: self.node.id(),
+            layout: self.node.layout().cloned(),
+            reachable: self.state.reachable.clone(),
+            stats: self.node.stats().clone(),
+            gauges: self.node.gauges(),
+            store_refusal: self.state.store_refusal.clone(),
+        }
+    }
+
+    /// Carries out all effects of a turn, like with like. Commits go in before the reads that must see them.
+    fn carry_out(&mut self) -> Result<(), StoreError> {
+        let mut ops: Vec<StoreOp> = Vec::new();
+        let mut through = CommitNumber(0);
+        let mut lookups = Vec::new();
+        let mut sends: Vec<(NodeId, Vec<Message>)> = Vec::new();
+        let mut answers = Answers::default();
+        let mut effects = std::mem::take(&mut self.state.effects);
+        for effect in effects.drain() {
+            match effect {
+                Effect::Send { to, message } => match sends.iter_mut().find(|(peer, _)| *peer == to) {
+                    Some((_, messages)) => messages.push(message),
+                    None => sends.push((to, vec![message])),
+                },
+                Effect::Commit { number, ops: more } => {
+                    through = number;
+                    ops.extend(more);
+                }
+                Effect::Read { token, key } => lookups.push(Lookup::Key { token, key }),
+                Effect::Scan { token, prefix, after, entries_max, bytes_max } => {
+                    lookups.push(Lookup::Page { token, prefix, after, entries_max, bytes_max });
+                }
+                Effect::Answer { request, result } => {
+                    if let Some(Waiting::Operation(reply)) = self.take_waiting(request) {
+                        answers.add(reply, result);
+                    }
+                }
+                Effect::AnswerBootstrap { request, result } => {
+                    if let Some(Waiting::Bootstrap(reply)) = self.take_waiting(request) {
+                        let _ = reply.send(result);
+                    }
+                }
+                Effect::LayoutAdopted(layout) => {
+                    tracing::info!(epoch = %layout.epoch, members = layout.members.len(), "layout adopted");
+                    self.layout.send_replace(Some(layout));
+                }
+            }
+        }
+        self.state.effects = effects;
+        if !ops.is_empty() || self.state.commits.has_refused() {
+            let refusal = self.state.commits.submit(self.store.as_ref(), through, ops)?;
+            self.store_refusal_is(refusal);
+        }
+        let hlc = self.node.hlc();
+        for (to, messages) in sends {
+            self.outbox.send(to, hlc, messages);
+        }
+        self.readers.submit(lookups);
+        answers.send();
+        Ok(())
+    }
+
+    fn take_waiting(&mut self, request: RequestId) -> Option<Waiting> {
+        self.state.waiting.try_remove(usize::try_from(request.0).ok()?)
+    }
+
+    fn store_refusal_is(&mut self, refusal: Option<String>) {
+        if refusal.is_some() == self.state.store_refusal.is_some() {
+            return;
+        }
+        match &refusal {
+            Some(detail) => tracing::error!(detail, "the store takes no writes"),
+            None => tracing::info!("the store takes writes again"),
+        }
+        let now = self.now();
+        self.node.handle(now, Event::StoreWritable(refusal.is_none()), &mut self.state.effects);
+        self.state.store_refusal = refusal;
+    }
+}
+
+/// The answers of one turn, grouped by session.
+#[derive(Default)]
+struct Answers {
+    sessions: Vec<(mpsc::UnboundedSender<SessionAnswers>, SessionAnswers)>,
+}
+
+impl Answers {
+    fn add(&mut self, reply: Reply, result: OperationResult) {
+        match reply {
+            Reply::One(_) => answer_one(reply, result),
+            Reply::Session { id, answers } => {
+                // From the back: the answers of one session mostly come in a row.
+                let known =
+                    self.sessions.iter_mut().rev().find(|(channel, _)| channel.same_channel(&answers));
+                match known {
+                    Some((_, group)) => group.push((id, result)),
+                    None => self.sessions.push((answers, vec![(id, result)])),
+                }
+            }
+        }
+    }
+
+    fn send(self) {
+        for (channel, answers) in self.sessions {
+            let _ = channel.send(answers);
+        }
+    }
+}
+
+/// A client that has gone away does not mind.
+fn answer_one(reply: Reply, result: OperationResult) {
+    match reply {
+        Reply::One(waiting) => drop(waiting.send(result)),
+        Reply::Session { id, answers } => drop(answers.send(vec![(id, result)])),
+    }
+}

@@ -1,0 +1,51 @@
+//! What comes to the loop.
+
+use std::sync::Arc;
+
+use quorate_protocol::Event;
+use quorate_protocol::effect::BootstrapError;
+use quorate_protocol::layout::{Bootstrap, Layout};
+use quorate_protocol::operation::{OperationResult, Timed};
+use quorate_protocol::store::CommitNumber;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use super::handle::SessionAnswers;
+use super::view::View;
+
+/// Where an operation's answer goes.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// To the one who waits for it.
+    One(oneshot::Sender<OperationResult>),
+    /// Into a session, together with others.
+    Session {
+        /// The session's name for it.
+        id: u64,
+        /// The session.
+        answers: mpsc::UnboundedSender<SessionAnswers>,
+    },
+}
+
+/// Something for the loop to do.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Client operations.
+    Operations(Vec<(Timed, Reply)>),
+    /// The first layout.
+    Bootstrap {
+        /// What it is a function of.
+        settings: Bootstrap,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Arc<Layout>, BootstrapError>>,
+    },
+    /// Events of links; the permit holds the link's place in the queue until they are handled.
+    Peer(Event, Option<OwnedSemaphorePermit>),
+    /// The store has made batches durable, up to its own number.
+    Durable(CommitNumber),
+    /// Reads and scans are done.
+    Reads(Vec<Event>),
+    /// Somebody wants to know what the loop sees.
+    View(oneshot::Sender<View>),
+    /// Finish what is under way, then stop.
+    Stop,
+}

@@ -1,0 +1,81 @@
+//! The one loop that owns the protocol's state machine: it feeds events in and carries effects out, and decides nothing.
+
+mod commits;
+mod engine;
+mod handle;
+mod input;
+mod readers;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use quorate_protocol::Node;
+use quorate_protocol::store::{CommitNumber, Store, StoreError};
+use quorate_storage::SledStore;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+pub use engine::{Outbox, StorePressure};
+pub use handle::{BootstrapFailure, Driver, SessionAnswers};
+pub(crate) use input::Input;
+pub use view::{PartitionCounts, View};
+
+use engine::{Engine, State};
+use readers::Readers;
+
+/// Threads that read the store.
+const READERS: usize = 2;
+
+/// The two ends of the loop's inputs, made before the store and the links that send to it.
+pub(crate) struct Inputs {
+    sender: mpsc::UnboundedSender<Input>,
+    receiver: mpsc::UnboundedReceiver<Input>,
+}
+
+impl Inputs {
+    pub(crate) fn new() -> Self {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        Self { sender, receiver }
+    }
+
+    /// For those who send events of links.
+    pub(crate) fn sender(&self) -> mpsc::UnboundedSender<Input> {
+        self.sender.clone()
+    }
+
+    /// For the store: tells the loop up to where it is durable.
+    pub(crate) fn on_durable(&self) -> impl Fn(CommitNumber) + Send + Sync + use<> {
+        let sender = self.sender.clone();
+        move |number| {
+            let _ = sender.send(Input::Durable(number));
+        }
+    }
+}
+
+impl StorePressure for SledStore {
+    fn fraction(&self) -> f64 {
+        self.pressure().fraction()
+    }
+}
+
+/// Starts the loop. It ends when told to, or with the store's failure.
+pub(crate) fn start<S, O>(
+    node: Node,
+    store: Arc<S>,
+    outbox: O,
+    inputs: Inputs,
+    queued_max: usize,
+) -> std::io::Result<(Driver, JoinHandle<Result<(), StoreError>>)>
+where
+    S: Store + StorePressure + Send + Sync + 'static,
+    O: Outbox,
+{
+    let (layout, layout_seen) = watch::channel(node.layout().cloned());
+    let readers = Readers::start(READERS, &store, &inputs.sender)?;
+    let queued = Arc::new(AtomicUsize::new(0));
+    let driver = Driver { inputs: inputs.sender, queued: queued.clone(), queued_max, layout: layout_seen };
+    let engine =
+        Engine { node, store, outbox, readers, inputs: inputs.receiver, queued, layout, state: State::new() };
+    Ok((driver, tokio::spawn(engine.run())))
+}

@@ -1,0 +1,53 @@
+//! What the loop sees, for status, readiness and metrics.
+
+use std::sync::Arc;
+
+use quorate_protocol::id::NodeId;
+use quorate_protocol::layout::Layout;
+use quorate_protocol::stats::{Gauges, Stats};
+
+/// A snapshot taken by the loop.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// This node.
+    pub node: NodeId,
+    /// The layout held, if any.
+    pub layout: Option<Arc<Layout>>,
+    /// Peers whose links are up, sorted.
+    pub reachable: Vec<NodeId>,
+    /// Counters since the start.
+    pub stats: Stats,
+    /// What there is now.
+    pub gauges: Gauges,
+    /// Why the store takes no writes; none when it does.
+    pub store_refusal: Option<String>,
+}
+
+/// How many partitions this node can serve, as far as it sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionCounts {
+    /// Of which this node is an owner.
+    pub owned: u32,
+    /// Of which fewer owners than the default bucket's r or w can be reached.
+    pub unavailable: u32,
+    /// Of which some owner cannot be reached.
+    pub under_replicated: u32,
+}
+
+impl View {
+    /// Counts partitions by what can be reached from here.
+    pub fn partitions(&self) -> PartitionCounts {
+        let mut counts = PartitionCounts::default();
+        let Some(layout) = &self.layout else { return counts };
+        let (n, needed) =
+            layout.bucket("").map_or((layout.n, layout.n), |bucket| (bucket.n, bucket.r.max(bucket.w)));
+        for owners in &layout.owners {
+            let up = |owner: &&NodeId| **owner == self.node || self.reachable.binary_search(owner).is_ok();
+            let counting = &owners[..owners.len().min(n as usize)];
+            counts.owned += u32::from(owners.contains(&self.node));
+            counts.unavailable += u32::from(counting.iter().filter(up).count() < needed as usize);
+            counts.under_replicated += u32::from(owners.iter().any(|owner| !up(&owner)));
+        }
+        counts
+    }
+}

@@ -1,0 +1,75 @@
+//! Who waits for which commit. An acknowledgement leaves here and nowhere else: after storage has reported.
+
+use std::collections::VecDeque;
+
+use crate::effect::{Effect, Effects};
+use crate::id::NodeId;
+use crate::message::Tag;
+use crate::store::{CommitNumber, StoreOp};
+
+/// What happens once a commit is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiter {
+    /// This node acknowledges its own part of an operation that it coordinates.
+    Own(Tag),
+    /// A replica acknowledges to the coordinator.
+    Replica {
+        /// The coordinator.
+        to: NodeId,
+        /// Its request.
+        tag: Tag,
+    },
+    /// The layout that was persisted is adopted.
+    Layout,
+}
+
+/// The commits of this life, and who waits for them.
+#[derive(Debug, Default)]
+pub(crate) struct Commits {
+    issued: CommitNumber,
+    durable: CommitNumber,
+    /// Numbers never decrease towards the back.
+    waiting: VecDeque<(CommitNumber, Waiter)>,
+}
+
+impl Commits {
+    /// Emits a commit and returns its number.
+    pub(crate) fn issue(&mut self, effects: &mut Effects, ops: Vec<StoreOp>) -> CommitNumber {
+        self.issued.0 += 1;
+        effects.push(Effect::Commit { number: self.issued, ops });
+        self.issued
+    }
+
+    /// Whether the commit has been reported durable.
+    pub(crate) fn is_durable(&self, number: CommitNumber) -> bool {
+        number <= self.durable
+    }
+
+    /// Lets the waiter wait for a commit. It may be woken together with a later one, when others that wait already
+    /// wait for that: the queue stays sorted without a search.
+    pub(crate) fn wait(&mut self, number: CommitNumber, waiter: Waiter) {
+        let last = self.waiting.back().map_or(number, |entry| entry.0);
+        self.waiting.push_back((number.max(last), waiter));
+    }
+
+    /// Storage reports; [`next_ready`](Self::next_ready) then gives those who have waited long enough.
+    pub(crate) fn reported(&mut self, durable: CommitNumber) {
+        self.durable = self.durable.max(durable);
+    }
+
+    /// The next waiter whose commit is durable.
+    pub(crate) fn next_ready(&mut self) -> Option<Waiter> {
+        match self.waiting.front() {
+            Some(&(number, waiter)) if number <= self.durable => {
+                self.waiting.pop_front();
+                Some(waiter)
+            }
+            _ => None,
+        }
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}

@@ -1,0 +1,191 @@
+//! The gate: everything that can be known to be wrong is refused here, before anything is sent or stored.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::quorum::Quorums;
+use super::{Job, Running, Source, Target, delete, get, put};
+use crate::id::NodeId;
+use crate::layout::{Bucket, Layout};
+use crate::limits::Limits;
+use crate::message::{KeyRef, Tag};
+use crate::node::Node;
+use crate::operation::{Failure, Operation, OperationError, Timed};
+use crate::time::Time;
+use crate::turn::Turn;
+use crate::version::{Context, TokenError};
+
+impl Node {
+    /// A client or another node wants something done.
+    pub(crate) fn admit(&mut self, turn: &mut Turn<'_>, source: Source, timed: Timed) {
+        if let Err(failure) = self.try_admit(turn, &source, timed) {
+            self.stats.refused += 1;
+            self.finish(turn, source, Err(OperationError::not_attempted(failure)));
+        }
+    }
+
+    /// A node that took us for a primary wants something done.
+    pub(crate) fn admit_forwarded(&mut self, turn: &mut Turn<'_>, node: NodeId, tag: Tag, timed: Timed) {
+        // A copy of a request that is under way or done: its first copy is answered.
+        if self.coordinator.recent.is_new_forward(turn.time(), node, tag) {
+            self.admit(turn, Source::Peer { node, tag }, timed);
+        }
+    }
+
+    fn try_admit(&mut self, turn: &mut Turn<'_>, source: &Source, timed: Timed) -> Result<(), Failure> {
+        let layout = self.layout.clone().ok_or(Failure::NotBootstrapped)?;
+        let limits = &self.config.limits;
+        let deadline = turn.time() + check_timeout(limits, timed.timeout)?;
+        if self.coordinator.running.len() >= limits.client_operations {
+            let reason = format!("{} operations are under way", limits.client_operations);
+            return Err(Failure::Overloaded(reason));
+        }
+        let operation = timed.operation;
+        if operation.is_write() && !self.writable {
+            return Err(Failure::DiskFull);
+        }
+        let bucket = layout
+            .bucket(operation.bucket())
+            .ok_or_else(|| Failure::UnknownBucket(operation.bucket().to_owned()))?;
+        let quorums = Quorums::resolve(bucket, operation.quorum())?;
+        let partition = match &operation {
+            Operation::Put(put) => {
+                check_put(limits, put)?;
+                layout.partition_of(bucket.id, &put.key)
+            }
+            Operation::Get(get) => {
+                check_key(limits, &get.key)?;
+                layout.partition_of(bucket.id, &get.key)
+            }
+            Operation::Delete(delete) => {
+                check_key(limits, &delete.key)?;
+                layout.partition_of(bucket.id, &delete.key)
+            }
+            Operation::List(list) => {
+                check_list(limits, &layout, list)?;
+                list.partition
+            }
+        };
+        let seen = self.open_context(bucket, &operation)?;
+        let owners = quorums.counting(&layout, partition);
+        if !owners.contains(&self.config.node) {
+            if !matches!(source, Source::Client(_)) {
+                // It was sent here by one who believes otherwise: not to be sent on in circles.
+                return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
+            }
+            return self.forward(turn, source, deadline, operation, owners);
+        }
+        let needed = self.needed(&operation, &quorums, &seen);
+        let reachable = self.reachable(owners);
+        if reachable < needed {
+            return Err(Failure::QuorumUnavailable { needed, reachable });
+        }
+        let target = |key: Bytes| Target { key: KeyRef { partition, bucket: bucket.id, key }, quorums };
+        let job = match operation {
+            Operation::Put(put) => Job::Put(put::Waiting::new(target(put.key.clone()), put, seen)),
+            Operation::Get(get) => Job::Get(get::Reading::for_get(target(get.key), owners)),
+            Operation::Delete(delete) if delete.context.is_empty() || quorums.lww => {
+                Job::Get(get::Reading::for_delete(target(delete.key), owners, seen))
+            }
+            Operation::Delete(delete) => Job::Delete(delete::Waiting::new(target(delete.key), seen, false)),
+            Operation::List(list) => {
+                self.list(turn, source.clone(), deadline, list, bucket, quorums, owners);
+                return Ok(());
+            }
+        };
+        self.start(turn, source.clone(), deadline, job);
+        Ok(())
+    }
+
+    /// Begins an operation on a key, which needs the key's container first.
+    pub(crate) fn start(&mut self, turn: &mut Turn<'_>, source: Source, deadline: Time, job: Job) -> Tag {
+        let key = match &job {
+            Job::Put(waiting) => Some(waiting.target.key.clone()),
+            Job::Get(reading) => Some(reading.target.key.clone()),
+            Job::Delete(waiting) => Some(waiting.target.key.clone()),
+            Job::Write(_) | Job::List(_) | Job::Forward(_) => None,
+        };
+        let tag = self.coordinator.insert(Running { source, deadline, timer: deadline, job });
+        if let Some(key) = key {
+            self.with_key(turn, &key, crate::working_set::Task::Coordinate(tag));
+        }
+        tag
+    }
+
+    fn open_context(&self, bucket: &Bucket, operation: &Operation) -> Result<Context, Failure> {
+        let (key, token) = match operation {
+            Operation::Put(put) => (&put.key, &put.context),
+            Operation::Delete(delete) => (&delete.key, &delete.context),
+            Operation::Get(_) | Operation::List(_) => return Ok(Context::default()),
+        };
+        let Some(tokens) = &self.tokens else {
+            return Err(Failure::NotBootstrapped);
+        };
+        let context = tokens
+            .open(bucket.id, key, token)
+            .map_err(|error: TokenError| Failure::Invalid { field: "context", reason: error.to_string() })?;
+        let scattered = context.cloud().len();
+        if scattered > self.config.limits.cloud_dots {
+            return Err(Failure::ReadFirst(format!(
+                "the context names {scattered} single writes, and at most {} are taken",
+                self.config.limits.cloud_dots
+            )));
+        }
+        Ok(context)
+    }
+
+    fn needed(&self, operation: &Operation, quorums: &Quorums, seen: &Context) -> u32 {
+        match operation {
+            Operation::Put(_) => quorums.write,
+            Operation::Get(_) | Operation::List(_) => quorums.read,
+            Operation::Delete(_) if seen.is_empty() || quorums.lww => quorums.read.max(quorums.write),
+            Operation::Delete(_) => quorums.write,
+        }
+    }
+
+    /// How many of these replicas can be asked, this node included.
+    pub(crate) fn reachable(&self, owners: &[NodeId]) -> u32 {
+        let up = owners.iter().filter(|&&owner| owner == self.config.node || self.links.is_up(owner)).count();
+        u32::try_from(up).unwrap_or(u32::MAX)
+    }
+}
+
+fn check_timeout(limits: &Limits, timeout: Duration) -> Result<Duration, Failure> {
+    if timeout > limits.timeout {
+        let reason =
+            format!("{} ms, and at most {} are given", timeout.as_millis(), limits.timeout.as_millis());
+        return Err(Failure::Invalid { field: "timeout", reason });
+    }
+    Ok(if timeout.is_zero() { limits.default_timeout } else { timeout })
+}
+
+fn check_key(limits: &Limits, key: &[u8]) -> Result<(), Failure> {
+    if key.is_empty() {
+        let reason = format!("it is empty, and 1 to {} bytes are taken", limits.key_bytes);
+        return Err(Failure::Invalid { field: "key", reason });
+    }
+    check_size("key", key.len(), limits.key_bytes)
+}
+
+fn check_put(limits: &Limits, put: &crate::operation::Put) -> Result<(), Failure> {
+    check_key(limits, &put.key)?;
+    check_size("value", put.value.len(), limits.value_bytes)?;
+    check_size("content_type", put.content_type.as_str().len(), limits.content_type_bytes)
+}
+
+fn check_list(limits: &Limits, layout: &Layout, list: &crate::operation::List) -> Result<(), Failure> {
+    if usize::from(list.partition.0) >= layout.partitions() {
+        let reason = format!("{} is not less than {}, their number", list.partition, layout.partitions());
+        return Err(Failure::Invalid { field: "partition", reason });
+    }
+    if list.limit == 0 || list.limit as usize > limits.list_keys {
+        let reason = format!("{} is not from 1 to {}", list.limit, limits.list_keys);
+        return Err(Failure::Invalid { field: "limit", reason });
+    }
+    check_size("cursor", list.after.as_ref().map_or(0, Bytes::len), limits.key_bytes)
+}
+
+fn check_size(field: &'static str, bytes: usize, max_bytes: usize) -> Result<(), Failure> {
+    if bytes > max_bytes { Err(Failure::TooLarge { field, bytes, max_bytes }) } else { Ok(()) }
+}

@@ -1,0 +1,61 @@
+//! A delete at its coordinator: what the client has seen goes, and is remembered as seen.
+
+use super::write::Writing;
+use super::{Source, Target, timed_out};
+use crate::message::Tag;
+use crate::node::Node;
+use crate::operation::OperationError;
+use crate::time::Time;
+use crate::turn::Turn;
+use crate::version::{Container, Context, ContextToken};
+use crate::working_set::Held;
+
+/// A delete that knows what to delete and waits for its key's container.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(super) target: Target,
+    pub(super) seen: Context,
+    /// Whether `seen` was read for it, and the client does not have it yet.
+    after_read: bool,
+}
+
+impl Waiting {
+    pub(super) fn new(target: Target, seen: Context, after_read: bool) -> Self {
+        Self { target, seen, after_read }
+    }
+
+    /// The time is over, and nothing was changed.
+    pub(super) fn expired(&self, token: ContextToken) -> OperationError {
+        let context = self.after_read.then_some(token);
+        OperationError { context, ..OperationError::not_attempted(timed_out(1, 0)) }
+    }
+}
+
+impl Node {
+    /// The key's container is here.
+    pub(super) fn delete_loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: Tag,
+        source: Source,
+        deadline: Time,
+        waiting: Waiting,
+        held: Held,
+    ) {
+        let Waiting { target, mut seen, after_read } = waiting;
+        if target.quorums.lww {
+            seen.join(&held.container.context);
+        }
+        let mut container = Container::clone(&held.container);
+        container.remove(&seen);
+        let held = if container == *held.container {
+            held
+        } else {
+            let encoded = container.encode();
+            self.hold_new(turn, &target.key, container, encoded)
+        };
+        let tally = self.write_tally(&target);
+        let writing = Writing::of_delete(target, seen, after_read, held, tally);
+        self.write(turn, tag, source, deadline, writing);
+    }
+}

@@ -1,0 +1,251 @@
+//! A read at its coordinator: R replicas, the nearest first; merge, answer, then repair who was stale.
+//!
+//! The coordinator is one of the R. It sends the digest of what it has, and a replica that has the same says just
+//! that: one round trip, and a container crosses the network only where it differs.
+
+use std::sync::Arc;
+
+use super::quorum::Tally;
+use super::{Job, Running, Target, delete, read_error, timed_out};
+use crate::id::{Epoch, NodeId};
+use crate::message::{Fetched, Message, Refusal, Tag};
+use crate::node::Node;
+use crate::operation::{Found, OperationError, Outcome, Written};
+use crate::time::Time;
+use crate::turn::Turn;
+use crate::version::{Container, Context, Digest, Sibling};
+use crate::working_set::{Held, Task};
+
+#[derive(Debug)]
+enum Purpose {
+    Get,
+    /// Find out what to delete; the client has seen this much.
+    Delete(Context),
+}
+
+/// A read under way.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(super) target: Target,
+    purpose: Purpose,
+    tally: Tally,
+    /// What this node held when the read began.
+    local: Option<Held>,
+    /// The union of all replies, when one differed from the local container.
+    merged: Option<Container>,
+    /// Who has answered, and what it held.
+    replies: Vec<(NodeId, Digest)>,
+    asked: Vec<(NodeId, Time)>,
+}
+
+impl Reading {
+    pub(super) fn for_get(target: Target, counting: &[NodeId]) -> Self {
+        Self::new(target, counting, Purpose::Get)
+    }
+
+    pub(super) fn for_delete(target: Target, counting: &[NodeId], seen: Context) -> Self {
+        Self::new(target, counting, Purpose::Delete(seen))
+    }
+
+    fn new(target: Target, counting: &[NodeId], purpose: Purpose) -> Self {
+        let tally = Tally::new(counting, target.quorums.read);
+        Self { target, purpose, tally, local: None, merged: None, replies: Vec::new(), asked: Vec::new() }
+    }
+
+    pub(super) fn expired(&self) -> OperationError {
+        read_error(timed_out(self.tally.needed(), self.tally.counted()))
+    }
+
+    /// Whether the link that went down may have carried a request or its reply.
+    pub(super) fn waits_for(&self, peer: NodeId) -> bool {
+        self.asked.iter().any(|&(asked, _)| asked == peer) && !self.tally.has(peer)
+    }
+
+    fn fetch(&self, tag: Tag, epoch: Epoch) -> Message {
+        let have = self.local.as_ref().map(|held| held.digest);
+        Message::Fetch { tag, epoch, key: self.target.key.clone(), have }
+    }
+}
+
+impl Node {
+    /// The key's container is here: this node's own answer.
+    pub(super) fn get_loaded(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Running, held: Held) {
+        let Job::Get(reading) = &mut running.job else {
+            return;
+        };
+        reading.tally.count(self.config.node);
+        reading.replies.push((self.config.node, held.digest));
+        reading.local = Some(held);
+        if reading.tally.is_met() {
+            self.get_done(turn, running);
+            return;
+        }
+        let missing = reading.tally.needed() - reading.tally.counted();
+        for _ in 0..missing {
+            self.get_ask_next(turn, tag, reading);
+        }
+        running.timer = running.deadline.min(turn.time() + self.links.hedge_delay());
+        self.coordinator.put_back(tag, Box::new(running));
+    }
+
+    /// Asks the nearest replica that has not been asked; when all have been, those who have not answered again.
+    fn get_ask_next(&self, turn: &mut Turn<'_>, tag: Tag, reading: &mut Reading) {
+        let Some(layout) = &self.layout else { return };
+        let me = self.config.node;
+        let candidates = reading.tally.counting().iter().copied().filter(|&replica| {
+            replica != me
+                && self.links.is_up(replica)
+                && !reading.asked.iter().any(|asked| asked.0 == replica)
+        });
+        // The first of equals: owners stand in order of preference.
+        if let Some(next) = candidates.min_by_key(|&replica| self.links.distance_us(replica)) {
+            reading.asked.push((next, turn.time()));
+            turn.send(next, reading.fetch(tag, layout.epoch));
+            return;
+        }
+        for &(replica, _) in &reading.asked {
+            if !reading.tally.has(replica) {
+                turn.send(replica, reading.fetch(tag, layout.epoch));
+            }
+        }
+    }
+
+    /// A reply is late: another replica is asked as well.
+    pub(super) fn get_step(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Box<Running>) {
+        if let Job::Get(reading) = &mut running.job
+            && reading.local.is_some()
+        {
+            self.get_ask_next(turn, tag, reading);
+        }
+        // Each time a little later, so that a dead cluster is not asked in a storm.
+        let waited = self.links.hedge_delay() * 4;
+        running.timer = running.deadline.min(turn.time() + waited);
+        self.coordinator.put_back(tag, running);
+    }
+
+    /// A replica has answered.
+    pub(crate) fn on_fetch_reply(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        tag: Tag,
+        epoch: Epoch,
+        result: Result<Fetched, Refusal>,
+    ) {
+        let current = self.layout.as_ref().is_some_and(|layout| layout.epoch == epoch);
+        let Some(mut running) = self.coordinator.take(tag) else {
+            return;
+        };
+        let Job::Get(reading) = &mut running.job else {
+            self.coordinator.put_back(tag, running);
+            return;
+        };
+        let asked = reading.asked.iter().find(|asked| asked.0 == from).map(|asked| asked.1);
+        if let (Some(asked), Some(local), false) = (asked, &reading.local, reading.tally.has(from)) {
+            let answer = match result {
+                Ok(Fetched::Same) => Some(None),
+                Ok(Fetched::Container(encoded)) => encoded.decode().ok().map(Some),
+                Err(_) => None,
+            };
+            match answer {
+                Some(theirs) if current => {
+                    self.links.measured(from, turn.time().since(asked));
+                    let digest = theirs.as_ref().map_or(local.digest, Container::digest);
+                    if let Some(theirs) = theirs {
+                        let merged = reading.merged.get_or_insert_with(|| Container::clone(&local.container));
+                        merged.merge(&theirs);
+                    }
+                    reading.replies.push((from, digest));
+                    reading.tally.count(from);
+                }
+                _ => self.get_ask_next(turn, tag, reading),
+            }
+        }
+        if reading.tally.is_met() {
+            self.get_done(turn, *running);
+        } else {
+            self.coordinator.put_back(tag, running);
+        }
+    }
+
+    /// R replicas have answered.
+    fn get_done(&mut self, turn: &mut Turn<'_>, running: Running) {
+        let Job::Get(Reading { target, purpose, tally, local: Some(local), merged, replies, .. }) =
+            running.job
+        else {
+            return;
+        };
+        let merged = match merged {
+            None => local,
+            Some(container) => Held {
+                encoded: container.encode(),
+                digest: container.digest(),
+                container: Arc::new(container),
+                commit: local.commit,
+            },
+        };
+        let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
+        let primaries = tally.counted();
+        match purpose {
+            Purpose::Get => {
+                let siblings = shown(&merged.container, target.quorums.lww);
+                self.stats.saw_siblings(siblings.len());
+                let context = self.token_of(&target, &merged.container.context);
+                let found = Found { siblings, context, primaries, epoch };
+                self.finish(turn, running.source, Ok(Outcome::Get(found)));
+            }
+            Purpose::Delete(mut seen) => {
+                let after_read = seen.is_empty();
+                seen.join(&merged.container.context);
+                if seen.is_empty() {
+                    // There is nothing, and never was: nothing to write either.
+                    let written = Written { context: self.token_of(&target, &seen), primaries, epoch };
+                    self.finish(turn, running.source, Ok(Outcome::Delete(written)));
+                } else {
+                    let waiting = delete::Waiting::new(target.clone(), seen, after_read);
+                    self.start(turn, running.source, running.deadline, Job::Delete(waiting));
+                }
+            }
+        }
+        self.repair(turn, &target, &merged, &replies, epoch);
+    }
+
+    /// After the answer: who answered with less than the union gets the union.
+    fn repair(
+        &mut self,
+        turn: &mut Turn<'_>,
+        target: &Target,
+        merged: &Held,
+        replies: &[(NodeId, Digest)],
+        epoch: Epoch,
+    ) {
+        for &(replica, digest) in replies {
+            if digest == merged.digest {
+                continue;
+            }
+            self.stats.read_repairs += 1;
+            let container = merged.encoded.clone();
+            if replica == self.config.node {
+                self.with_key(turn, &target.key, Task::Merge { reply: None, container });
+            } else {
+                let key = target.key.clone();
+                turn.send(replica, Message::Replicate { tag: None, epoch, key, container });
+            }
+        }
+    }
+}
+
+/// The siblings that an answer shows: of one operation and equal value one; in an lww bucket only the last written.
+fn shown(container: &Container, lww: bool) -> Vec<Sibling> {
+    if lww {
+        return container.last_written().cloned().into_iter().collect();
+    }
+    let mut shown: Vec<Sibling> = Vec::with_capacity(container.siblings.len());
+    for sibling in &container.siblings {
+        let again = |other: &Sibling| other.operation == sibling.operation && other.value == sibling.value;
+        if !shown.iter().any(again) {
+            shown.push(sibling.clone());
+        }
+    }
+    shown
+}

@@ -1,0 +1,100 @@
+//! A put at its coordinator: the next version of the key is made here, atomically.
+
+use super::write::Writing;
+use super::{Source, Target};
+use crate::message::Tag;
+use crate::node::Node;
+use crate::operation::{Failure, OperationError, Put};
+use crate::time::Time;
+use crate::turn::Turn;
+use crate::version::{Container, Context, Sibling};
+use crate::working_set::Held;
+
+/// A put that waits for its key's container.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(super) target: Target,
+    put: Put,
+    seen: Context,
+}
+
+impl Waiting {
+    pub(super) fn new(target: Target, put: Put, seen: Context) -> Self {
+        Self { target, put, seen }
+    }
+}
+
+impl Node {
+    /// The key's container is here.
+    pub(super) fn put_loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: Tag,
+        source: Source,
+        deadline: Time,
+        waiting: Waiting,
+        held: Held,
+    ) {
+        let Waiting { target, put, mut seen } = waiting;
+        if target.quorums.lww {
+            // The last writer wins over everything that this coordinator knows.
+            seen.join(&held.container.context);
+        }
+        let earlier = held
+            .container
+            .sibling_of(put.operation)
+            .map(|sibling| sibling.dot)
+            .or_else(|| self.coordinator.recent.put_dot(put.operation, &target.key));
+        let (dot, held) = match earlier {
+            // A retry: it takes effect once. What there is now is replicated and acknowledged again.
+            Some(dot) => (dot, held),
+            None => {
+                if let Err(failure) = self.check_room(&held.container, &put, &seen) {
+                    self.finish(turn, source, Err(OperationError::not_attempted(failure)));
+                    return;
+                }
+                let dot = self.authors.next_dot(target.key.partition, &mut self.rng);
+                let hlc = self.hlc.tick(turn.now.wall_ms);
+                let mut container = Container::clone(&held.container);
+                let sibling = Sibling {
+                    dot,
+                    hlc,
+                    operation: put.operation,
+                    content_type: put.content_type,
+                    value: put.value,
+                };
+                container.put(&seen, sibling);
+                let encoded = container.encode();
+                let held = self.hold_new(turn, &target.key, container, encoded);
+                self.coordinator.recent.remember_put(turn.time(), put.operation, target.key.clone(), dot);
+                (dot, held)
+            }
+        };
+        let tally = self.write_tally(&target);
+        let writing = Writing::of_put(target, seen, dot, held, tally);
+        self.write(turn, tag, source, deadline, writing);
+    }
+
+    /// Writes that have seen nothing pile up as siblings; there is an end to that.
+    fn check_room(&self, container: &Container, put: &Put, seen: &Context) -> Result<(), Failure> {
+        let limits = &self.config.limits;
+        if !seen.is_empty() {
+            return Ok(());
+        }
+        let siblings = container.siblings.len();
+        if siblings >= limits.siblings {
+            return Err(Failure::ReadFirst(format!(
+                "the key has {siblings} siblings, and a write without a context is taken up to {}",
+                limits.siblings
+            )));
+        }
+        let bytes = container.value_bytes() + put.value.len();
+        if siblings > 0 && bytes > limits.container_bytes {
+            return Err(Failure::ReadFirst(format!(
+                "the key's siblings would be {bytes} bytes, and a write without a context is taken up to {}",
+                limits.container_bytes
+            )));
+        }
+        Ok(())
+    }
+}

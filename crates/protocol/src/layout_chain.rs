@@ -1,0 +1,119 @@
+//! Which layout this node holds, and how it came to it: persisted first, adopted then.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::commits::Waiter;
+use crate::effect::{BootstrapError, Effect};
+use crate::event::RequestId;
+use crate::id::{Epoch, NodeId};
+use crate::keys;
+use crate::layout::{Bootstrap, Layout};
+use crate::message::Message;
+use crate::node::Node;
+use crate::store::StoreOp;
+use crate::turn::Turn;
+use crate::version::TokenKey;
+
+/// A layout on its way to the disk.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    layout: Arc<Layout>,
+    /// Who asked for it.
+    requests: Vec<RequestId>,
+}
+
+impl Node {
+    /// Somebody founds a cluster, perhaps for the second time.
+    pub(crate) fn on_bootstrap(&mut self, turn: &mut Turn<'_>, request: RequestId, settings: &Bootstrap) {
+        let result = match self.try_bootstrap(turn, request, settings) {
+            Ok(None) => return,
+            Ok(Some(layout)) => Ok(layout),
+            Err(error) => Err(error),
+        };
+        turn.effects.push(Effect::AnswerBootstrap { request, result });
+    }
+
+    /// The layout when it is held already; none when it is on its way to the disk.
+    fn try_bootstrap(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: RequestId,
+        settings: &Bootstrap,
+    ) -> Result<Option<Arc<Layout>>, BootstrapError> {
+        let layout = Layout::first(settings)?;
+        if layout.member(self.config.node).is_none() {
+            return Err(BootstrapError::NotAMember(self.config.node));
+        }
+        if let Some(held) = &self.layout {
+            let same = **held == layout;
+            return if same {
+                Ok(Some(held.clone()))
+            } else {
+                Err(BootstrapError::AlreadyBootstrapped(held.cluster))
+            };
+        }
+        if let Some(pending) = &mut self.pending_layout {
+            if *pending.layout != layout {
+                return Err(BootstrapError::AlreadyBootstrapped(pending.layout.cluster));
+            }
+            pending.requests.push(request);
+            return Ok(None);
+        }
+        if !self.writable {
+            return Err(BootstrapError::DiskFull);
+        }
+        self.persist(turn, layout, vec![request]);
+        Ok(None)
+    }
+
+    /// A peer has sent its layout.
+    pub(crate) fn on_layout_offer(&mut self, turn: &mut Turn<'_>, encoded: &[u8]) {
+        let Ok(layout) = Layout::decode(encoded) else {
+            return;
+        };
+        let wanted = self.layout.is_none() && self.pending_layout.is_none() && self.writable;
+        if wanted && layout.member(self.config.node).is_some() {
+            self.persist(turn, layout, Vec::new());
+        }
+    }
+
+    /// A peer asks for the layout.
+    pub(crate) fn on_layout_request(&self, turn: &mut Turn<'_>, from: NodeId) {
+        if let Some(layout) = &self.layout {
+            turn.send(from, Message::LayoutOffer(Bytes::from(layout.encode())));
+        }
+    }
+
+    fn persist(&mut self, turn: &mut Turn<'_>, layout: Layout, requests: Vec<RequestId>) {
+        let value = Bytes::from(layout.encode());
+        let put = StoreOp::Put { key: Bytes::from_static(keys::LAYOUT), value };
+        let number = self.commits.issue(turn.effects, vec![put]);
+        self.pending_layout = Some(Pending { layout: Arc::new(layout), requests });
+        self.commits.wait(number, Waiter::Layout);
+    }
+
+    /// The layout is on the disk.
+    pub(crate) fn adopt_pending(&mut self, turn: &mut Turn<'_>) {
+        let Some(Pending { layout, requests }) = self.pending_layout.take() else {
+            return;
+        };
+        self.tokens = Some(TokenKey::new(layout.cluster, self.config.token_secret.as_deref()));
+        self.layout = Some(layout.clone());
+        turn.effects.push(Effect::LayoutAdopted(layout.clone()));
+        // Spread it to members that nobody has asked, or that were not there.
+        let behind: Vec<NodeId> = self.links.behind(layout.epoch).collect();
+        for peer in behind {
+            self.on_layout_request(turn, peer);
+        }
+        for request in requests {
+            turn.effects.push(Effect::AnswerBootstrap { request, result: Ok(layout.clone()) });
+        }
+    }
+
+    /// The epoch held; 0 without a layout.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch)
+    }
+}

@@ -1,0 +1,87 @@
+//! Who can be reached, and how fast.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::id::{Epoch, NodeId};
+
+/// Before anything was measured: a guess for one hop within a datacenter, generously.
+const FIRST_GUESS: Duration = Duration::from_millis(20);
+/// Asking another replica sooner than this costs more than it can win.
+const HEDGE_MIN: Duration = Duration::from_millis(2);
+
+#[derive(Debug)]
+struct Link {
+    epoch: Epoch,
+    /// Smoothed reply time, microseconds.
+    mean_us: u64,
+}
+
+/// The peers whose links are up. A node is live for a coordinator exactly then.
+#[derive(Debug)]
+pub(crate) struct Links {
+    up: BTreeMap<NodeId, Link>,
+    /// Smoothed reply time of all peers and its mean deviation, microseconds (as RFC 6298 does).
+    mean_us: u64,
+    deviation_us: u64,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        let guess = micros(FIRST_GUESS);
+        Self { up: BTreeMap::new(), mean_us: guess / 2, deviation_us: guess / 8 }
+    }
+}
+
+impl Links {
+    /// A link came up.
+    pub(crate) fn up(&mut self, peer: NodeId, epoch: Epoch) {
+        self.up.insert(peer, Link { epoch, mean_us: self.mean_us });
+    }
+
+    /// A link is gone.
+    pub(crate) fn down(&mut self, peer: NodeId) {
+        self.up.remove(&peer);
+    }
+
+    /// Whether a peer can be reached.
+    pub(crate) fn is_up(&self, peer: NodeId) -> bool {
+        self.up.contains_key(&peer)
+    }
+
+    /// The reachable peers that have not shown this epoch or a newer one.
+    pub(crate) fn behind(&self, epoch: Epoch) -> impl Iterator<Item = NodeId> {
+        self.up.iter().filter(move |(_, link)| link.epoch < epoch).map(|(&peer, _)| peer)
+    }
+
+    /// A peer has shown the epoch it holds.
+    pub(crate) fn saw_epoch(&mut self, peer: NodeId, epoch: Epoch) {
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.epoch = link.epoch.max(epoch);
+        }
+    }
+
+    /// A peer has answered a read after this time.
+    pub(crate) fn measured(&mut self, peer: NodeId, took: Duration) {
+        let took_us = micros(took);
+        if let Some(link) = self.up.get_mut(&peer) {
+            link.mean_us = (7 * link.mean_us + took_us) / 8;
+        }
+        self.deviation_us = (3 * self.deviation_us + took_us.abs_diff(self.mean_us)) / 4;
+        self.mean_us = (7 * self.mean_us + took_us) / 8;
+    }
+
+    /// How long a reply may take before another replica is asked as well: about the 95th percentile.
+    pub(crate) fn hedge_delay(&self) -> Duration {
+        Duration::from_micros(self.mean_us + 4 * self.deviation_us).max(HEDGE_MIN)
+    }
+
+    /// Smoothed reply time of a peer; peers that are not reachable come last.
+    pub(crate) fn distance_us(&self, peer: NodeId) -> u64 {
+        self.up.get(&peer).map_or(u64::MAX, |link| link.mean_us)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 16)
+}

@@ -1,0 +1,248 @@
+//! What a node does for other nodes' operations: merge, acknowledge once durable, show what it holds.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::commits::Waiter;
+use crate::event::ReadToken;
+use crate::id::{BucketId, Epoch, NodeId, PartitionId};
+use crate::keys;
+use crate::message::{Fetched, KeyRef, Message, Refusal, Scanned, ScannedKey, Tag};
+use crate::node::Node;
+use crate::store::{ScanPage, StoreError};
+use crate::turn::Turn;
+use crate::version::{Container, Digest, EncodedContainer, Merged};
+use crate::working_set::{Held, Task};
+
+/// Who wants a page of a scan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ScanFor {
+    /// A listing of this node.
+    Listing(Tag),
+    /// Another node.
+    Peer {
+        /// Which node.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+    },
+}
+
+/// Scans that the store is busy with.
+#[derive(Debug, Default)]
+pub(crate) struct Scans {
+    next: u64,
+    running: BTreeMap<ReadToken, ScanFor>,
+}
+
+impl Scans {
+    pub(crate) fn begin(&mut self, purpose: ScanFor) -> ReadToken {
+        self.next += 1;
+        let token = ReadToken(self.next);
+        self.running.insert(token, purpose);
+        token
+    }
+}
+
+impl Node {
+    /// Merge what a coordinator or a reader sends.
+    pub(crate) fn on_replicate(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        tag: Option<Tag>,
+        epoch: Epoch,
+        key: &KeyRef,
+        container: EncodedContainer,
+    ) {
+        let reply = tag.map(|tag| (from, tag));
+        match self.fence(turn, from, epoch, key.partition, key.bucket) {
+            Ok(()) => self.with_key(turn, key, Task::Merge { reply, container }),
+            Err(refusal) => self.reply_replicated(turn, reply, Err(refusal)),
+        }
+    }
+
+    /// Show what is held of a key.
+    pub(crate) fn on_fetch(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        tag: Tag,
+        epoch: Epoch,
+        key: &KeyRef,
+        have: Option<Digest>,
+    ) {
+        match self.fence(turn, from, epoch, key.partition, key.bucket) {
+            Ok(()) => self.with_key(turn, key, Task::Fetch { from, tag, have }),
+            Err(refusal) => self.reply_fetched(turn, from, tag, Err(refusal)),
+        }
+    }
+
+    /// Show which keys are held.
+    #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
+    pub(crate) fn on_scan(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        tag: Tag,
+        epoch: Epoch,
+        partition: PartitionId,
+        bucket: BucketId,
+        after: Option<&[u8]>,
+        limit: u32,
+    ) {
+        match self.fence(turn, from, epoch, partition, bucket) {
+            Ok(()) => self.scan(turn, ScanFor::Peer { from, tag }, partition, bucket, after, limit),
+            Err(refusal) => self.reply_scanned(turn, from, tag, Err(refusal)),
+        }
+    }
+
+    /// Both sides must hold the same epoch, and this one must own the partition and know the bucket.
+    fn fence(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        epoch: Epoch,
+        partition: PartitionId,
+        bucket: BucketId,
+    ) -> Result<(), Refusal> {
+        let mine = self.epoch();
+        if epoch > mine {
+            self.links.saw_epoch(from, epoch);
+            turn.send(from, Message::LayoutRequest);
+        }
+        let Some(layout) = self.layout.as_ref().filter(|_| epoch == mine) else {
+            return Err(Refusal::Epoch(mine));
+        };
+        if !layout.is_owner(partition, self.config.node) || layout.bucket_by_id(bucket).is_none() {
+            return Err(Refusal::NotOwner);
+        }
+        if self.working.loading() + self.scans.running.len() >= self.config.limits.replica_requests {
+            return Err(Refusal::Overloaded);
+        }
+        Ok(())
+    }
+
+    /// The key's container is here: merge the one that came into it.
+    pub(crate) fn merge_loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: &KeyRef,
+        held: &Held,
+        reply: Option<(NodeId, Tag)>,
+        incoming: EncodedContainer,
+    ) {
+        let commit = match self.merged(held, incoming) {
+            Err(refusal) => {
+                self.reply_replicated(turn, reply, Err(refusal));
+                return;
+            }
+            // The covering state may still be on its way to the disk.
+            Ok(None) => held.commit,
+            Ok(Some((container, encoded))) => self.hold_new(turn, key, container, encoded).commit,
+        };
+        let Some((to, tag)) = reply else { return };
+        if self.commits.is_durable(commit) {
+            self.reply_replicated(turn, reply, Ok(()));
+        } else {
+            self.commits.wait(commit, Waiter::Replica { to, tag });
+        }
+    }
+
+    /// The container that is to be held from now on; none when nothing changes.
+    fn merged(
+        &self,
+        held: &Held,
+        incoming: EncodedContainer,
+    ) -> Result<Option<(Container, EncodedContainer)>, Refusal> {
+        let theirs = incoming.decode().map_err(|_| Refusal::Storage)?;
+        if theirs.digest() == held.digest {
+            return Ok(None);
+        }
+        if !self.writable {
+            return Err(Refusal::Storage);
+        }
+        if held.container.is_absent() {
+            return Ok(Some((theirs, incoming)));
+        }
+        let mut ours = Container::clone(&held.container);
+        Ok(match ours.merge(&theirs) {
+            Merged::Unchanged => None,
+            // Equal containers encode alike: what came is kept as it is.
+            Merged::TookOther => Some((theirs, incoming)),
+            Merged::Mixed => {
+                let encoded = ours.encode();
+                Some((ours, encoded))
+            }
+        })
+    }
+
+    /// The key's container is here: show it.
+    pub(crate) fn fetch_loaded(
+        &mut self,
+        turn: &mut Turn<'_>,
+        held: &Held,
+        from: NodeId,
+        tag: Tag,
+        have: Option<Digest>,
+    ) {
+        let fetched =
+            if have == Some(held.digest) { Fetched::Same } else { Fetched::Container(held.encoded.clone()) };
+        self.reply_fetched(turn, from, tag, Ok(fetched));
+    }
+
+    /// A page of a scan is here.
+    pub(crate) fn on_scan_done(
+        &mut self,
+        turn: &mut Turn<'_>,
+        token: ReadToken,
+        result: Result<ScanPage, StoreError>,
+    ) {
+        let Some(purpose) = self.scans.running.remove(&token) else {
+            return;
+        };
+        let result = result.map_err(|_| Refusal::Storage).and_then(scanned);
+        match purpose {
+            ScanFor::Listing(tag) => self.list_page(turn, self.config.node, tag, self.epoch(), result),
+            ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, result),
+        }
+    }
+
+    /// Acknowledges, under the epoch held now.
+    pub(crate) fn reply_replicated(
+        &self,
+        turn: &mut Turn<'_>,
+        reply: Option<(NodeId, Tag)>,
+        result: Result<(), Refusal>,
+    ) {
+        if let Some((to, tag)) = reply {
+            turn.send(to, Message::ReplicateReply { tag, epoch: self.epoch(), result });
+        }
+    }
+
+    /// Answers a fetch, under the epoch held now.
+    pub(crate) fn reply_fetched(
+        &self,
+        turn: &mut Turn<'_>,
+        to: NodeId,
+        tag: Tag,
+        result: Result<Fetched, Refusal>,
+    ) {
+        turn.send(to, Message::FetchReply { tag, epoch: self.epoch(), result });
+    }
+
+    fn reply_scanned(&self, turn: &mut Turn<'_>, to: NodeId, tag: Tag, result: Result<Scanned, Refusal>) {
+        turn.send(to, Message::ScanReply { tag, epoch: self.epoch(), result });
+    }
+}
+
+fn scanned(page: ScanPage) -> Result<Scanned, Refusal> {
+    let mut keys = Vec::with_capacity(page.entries.len());
+    for (key, value) in page.entries {
+        let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
+        let key: Bytes = keys::user_key(&key);
+        keys.push(ScannedKey { key, digest: container.digest(), live: !container.siblings.is_empty() });
+    }
+    Ok(Scanned { keys, more: page.more })
+}

@@ -1,0 +1,205 @@
+//! The containers in memory: those being worked on, and as many others as the cache may hold.
+//!
+//! A put must see the newest container of its key, durable or not, and its successor must see the put's. So the
+//! newest container of every key with an unfinished commit or read is here; the store is asked for the others.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::event::ReadToken;
+use crate::id::NodeId;
+use crate::message::{KeyRef, Tag};
+use crate::store::CommitNumber;
+use crate::version::{Container, Digest, EncodedContainer};
+
+/// A key's newest container, and when it will be durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    /// The container.
+    pub(crate) container: Arc<Container>,
+    /// The same as bytes.
+    pub(crate) encoded: EncodedContainer,
+    /// Its digest.
+    pub(crate) digest: Digest,
+    /// The commit that made it so; 0: it came from the store, so an earlier life or an evicted, durable commit did.
+    pub(crate) commit: CommitNumber,
+}
+
+/// What waits for a key's container.
+#[derive(Clone, Debug)]
+pub(crate) enum Task {
+    /// An operation that this node coordinates goes on.
+    Coordinate(Tag),
+    /// A replicated container is merged.
+    Merge {
+        /// Who sent it, and wants to know; none for a repair.
+        reply: Option<(NodeId, Tag)>,
+        /// What came.
+        container: EncodedContainer,
+    },
+    /// A coordinator reads.
+    Fetch {
+        /// Who.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+        /// What it holds.
+        have: Option<Digest>,
+    },
+}
+
+#[derive(Debug)]
+enum Slot {
+    Held { held: Held, used: bool },
+    Loading(Vec<Task>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct WorkingSet {
+    // Never iterated: order comes from the queue.
+    slots: HashMap<KeyRef, Slot, FixedState>,
+    /// Held keys in the order of the clock hand (second-chance replacement).
+    hand: VecDeque<KeyRef>,
+    reads: HashMap<ReadToken, KeyRef, FixedState>,
+    next_read: u64,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+/// What became of a task that asked for a key.
+pub(crate) enum Lookup {
+    /// The container is here: do it now.
+    Now(Held, Task),
+    /// The store has to be asked first.
+    Read(ReadToken),
+    /// The store has been asked already; the task waits.
+    Queued,
+}
+
+impl WorkingSet {
+    /// An empty one that keeps about `bytes_max` beside what is in use.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self {
+            slots: HashMap::with_hasher(FixedState::with_seed(1)),
+            hand: VecDeque::new(),
+            reads: HashMap::with_hasher(FixedState::with_seed(2)),
+            next_read: 0,
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Finds the key's container for a task, or lets the task wait for it.
+    pub(crate) fn ask(&mut self, key: &KeyRef, task: Task) -> Lookup {
+        match self.slots.get_mut(key) {
+            Some(Slot::Held { held, used }) => {
+                *used = true;
+                Lookup::Now(held.clone(), task)
+            }
+            Some(Slot::Loading(tasks)) => {
+                tasks.push(task);
+                Lookup::Queued
+            }
+            None => {
+                self.slots.insert(key.clone(), Slot::Loading(vec![task]));
+                Lookup::Read(self.token(key.clone()))
+            }
+        }
+    }
+
+    /// Which key a finished read was for.
+    pub(crate) fn read_key(&mut self, token: ReadToken) -> Option<KeyRef> {
+        self.reads.remove(&token)
+    }
+
+    /// A read has found the key's container: returns the tasks that waited, in order.
+    pub(crate) fn loaded(&mut self, key: &KeyRef, held: Held) -> Vec<Task> {
+        match self.slots.remove(key) {
+            Some(Slot::Loading(tasks)) => {
+                self.insert(key.clone(), held);
+                tasks
+            }
+            Some(slot) => {
+                self.slots.insert(key.clone(), slot);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// A read has failed: the key is forgotten; returns the tasks that waited.
+    pub(crate) fn load_failed(&mut self, key: &KeyRef) -> Vec<Task> {
+        match self.slots.remove(key) {
+            Some(Slot::Loading(tasks)) => tasks,
+            Some(slot) => {
+                self.slots.insert(key.clone(), slot);
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The key has a newer container.
+    pub(crate) fn replace(&mut self, key: &KeyRef, held: Held) {
+        match self.slots.get_mut(key) {
+            Some(Slot::Held { held: old, used }) => {
+                self.bytes = self.bytes + size(key, &held) - size(key, old);
+                *old = held;
+                *used = true;
+            }
+            _ => self.insert(key.clone(), held),
+        }
+    }
+
+    /// Lets go of containers that are neither new nor used lately, until the cache's bound holds or one round is done.
+    pub(crate) fn trim(&mut self, is_durable: impl Fn(CommitNumber) -> bool) {
+        let mut left = self.hand.len();
+        while self.bytes > self.bytes_max && left > 0 {
+            left -= 1;
+            let Some(key) = self.hand.pop_front() else { return };
+            match self.slots.get_mut(&key) {
+                Some(Slot::Held { held, used }) if *used || !is_durable(held.commit) => {
+                    *used = false;
+                    self.hand.push_back(key);
+                }
+                Some(Slot::Held { held, .. }) => {
+                    self.bytes -= size(&key, held);
+                    self.slots.remove(&key);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Keys that wait for the store.
+    pub(crate) fn loading(&self) -> usize {
+        self.reads.len()
+    }
+
+    /// About how much memory the containers take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn insert(&mut self, key: KeyRef, held: Held) {
+        self.bytes += size(&key, &held);
+        self.hand.push_back(key.clone());
+        self.slots.insert(key, Slot::Held { held, used: false });
+    }
+
+    fn token(&mut self, key: KeyRef) -> ReadToken {
+        self.next_read += 1;
+        let token = ReadToken(self.next_read);
+        self.reads.insert(token, key);
+        token
+    }
+}
+
+/// The key twice, the container decoded and encoded, and the maps' and allocations' own needs.
+fn size(key: &KeyRef, held: &Held) -> usize {
+    2 * key.key.len() + 2 * held.encoded.0.len() + 400
+}

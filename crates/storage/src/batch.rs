@@ -1,0 +1,154 @@
+//! The bytes of a batch, as they stand in the log. The memtable's keys and values are slices of the same bytes, so a batch is
+//! copied once, and never keeps a network buffer alive.
+//!
+//! Per operation: a tag (1 put, 2 delete), the key's length, for a put the value's length (u32, little endian), the key, the
+//! value. Nothing separates batches: a record of the log, which holds several, is valid as a whole or not at all.
+
+use bytes::Bytes;
+use quorate_protocol::store::{StoreError, StoreOp};
+
+const PUT: u8 = 1;
+const DELETE: u8 = 2;
+
+/// The longest batch, in bytes.
+const BATCH_BYTES_MAX: usize = 512 << 20;
+
+/// What an operation costs in memory besides its key and value: two slices and a place in a tree.
+pub(crate) const OP_OVERHEAD_BYTES: usize = 96;
+
+/// A key and its new value, or `None` for a deletion.
+pub(crate) type Change = (Bytes, Option<Bytes>);
+
+/// A batch, ready for the log and for the memtable.
+pub(crate) struct EncodedBatch {
+    pub(crate) bytes: Bytes,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl EncodedBatch {
+    /// What it takes of the limits on memory.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        self.bytes.len() + self.changes.len() * OP_OVERHEAD_BYTES
+    }
+}
+
+/// Encodes a batch.
+pub(crate) fn encode(ops: &[StoreOp]) -> Result<EncodedBatch, StoreError> {
+    let length = ops.iter().map(encoded_bytes).fold(0usize, usize::saturating_add);
+    if length > BATCH_BYTES_MAX {
+        let detail = format!("a batch of {length} bytes is over the limit of {BATCH_BYTES_MAX}");
+        return Err(StoreError::Full { detail });
+    }
+    let mut bytes = Vec::with_capacity(length);
+    for op in ops {
+        match op {
+            StoreOp::Put { key, value } => {
+                bytes.push(PUT);
+                push_length(&mut bytes, key.len());
+                push_length(&mut bytes, value.len());
+                bytes.extend_from_slice(key);
+                bytes.extend_from_slice(value);
+            }
+            StoreOp::Delete { key } => {
+                bytes.push(DELETE);
+                push_length(&mut bytes, key.len());
+                bytes.extend_from_slice(key);
+            }
+        }
+    }
+    let bytes = Bytes::from(bytes);
+    let mut changes = Vec::with_capacity(ops.len());
+    let mut end = 0;
+    for op in ops {
+        end += encoded_bytes(op);
+        match op {
+            StoreOp::Put { key, value } => {
+                let value_at = end - value.len();
+                let key_at = value_at - key.len();
+                changes.push((bytes.slice(key_at..value_at), Some(bytes.slice(value_at..end))));
+            }
+            StoreOp::Delete { key } => changes.push((bytes.slice(end - key.len()..end), None)),
+        }
+    }
+    Ok(EncodedBatch { bytes, changes })
+}
+
+/// Reads the operations of one or more batches. The error says what is wrong.
+pub(crate) fn decode(payload: &Bytes) -> Result<Vec<Change>, &'static str> {
+    let mut changes = Vec::new();
+    let mut at = 0;
+    while at < payload.len() {
+        let tag = payload[at];
+        at += 1;
+        let key_length = take_length(payload, &mut at)?;
+        let value_length = match tag {
+            PUT => Some(take_length(payload, &mut at)?),
+            DELETE => None,
+            _ => return Err("an operation is neither put nor delete"),
+        };
+        let key = take(payload, &mut at, key_length)?;
+        let value = value_length.map(|length| take(payload, &mut at, length)).transpose()?;
+        changes.push((key, value));
+    }
+    Ok(changes)
+}
+
+fn encoded_bytes(op: &StoreOp) -> usize {
+    match op {
+        StoreOp::Put { key, value } => 9usize.saturating_add(key.len()).saturating_add(value.len()),
+        StoreOp::Delete { key } => 5usize.saturating_add(key.len()),
+    }
+}
+
+fn push_length(bytes: &mut Vec<u8>, length: usize) {
+    // The whole batch is below BATCH_BYTES_MAX, far below 4 GiB.
+    bytes.extend_from_slice(&(length as u32).to_le_bytes());
+}
+
+fn take_length(payload: &Bytes, at: &mut usize) -> Result<usize, &'static str> {
+    let bytes = payload.get(*at..*at + 4).ok_or("an operation ends within a length")?;
+    *at += 4;
+    Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
+}
+
+fn take(payload: &Bytes, at: &mut usize, length: usize) -> Result<Bytes, &'static str> {
+    let end = at.saturating_add(length);
+    if end > payload.len() {
+        return Err("an operation ends within a key or value");
+    }
+    let bytes = payload.slice(*at..end);
+    *at = end;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<StoreOp> {
+        vec![
+            StoreOp::Put { key: Bytes::from_static(b"a"), value: Bytes::from_static(b"one") },
+            StoreOp::Delete { key: Bytes::from_static(b"bb") },
+            StoreOp::Put { key: Bytes::new(), value: Bytes::new() },
+        ]
+    }
+
+    #[test]
+    fn what_is_decoded_is_what_was_encoded() {
+        let encoded = encode(&sample()).expect("small");
+        assert_eq!(decode(&encoded.bytes).expect("whole"), encoded.changes);
+        assert_eq!(encoded.changes[0], (Bytes::from_static(b"a"), Some(Bytes::from_static(b"one"))));
+        assert_eq!(encoded.changes[1], (Bytes::from_static(b"bb"), None));
+        assert_eq!(encoded.changes[2], (Bytes::new(), Some(Bytes::new())));
+    }
+
+    #[test]
+    fn a_cut_batch_is_an_error_and_never_a_panic() {
+        let encoded = encode(&sample()).expect("small");
+        let boundaries = [0, 13, 20];
+        for cut in 0..encoded.bytes.len() {
+            let result = decode(&encoded.bytes.slice(..cut));
+            assert_eq!(result.is_ok(), boundaries.contains(&cut), "cut at {cut}");
+        }
+    }
+}

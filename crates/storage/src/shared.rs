@@ -1,0 +1,289 @@
+//! What a store's callers and its two threads share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, RwLock};
+use quorate_protocol::store::{CommitNumber, StoreError, StoreOp};
+
+use crate::base::Found;
+use crate::batch;
+use crate::directory::Directory;
+use crate::disk::Disk;
+use crate::hooks::StoreHooks;
+use crate::log::writer::SegmentPool;
+use crate::memtable::Tables;
+use crate::options::StoreOptions;
+use crate::room::Room;
+use crate::stats::{Counters, Pressure};
+
+/// Locks are taken in the order `queue`, `tables`; the others are taken alone.
+pub(crate) struct Shared {
+    pub(crate) options: StoreOptions,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) directory: Directory,
+    pub(crate) hooks: StoreHooks,
+    pub(crate) counters: Counters,
+    pub(crate) room: Room,
+    pub(crate) pool: Arc<Mutex<SegmentPool>>,
+    pub(crate) tables: RwLock<Tables>,
+    pub(crate) queue: Mutex<Queue>,
+    /// The committer waits on it for batches.
+    pub(crate) batches_waiting: Condvar,
+    /// Submitters wait on it for the queue to shrink.
+    pub(crate) queue_shrunk: Condvar,
+    durable: AtomicU64,
+    waiters: Mutex<()>,
+    durable_advanced: Condvar,
+    pub(crate) chores: Mutex<Chores>,
+    /// The background thread waits on it for something to do, and callers of `checkpoint` for that to be done.
+    pub(crate) chores_changed: Condvar,
+    failure: OnceLock<StoreError>,
+}
+
+/// Batches on their way to the log.
+#[derive(Default)]
+pub(crate) struct Queue {
+    pub(crate) waiting: VecDeque<Waiting>,
+    /// The last batch that was submitted.
+    pub(crate) submitted: CommitNumber,
+    /// The last batch that the committer took out of `waiting`.
+    pub(crate) taken: CommitNumber,
+    /// The last batches of frozen generations. No record of the log goes beyond one, so that a generation ends with a record.
+    pub(crate) generation_ends: VecDeque<CommitNumber>,
+    pub(crate) unsynced_bytes: usize,
+    pub(crate) unapplied_bytes: usize,
+    /// How many submitters wait.
+    blocked: usize,
+    pub(crate) closed: bool,
+}
+
+/// A batch that waits to be written.
+pub(crate) struct Waiting {
+    pub(crate) bytes: Bytes,
+    pub(crate) weight_bytes: usize,
+}
+
+/// What the background thread is to do.
+#[derive(Default)]
+pub(crate) struct Chores {
+    /// Generations whose batches are all durable, with the record of the log that they end with. Oldest first.
+    pub(crate) durable_generations: VecDeque<(CommitNumber, u64)>,
+    /// Something may have changed since it last looked.
+    pub(crate) awake: bool,
+    pub(crate) closing: bool,
+    /// Checkpoints asked for and answered, counted, and the batch up to which the last one asked for has to reach.
+    pub(crate) checkpoints_wanted: u64,
+    pub(crate) checkpoints_done: u64,
+    pub(crate) checkpoint_target: CommitNumber,
+    /// Why the last checkpoint could not be made, for want of space.
+    pub(crate) checkpoint_refused: Option<StoreError>,
+}
+
+/// The parts that an opening has made.
+pub(crate) struct Parts {
+    pub(crate) options: StoreOptions,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) directory: Directory,
+    pub(crate) hooks: StoreHooks,
+    pub(crate) room: Room,
+    pub(crate) pool: Arc<Mutex<SegmentPool>>,
+    pub(crate) tables: Tables,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { options, disk, directory, hooks, room, pool, tables } = parts;
+        Self {
+            options,
+            disk,
+            directory,
+            hooks,
+            counters: Counters::default(),
+            room,
+            pool,
+            tables: RwLock::new(tables),
+            queue: Mutex::default(),
+            batches_waiting: Condvar::new(),
+            queue_shrunk: Condvar::new(),
+            durable: AtomicU64::new(0),
+            waiters: Mutex::default(),
+            durable_advanced: Condvar::new(),
+            chores: Mutex::default(),
+            chores_changed: Condvar::new(),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// See [`Store::submit`](quorate_protocol::store::Store::submit).
+    pub(crate) fn submit(&self, ops: &[StoreOp]) -> Result<CommitNumber, StoreError> {
+        let batch = batch::encode(ops)?;
+        let weight_bytes = batch.weight_bytes();
+        let mut queue = self.queue.lock();
+        loop {
+            self.check_failed()?;
+            if let Some(full) = self.room.refusal() {
+                return Err(full);
+            }
+            let fits = |bytes: usize, max: usize| bytes == 0 || bytes + weight_bytes <= max;
+            let fits_unapplied = fits(queue.unapplied_bytes, self.options.unapplied_bytes_max);
+            if fits_unapplied && fits(queue.unsynced_bytes, self.options.unsynced_bytes_max) {
+                break;
+            }
+            if !fits_unapplied {
+                // What is not frozen would never leave.
+                self.freeze(&mut queue);
+            }
+            queue.blocked += 1;
+            self.queue_shrunk.wait(&mut queue);
+            queue.blocked -= 1;
+        }
+        let number = CommitNumber(queue.submitted.0 + 1);
+        queue.submitted = number;
+        queue.unsynced_bytes += weight_bytes;
+        queue.unapplied_bytes += weight_bytes;
+        queue.waiting.push_back(Waiting { bytes: batch.bytes, weight_bytes });
+        // Within the queue's lock, so that readers see batches in the order of the log.
+        let mut tables = self.tables.write();
+        tables.active.insert(batch.changes, number, weight_bytes);
+        let is_full = tables.active.ops >= self.options.generation_ops
+            || tables.active.weight_bytes >= self.options.generation_bytes;
+        drop(tables);
+        if is_full {
+            self.freeze(&mut queue);
+        }
+        drop(queue);
+        self.batches_waiting.notify_one();
+        Ok(number)
+    }
+
+    /// Freezes the active generation, unless it is empty. The committer hands it on when it is durable.
+    pub(crate) fn freeze(&self, queue: &mut Queue) {
+        if let Some(end) = self.tables.write().freeze() {
+            queue.generation_ends.push_back(end);
+            self.batches_waiting.notify_one();
+        }
+    }
+
+    /// Takes bytes off the queue's account and lets submitters go on.
+    pub(crate) fn release(&self, unsynced_bytes: usize, unapplied_bytes: usize) {
+        let mut queue = self.queue.lock();
+        queue.unsynced_bytes -= unsynced_bytes;
+        queue.unapplied_bytes -= unapplied_bytes;
+        if queue.blocked > 0 {
+            self.queue_shrunk.notify_all();
+        }
+    }
+
+    pub(crate) fn durable(&self) -> CommitNumber {
+        CommitNumber(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Reports all batches up to this one durable.
+    pub(crate) fn advance_durable(&self, number: CommitNumber) {
+        {
+            let _waiters = self.waiters.lock();
+            self.durable.store(number.0, Ordering::Release);
+            self.durable_advanced.notify_all();
+        }
+        (self.hooks.on_durable)(number);
+    }
+
+    /// See [`Store::wait_durable`](quorate_protocol::store::Store::wait_durable).
+    pub(crate) fn wait_durable(&self, number: CommitNumber) -> Result<(), StoreError> {
+        let mut waiters = self.waiters.lock();
+        while self.durable() < number {
+            self.check_failed()?;
+            self.durable_advanced.wait(&mut waiters);
+        }
+        Ok(())
+    }
+
+    /// See [`Store::get`](quorate_protocol::store::Store::get).
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        loop {
+            let base = {
+                let tables = self.tables.read();
+                if let Some(found) = tables.find(key) {
+                    return Ok(found);
+                }
+                Arc::clone(&tables.base)
+            };
+            match base.get(key)? {
+                Found::Absent => return Ok(None),
+                Found::Value(value) => return Ok(Some(value)),
+                Found::Moved => {}
+            }
+        }
+    }
+
+    /// See [`Store::checkpoint`](quorate_protocol::store::Store::checkpoint).
+    pub(crate) fn checkpoint(&self) -> Result<(), StoreError> {
+        let target = {
+            let mut queue = self.queue.lock();
+            self.freeze(&mut queue);
+            queue.submitted
+        };
+        let mut chores = self.chores.lock();
+        chores.checkpoints_wanted += 1;
+        chores.checkpoint_target = chores.checkpoint_target.max(target);
+        chores.awake = true;
+        let ticket = chores.checkpoints_wanted;
+        self.chores_changed.notify_all();
+        while chores.checkpoints_done < ticket {
+            self.check_failed()?;
+            if let Some(full) = self.room.refusal().filter(|_| self.durable() < target) {
+                return Err(full);
+            }
+            self.chores_changed.wait(&mut chores);
+        }
+        chores.checkpoint_refused.clone().map_or(Ok(()), Err)
+    }
+
+    /// Has the background thread look for work.
+    pub(crate) fn wake_background(&self) {
+        self.chores.lock().awake = true;
+        self.chores_changed.notify_all();
+    }
+
+    pub(crate) fn pressure(&self) -> Pressure {
+        let queue = self.queue.lock();
+        Pressure {
+            unsynced_bytes: queue.unsynced_bytes,
+            unsynced_bytes_max: self.options.unsynced_bytes_max,
+            unapplied_bytes: queue.unapplied_bytes,
+            unapplied_bytes_max: self.options.unapplied_bytes_max,
+            full: self.room.is_short(),
+        }
+    }
+
+    pub(crate) fn failure(&self) -> Option<&StoreError> {
+        self.failure.get()
+    }
+
+    pub(crate) fn check_failed(&self) -> Result<(), StoreError> {
+        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    /// Ends all trust in the store. The first reason given counts.
+    pub(crate) fn fail(&self, detail: String) {
+        let error = StoreError::Failed { detail };
+        if self.failure.set(error.clone()).is_ok() {
+            (self.hooks.on_failed)(&error);
+        }
+        self.wake_all();
+    }
+
+    /// Wakes whoever waits, to look at what has changed. Each lock is taken, so that nobody between a look and
+    /// the wait for a change is missed.
+    pub(crate) fn wake_all(&self) {
+        drop(self.queue.lock());
+        self.batches_waiting.notify_all();
+        self.queue_shrunk.notify_all();
+        drop(self.waiters.lock());
+        self.durable_advanced.notify_all();
+        self.wake_background();
+    }
+}

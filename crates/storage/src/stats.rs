@@ -1,0 +1,78 @@
+//! Figures about a store.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A store's figures at one moment. Counters run from the opening.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoreStats {
+    /// Batches made durable.
+    pub batches: u64,
+    /// Syncs of the log, each of which made a group of batches durable.
+    pub syncs: u64,
+    /// Bytes of batches made durable.
+    pub synced_bytes: u64,
+    /// Operations moved to sled, replaced ones included.
+    pub applied_ops: u64,
+    /// Writes to sled that these came to.
+    pub applied_keys: u64,
+    /// Checkpoints made.
+    pub checkpoints: u64,
+    /// Rewrites of sled's files finished.
+    pub rewrites: u64,
+    /// Bytes of records that the log holds.
+    pub log_bytes: u64,
+    /// Bytes of sled's files.
+    pub base_bytes: u64,
+    /// Bytes of the keys and values in sled. Approximate after a crash, until the next rewrite.
+    pub live_bytes: u64,
+    /// See [`Pressure`].
+    pub pressure: Pressure,
+}
+
+/// How near the store is to making `submit` wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressure {
+    /// Bytes that wait for the log's disk.
+    pub unsynced_bytes: usize,
+    /// The limit from which `submit` blocks.
+    pub unsynced_bytes_max: usize,
+    /// Bytes in memory that wait for their move to sled; the unsynced ones included.
+    pub unapplied_bytes: usize,
+    /// The limit from which `submit` blocks.
+    pub unapplied_bytes_max: usize,
+    /// Whether `submit` refuses batches with `Full`.
+    pub full: bool,
+}
+
+impl Pressure {
+    /// 0.0 at rest, 1.0 when `submit` is about to block. Refuse requests well before.
+    pub fn fraction(&self) -> f64 {
+        let share = |bytes: usize, max: usize| bytes as f64 / max.max(1) as f64;
+        share(self.unsynced_bytes, self.unsynced_bytes_max)
+            .max(share(self.unapplied_bytes, self.unapplied_bytes_max))
+    }
+}
+
+/// Counters that the store's threads keep.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) batches: AtomicU64,
+    pub(crate) syncs: AtomicU64,
+    pub(crate) synced_bytes: AtomicU64,
+    pub(crate) applied_ops: AtomicU64,
+    pub(crate) applied_keys: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    pub(crate) rewrites: AtomicU64,
+    /// Bytes of records in the segment that takes them.
+    pub(crate) current_segment_bytes: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+        counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}
