@@ -29,10 +29,7 @@ impl std::fmt::Display for InvalidLayout {
 impl std::error::Error for InvalidLayout {}
 
 fn invalid(field: &'static str, reason: impl Into<String>) -> InvalidLayout {
-    InvalidLayout {
-        field,
-        reason: reason.into(),
-    }
+    InvalidLayout { field, reason: reason.into() }
 }
 
 /// 16 bytes, as a cluster's id travels.
@@ -42,9 +39,8 @@ pub fn cluster_id_to_wire(cluster: ClusterId) -> Bytes {
 
 /// Reads what [`cluster_id_to_wire`] wrote.
 pub fn cluster_id_from_wire(bytes: &[u8]) -> Result<ClusterId, InvalidLayout> {
-    let bytes: [u8; 16] = bytes
-        .try_into()
-        .map_err(|_| invalid("cluster_id", format!("{} bytes, and not 16", bytes.len())))?;
+    let bytes: [u8; 16] =
+        bytes.try_into().map_err(|_| invalid("cluster_id", format!("{} bytes, and not 16", bytes.len())))?;
     Ok(ClusterId(u128::from_be_bytes(bytes)))
 }
 
@@ -60,10 +56,7 @@ fn conflict_from_wire(conflict: i32) -> Result<ConflictPolicy, InvalidLayout> {
     match v1::ConflictPolicy::try_from(conflict) {
         Ok(v1::ConflictPolicy::Siblings) => Ok(ConflictPolicy::Siblings),
         Ok(v1::ConflictPolicy::LastWriterWins) => Ok(ConflictPolicy::LastWriterWins),
-        Err(_) => Err(invalid(
-            "buckets.conflict",
-            format!("there is no policy {conflict}"),
-        )),
+        Err(_) => Err(invalid("buckets.conflict", format!("there is no policy {conflict}"))),
     }
 }
 
@@ -126,9 +119,7 @@ pub fn layout_to_wire(layout: &Layout) -> v1::Layout {
         owners: layout
             .owners
             .iter()
-            .map(|owners| v1::Owners {
-                members: owners.iter().filter_map(index_of).collect(),
-            })
+            .map(|owners| v1::Owners { members: owners.iter().filter_map(index_of).collect() })
             .collect(),
     }
 }
@@ -139,11 +130,7 @@ pub fn layout_from_wire(layout: v1::Layout) -> Result<Layout, InvalidLayout> {
     if !members.is_sorted_by(|a, b| a.node < b.node) {
         return Err(invalid("members", "not sorted by id, or one is there twice"));
     }
-    let buckets = layout
-        .buckets
-        .into_iter()
-        .map(bucket_from_wire)
-        .collect::<Result<Vec<_>, _>>()?;
+    let buckets = layout.buckets.into_iter().map(bucket_from_wire).collect::<Result<Vec<_>, _>>()?;
     if !buckets.is_sorted_by(|a, b| a.name < b.name) {
         return Err(invalid("buckets", "not sorted by name, or one is there twice"));
     }
@@ -240,18 +227,9 @@ mod tests {
     fn what_cannot_be_routed_by_is_refused() {
         let layout = layout_to_wire(&Layout::first(&bootstrap_from_wire(request()).unwrap()).unwrap());
         let fields = [
-            layout_from_wire(v1::Layout {
-                owners: vec![v1::Owners { members: vec![4] }],
-                ..layout.clone()
-            }),
-            layout_from_wire(v1::Layout {
-                owners: Vec::new(),
-                ..layout.clone()
-            }),
-            layout_from_wire(v1::Layout {
-                cluster_id: Bytes::from_static(b"short"),
-                ..layout.clone()
-            }),
+            layout_from_wire(v1::Layout { owners: vec![v1::Owners { members: vec![4] }], ..layout.clone() }),
+            layout_from_wire(v1::Layout { owners: Vec::new(), ..layout.clone() }),
+            layout_from_wire(v1::Layout { cluster_id: Bytes::from_static(b"short"), ..layout.clone() }),
             layout_from_wire(v1::Layout {
                 members: layout.members.iter().rev().cloned().collect(),
                 ..layout

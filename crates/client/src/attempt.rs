@@ -22,10 +22,7 @@ pub(crate) struct Failed {
 
 impl From<Error> for Failed {
     fn from(error: Error) -> Self {
-        Self {
-            error,
-            pushback: None,
-        }
+        Self { error, pushback: None }
     }
 }
 
@@ -76,11 +73,7 @@ pub(crate) async fn run<A: Attempt>(
         }
         indeterminate |= failed.error.is_indeterminate();
         let final_error = |error| {
-            if indeterminate {
-                as_indeterminate(error)
-            } else {
-                error
-            }
+            if indeterminate { as_indeterminate(error) } else { error }
         };
         if attempts >= cluster.budget.attempts_max()
             || !another_try_may_help(failed.error.reason())

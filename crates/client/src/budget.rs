@@ -44,13 +44,7 @@ struct State {
 impl RetryBudget {
     pub(crate) fn new(options: RetryOptions, now: Instant) -> Self {
         let saved = options.saved_max;
-        Self {
-            options,
-            state: Mutex::new(State {
-                saved,
-                filled_at: now,
-            }),
-        }
+        Self { options, state: Mutex::new(State { saved, filled_at: now }) }
     }
 
     pub(crate) fn attempts_max(&self) -> u32 {
@@ -84,12 +78,7 @@ mod tests {
     use super::*;
 
     fn budget(now: Instant) -> RetryBudget {
-        let options = RetryOptions {
-            attempts_max: 3,
-            per_success: 0.1,
-            per_second: 2.0,
-            saved_max: 5.0,
-        };
+        let options = RetryOptions { attempts_max: 3, per_success: 0.1, per_second: 2.0, saved_max: 5.0 };
         RetryBudget::new(options, now)
     }
 

@@ -113,9 +113,7 @@ impl Client {
             let failed = match cluster::ask_layout(link).await {
                 Ok(answer) => match links.routing(answer) {
                     Ok(routing) => {
-                        return Ok(Self {
-                            cluster: Cluster::start(options, links, routing),
-                        });
+                        return Ok(Self { cluster: Cluster::start(options, links, routing) });
                     }
                     Err(message) => message,
                 },
@@ -177,20 +175,16 @@ impl Client {
                 bucket: list.bucket,
                 cursor: list.cursor,
                 limit: list.limit,
-                partitions: list.partitions.map(|partitions| v1::PartitionRange {
-                    first: partitions.start,
-                    end: partitions.end,
-                }),
+                partitions: list
+                    .partitions
+                    .map(|partitions| v1::PartitionRange { first: partitions.start, end: partitions.end }),
                 quorum: wire::quorum(list.quorum),
                 timeout_ms: 0,
             },
         };
         let deadline = deadline(&self.cluster, timeout);
         let answer = attempt::run(&self.cluster, partition, deadline, &mut attempt).await?;
-        Ok(KeysPage {
-            keys: answer.keys,
-            next: (!answer.cursor.is_empty()).then_some(answer.cursor),
-        })
+        Ok(KeysPage { keys: answer.keys, next: (!answer.cursor.is_empty()).then_some(answer.cursor) })
     }
 
     async fn unary(&self, operation: Operation, timeout: Option<Duration>) -> Result<Answer, Error> {
@@ -222,11 +216,9 @@ pub(crate) async fn run_operation(
             cluster.saw_epoch(epoch_of(&answer));
             Ok(answer)
         }
-        Err(Error::Indeterminate { reason, context, .. }) => Err(Error::Indeterminate {
-            reason,
-            operation: wire::operation_id(attempt.operation()),
-            context,
-        }),
+        Err(Error::Indeterminate { reason, context, .. }) => {
+            Err(Error::Indeterminate { reason, operation: wire::operation_id(attempt.operation()), context })
+        }
         Err(error) => Err(error),
     }
 }
@@ -247,10 +239,7 @@ fn epoch_of(answer: &Answer) -> u64 {
 /// What an operation's failure means for trying it again; a delete learns the context that it has to carry then.
 pub(crate) fn learn_from(operation: &mut Operation, failed: &Failed) {
     if let Operation::Delete(delete) = operation
-        && let Error::Indeterminate {
-            context: Some(context),
-            ..
-        } = &failed.error
+        && let Error::Indeterminate { context: Some(context), .. } = &failed.error
     {
         delete.context = context.as_bytes().clone();
     }
@@ -297,18 +286,11 @@ fn left(deadline: Instant) -> Duration {
 }
 
 pub(crate) fn unreachable(link: &Link, message: String) -> Error {
-    Error::not_attempted(Reason::Unreachable {
-        address: link.address.clone(),
-        message,
-    })
+    Error::not_attempted(Reason::Unreachable { address: link.address.clone(), message })
 }
 
 pub(crate) fn unclear(read: bool, reason: Reason) -> Error {
-    if read {
-        Error::not_attempted(reason)
-    } else {
-        Error::indeterminate(reason)
-    }
+    if read { Error::not_attempted(reason) } else { Error::indeterminate(reason) }
 }
 
 struct UnaryOperation {
@@ -326,10 +308,7 @@ impl Attempt for UnaryOperation {
 
     async fn attempt(&mut self, link: &Arc<Link>, deadline: Instant) -> Result<Answer, Failed> {
         let read = matches!(self.operation, Operation::Get(_));
-        let (channel, generation) = link
-            .channel()
-            .await
-            .map_err(|message| unreachable(link, message))?;
+        let (channel, generation) = link.channel().await.map_err(|message| unreachable(link, message))?;
         let mut kv = link::kv(channel);
         let mut operation = self.operation.clone();
         wire::set_timeout(&mut operation, left(deadline));
@@ -340,10 +319,9 @@ impl Attempt for UnaryOperation {
                     Err(status) => absent(&status).map(Answer::Get).ok_or(status),
                 },
                 Operation::Put(put) => kv.put(put).await.map(|answer| Answer::Put(answer.into_inner())),
-                Operation::Delete(delete) => kv
-                    .delete(delete)
-                    .await
-                    .map(|answer| Answer::Delete(answer.into_inner())),
+                Operation::Delete(delete) => {
+                    kv.delete(delete).await.map(|answer| Answer::Delete(answer.into_inner()))
+                }
             }
         };
         let failed = match tokio::time::timeout(left(deadline) + GRACE, call).await {
@@ -387,10 +365,7 @@ impl Attempt for UnaryKeys {
     type Answer = v1::KeysResponse;
 
     async fn attempt(&mut self, link: &Arc<Link>, deadline: Instant) -> Result<v1::KeysResponse, Failed> {
-        let (channel, generation) = link
-            .channel()
-            .await
-            .map_err(|message| unreachable(link, message))?;
+        let (channel, generation) = link.channel().await.map_err(|message| unreachable(link, message))?;
         let mut request = self.request.clone();
         request.timeout_ms = wire::timeout_ms(left(deadline));
         let mut kv = link::kv(channel);

@@ -34,9 +34,7 @@ pub(crate) struct Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cluster")
-            .field("options", &self.options)
-            .finish_non_exhaustive()
+        f.debug_struct("Cluster").field("options", &self.options).finish_non_exhaustive()
     }
 }
 
@@ -94,20 +92,13 @@ impl Links {
     pub(crate) fn routing(&self, answer: v1::GetLayoutResponse) -> Result<Routing, String> {
         let layout = answer.layout.ok_or("the answer has no layout")?;
         let layout = layout_from_wire(layout).map_err(|error| error.to_string())?;
-        let addresses: BTreeMap<u64, String> = answer
-            .addresses
-            .into_iter()
-            .map(|peer| (peer.node_id, peer.grpc_address))
-            .collect();
+        let addresses: BTreeMap<u64, String> =
+            answer.addresses.into_iter().map(|peer| (peer.node_id, peer.grpc_address)).collect();
         let link_to = |node: u64| {
             let address = link::normalize(addresses.get(&node)?).ok()?;
             self.get(address)
         };
-        let members = layout
-            .members
-            .iter()
-            .map(|member| link_to(member.node.0))
-            .collect();
+        let members = layout.members.iter().map(|member| link_to(member.node.0)).collect();
         Ok(Routing::new(layout, members, self.seeds.clone()))
     }
 }
@@ -147,10 +138,7 @@ impl Cluster {
     }
 
     pub(crate) fn routing(&self) -> Arc<Routing> {
-        self.routing
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.routing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// An answer was counted in this epoch: a newer one than ours means that our layout is old.

@@ -46,11 +46,7 @@ impl Error {
     }
 
     pub(crate) fn indeterminate(reason: Reason) -> Self {
-        Self::Indeterminate {
-            reason,
-            operation: None,
-            context: None,
-        }
+        Self::Indeterminate { reason, operation: None, context: None }
     }
 }
 

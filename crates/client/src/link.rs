@@ -57,9 +57,8 @@ pub(crate) fn normalize(address: &str) -> Result<String, String> {
     if bare.is_empty() {
         return Err("it is empty".into());
     }
-    let uri: tonic::codegen::http::Uri = format!("http://{bare}")
-        .parse()
-        .map_err(|error| format!("{error}"))?;
+    let uri: tonic::codegen::http::Uri =
+        format!("http://{bare}").parse().map_err(|error| format!("{error}"))?;
     if uri.path() != "/" || uri.query().is_some() {
         return Err("it is host:port, without a path".into());
     }
@@ -87,10 +86,7 @@ impl Link {
             endpoint,
             connection: Mutex::default(),
             up: AtomicBool::new(true),
-            down: SyncMutex::new(Down {
-                probes: 0,
-                probe_at: Instant::now(),
-            }),
+            down: SyncMutex::new(Down { probes: 0, probe_at: Instant::now() }),
         })
     }
 
@@ -176,11 +172,7 @@ mod tests {
 
     #[test]
     fn addresses_take_one_form() {
-        for address in [
-            "127.0.0.1:7700",
-            "http://127.0.0.1:7700",
-            "http://127.0.0.1:7700/",
-        ] {
+        for address in ["127.0.0.1:7700", "http://127.0.0.1:7700", "http://127.0.0.1:7700/"] {
             assert_eq!(normalize(address).unwrap(), "http://127.0.0.1:7700");
         }
     }
@@ -199,10 +191,7 @@ mod tests {
         link.mark_down();
         let first = link.probe_at().unwrap();
         (0..6).for_each(|_| link.mark_down());
-        assert!(
-            link.probe_at().unwrap() > first,
-            "the pause grows from probe to probe"
-        );
+        assert!(link.probe_at().unwrap() > first, "the pause grows from probe to probe");
         link.mark_up();
         assert!(link.is_up() && link.probe_at().is_none());
     }

@@ -81,12 +81,7 @@ pub struct Get {
 impl Get {
     /// Reads this key.
     pub fn new(key: impl Into<Bytes>) -> Self {
-        Self {
-            bucket: String::new(),
-            key: key.into(),
-            quorum: QuorumOptions::default(),
-            timeout: None,
-        }
+        Self { bucket: String::new(), key: key.into(), quorum: QuorumOptions::default(), timeout: None }
     }
 
     common_setters!();

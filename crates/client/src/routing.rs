@@ -23,11 +23,7 @@ pub(crate) struct Tried(Vec<usize>);
 
 impl Routing {
     pub(crate) fn new(layout: Layout, members: Vec<Option<Arc<Link>>>, seeds: Vec<Arc<Link>>) -> Self {
-        Self {
-            layout: Arc::new(layout),
-            members,
-            seeds,
-        }
+        Self { layout: Arc::new(layout), members, seeds }
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -36,9 +32,7 @@ impl Routing {
 
     /// A key's partition. A bucket that this layout does not know may exist all the same: any node can say.
     pub(crate) fn partition_of(&self, bucket: &str, key: &[u8]) -> PartitionId {
-        self.layout
-            .bucket(bucket)
-            .map_or(PartitionId(0), |bucket| self.layout.partition_of(bucket.id, key))
+        self.layout.bucket(bucket).map_or(PartitionId(0), |bucket| self.layout.partition_of(bucket.id, key))
     }
 
     pub(crate) fn links(&self) -> impl Iterator<Item = &Arc<Link>> {
@@ -71,8 +65,7 @@ impl Routing {
 
     /// Whether a node that is thought to answer has not been tried.
     pub(crate) fn has_untried(&self, tried: &Tried) -> bool {
-        self.links()
-            .any(|link| link.is_up() && !tried.0.contains(&link.id))
+        self.links().any(|link| link.is_up() && !tried.0.contains(&link.id))
     }
 
     fn owners(&self, partition: PartitionId) -> impl Iterator<Item = &Arc<Link>> {
@@ -122,21 +115,15 @@ mod tests {
 
     fn order(routing: &Routing, partition: PartitionId, count: usize) -> Vec<usize> {
         let mut tried = Tried::default();
-        (0..count)
-            .map(|_| routing.pick(partition, &mut tried).unwrap().id)
-            .collect()
+        (0..count).map(|_| routing.pick(partition, &mut tried).unwrap().id).collect()
     }
 
     #[test]
     fn owners_come_in_order_then_members_then_seeds_then_again() {
         let routing = routing(4, 2);
         let partition = routing.partition_of("", b"key");
-        let owners: Vec<usize> = routing
-            .layout
-            .owners(partition)
-            .iter()
-            .map(|owner| owner.0 as usize)
-            .collect();
+        let owners: Vec<usize> =
+            routing.layout.owners(partition).iter().map(|owner| owner.0 as usize).collect();
         let order = order(&routing, partition, 6);
         assert_eq!(order[..2], owners);
         let mut all = order[..4].to_vec();
@@ -168,13 +155,9 @@ mod tests {
     fn the_key_decides_the_partition() {
         let routing = routing(3, 3);
         let bucket = routing.layout.bucket("default").unwrap().id;
-        assert_eq!(
-            routing.partition_of("", b"a"),
-            routing.layout.partition_of(bucket, b"a")
-        );
-        let all: std::collections::BTreeSet<PartitionId> = (0..200_u32)
-            .map(|key| routing.partition_of("default", &key.to_le_bytes()))
-            .collect();
+        assert_eq!(routing.partition_of("", b"a"), routing.layout.partition_of(bucket, b"a"));
+        let all: std::collections::BTreeSet<PartitionId> =
+            (0..200_u32).map(|key| routing.partition_of("default", &key.to_le_bytes())).collect();
         assert_eq!(all.len(), 8);
     }
 }

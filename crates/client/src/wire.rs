@@ -79,10 +79,7 @@ pub(crate) fn found(answer: v1::GetResponse) -> Found {
     let value = |sibling: v1::Sibling| Value {
         bytes: sibling.value,
         content_type: sibling.content_type,
-        dot: sibling.dot.map(|dot| Dot {
-            actor: ActorId(dot.actor),
-            seq: dot.seq,
-        }),
+        dot: sibling.dot.map(|dot| Dot { actor: ActorId(dot.actor), seq: dot.seq }),
     };
     Found {
         values: answer.siblings.into_iter().map(value).collect(),
@@ -93,19 +90,11 @@ pub(crate) fn found(answer: v1::GetResponse) -> Found {
 }
 
 pub(crate) fn put_written(answer: v1::PutResponse) -> Written {
-    Written {
-        context: answer.context.into(),
-        primaries: answer.primaries,
-        epoch: answer.epoch,
-    }
+    Written { context: answer.context.into(), primaries: answer.primaries, epoch: answer.epoch }
 }
 
 pub(crate) fn delete_written(answer: v1::DeleteResponse) -> Written {
-    Written {
-        context: answer.context.into(),
-        primaries: answer.primaries,
-        epoch: answer.epoch,
-    }
+    Written { context: answer.context.into(), primaries: answer.primaries, epoch: answer.epoch }
 }
 
 /// The name of a put, to be told with an error that leaves its outcome open.
@@ -123,49 +112,29 @@ pub(crate) fn error(address: &str, error: v1::OperationError, read: bool) -> Err
     let context = (!error.context.is_empty()).then(|| Context::from(error.context.clone()));
     let reason = reason(address, error);
     if attempted {
-        Error::Indeterminate {
-            reason,
-            operation: None,
-            context,
-        }
+        Error::Indeterminate { reason, operation: None, context }
     } else {
         Error::not_attempted(reason)
     }
 }
 
 fn reason(address: &str, error: v1::OperationError) -> Reason {
-    let v1::OperationError {
-        message, had, bound, ..
-    } = error;
+    let v1::OperationError { message, had, bound, .. } = error;
     match Code::try_from(error.code) {
-        Ok(Code::Invalid) => Reason::Invalid {
-            field: error.field,
-            message,
-        },
-        Ok(Code::TooLarge) => Reason::TooLarge {
-            field: error.field,
-            bytes: had,
-            max_bytes: bound,
-        },
+        Ok(Code::Invalid) => Reason::Invalid { field: error.field, message },
+        Ok(Code::TooLarge) => Reason::TooLarge { field: error.field, bytes: had, max_bytes: bound },
         Ok(Code::UnknownBucket) => Reason::UnknownBucket(message),
         Ok(Code::NotBootstrapped) => Reason::NotBootstrapped,
         Ok(Code::ReadFirst) => Reason::ReadFirst(message),
         Ok(Code::Overloaded) => Reason::Overloaded(message),
         Ok(Code::DiskFull) => Reason::DiskFull,
-        Ok(Code::QuorumUnavailable) => Reason::QuorumUnavailable {
-            needed: bound,
-            reachable: had,
-        },
-        Ok(Code::TimedOut) => Reason::TimedOut {
-            needed: bound,
-            answered: had,
-        },
+        Ok(Code::QuorumUnavailable) => Reason::QuorumUnavailable { needed: bound, reachable: had },
+        Ok(Code::TimedOut) => Reason::TimedOut { needed: bound, answered: had },
         Ok(Code::CoordinatorLost) => Reason::CoordinatorLost(NodeId(error.node)),
         Ok(Code::Storage) => Reason::Storage(message),
-        Ok(Code::NotFound | Code::Unspecified) | Err(_) => Reason::Protocol {
-            address: address.to_owned(),
-            message,
-        },
+        Ok(Code::NotFound | Code::Unspecified) | Err(_) => {
+            Reason::Protocol { address: address.to_owned(), message }
+        }
     }
 }
 
@@ -185,10 +154,7 @@ pub(crate) fn failed(address: &str, status: &Status, read: bool) -> Failed {
         Some(detail) => error(address, detail, read),
         None => undetailed(address, status, read),
     };
-    Failed {
-        error,
-        pushback: pushback.map(Duration::from_millis),
-    }
+    Failed { error, pushback: pushback.map(Duration::from_millis) }
 }
 
 /// A status that no operation of a node made: the transport's, or of something else on that port.
@@ -207,11 +173,7 @@ fn undetailed(address: &str, status: &Status, read: bool) -> Error {
         }
         Ok | Cancelled | Unknown | DeadlineExceeded | Aborted | Internal | Unavailable | DataLoss => {
             let reason = Reason::ConnectionLost { address, message };
-            if read {
-                Error::not_attempted(reason)
-            } else {
-                Error::indeterminate(reason)
-            }
+            if read { Error::not_attempted(reason) } else { Error::indeterminate(reason) }
         }
     }
 }

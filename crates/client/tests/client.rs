@@ -133,10 +133,7 @@ async fn what_was_not_attempted_goes_to_the_next_owner() {
 #[tokio::test]
 async fn an_indeterminate_put_is_repeated_under_its_operation_id() {
     for way in 0..2 {
-        for order in [
-            Order::DoAndFail(error(Code::CoordinatorLost, true)),
-            Order::DoAndDie,
-        ] {
+        for order in [Order::DoAndFail(error(Code::CoordinatorLost, true)), Order::DoAndDie] {
             let fake = Fake::start(3);
             let way = &both_ways(&fake).await[way];
             let owners = fake.owners(b"key");
@@ -158,20 +155,12 @@ async fn an_indeterminate_delete_is_repeated_only_with_a_context() {
         let lost = || Order::DoAndFail(error(Code::CoordinatorLost, true));
         fake.order(owner, lost());
         let failed = way.delete(Delete::new("key")).await.unwrap_err();
-        assert!(matches!(
-            failed,
-            Error::Indeterminate {
-                reason: Reason::CoordinatorLost(_),
-                ..
-            }
-        ));
+        assert!(matches!(failed, Error::Indeterminate { reason: Reason::CoordinatorLost(_), .. }));
         assert_eq!(fake.seen().len(), 1);
 
         fake.order(owner, lost());
         let context = Bytes::from_static(b"context");
-        way.delete(Delete::new("key").context(context.into()))
-            .await
-            .unwrap();
+        way.delete(Delete::new("key").context(context.into())).await.unwrap();
         assert_eq!(fake.seen().len(), 3);
     }
 }
@@ -184,10 +173,7 @@ async fn a_delete_goes_on_with_what_its_read_half_saw() {
         let context = Bytes::from_static(b"what it saw");
         fake.order(
             fake.owners(b"key")[0],
-            Order::Fail(quorate_proto::v1::OperationError {
-                context: context.clone(),
-                ..lost
-            }),
+            Order::Fail(quorate_proto::v1::OperationError { context: context.clone(), ..lost }),
         );
         way.delete(Delete::new("key")).await.unwrap();
         let Operation::Delete(last) = fake.seen().pop().unwrap().operation else {
@@ -207,11 +193,7 @@ async fn an_unclear_try_leaves_the_whole_unclear() {
         fake.order(owners[1], Order::Fail(error(Code::Invalid, false)));
         let put = Put::new("key", "value");
         let failed = way.put(put.clone()).await.unwrap_err();
-        let Error::Indeterminate {
-            reason: Reason::Invalid { .. },
-            operation: Some(operation),
-            ..
-        } = failed
+        let Error::Indeterminate { reason: Reason::Invalid { .. }, operation: Some(operation), .. } = failed
         else {
             panic!("{failed:?}");
         };
@@ -225,13 +207,7 @@ async fn an_unclear_try_leaves_the_whole_unclear() {
 
 #[tokio::test]
 async fn what_no_retry_changes_is_not_repeated() {
-    for code in [
-        Code::Invalid,
-        Code::TooLarge,
-        Code::UnknownBucket,
-        Code::ReadFirst,
-        Code::TimedOut,
-    ] {
+    for code in [Code::Invalid, Code::TooLarge, Code::UnknownBucket, Code::ReadFirst, Code::TimedOut] {
         let fake = Fake::start(3);
         for way in both_ways(&fake).await {
             let before = fake.seen().len();
@@ -257,12 +233,7 @@ async fn failed_reads_change_nothing() {
 async fn retries_end_with_the_attempts_and_with_the_budget() {
     let fake = Fake::start(3);
     let options = Options {
-        retries: RetryOptions {
-            attempts_max: 3,
-            per_success: 0.0,
-            per_second: 0.0,
-            saved_max: 2.0,
-        },
+        retries: RetryOptions { attempts_max: 3, per_success: 0.0, per_second: 0.0, saved_max: 2.0 },
         ..Options::default()
     };
     let client = Client::connect_with(fake.endpoints(), options).await.unwrap();
@@ -272,12 +243,7 @@ async fn retries_end_with_the_attempts_and_with_the_budget() {
         }
     }
     let failed = client.put(Put::new("key", "value")).await.unwrap_err();
-    assert!(matches!(
-        failed,
-        Error::NotAttempted {
-            reason: Reason::Overloaded(_)
-        }
-    ));
+    assert!(matches!(failed, Error::NotAttempted { reason: Reason::Overloaded(_) }));
     assert_eq!(fake.seen().len(), 3, "attempts_max");
     client.put(Put::new("key", "value")).await.unwrap_err();
     assert_eq!(fake.seen().len(), 4, "the budget is spent");
@@ -292,13 +258,7 @@ async fn silence_is_not_taken_for_failure() {
         let put = Put::new("key", "value").timeout(Duration::from_millis(100));
         let failed = way.put(put).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(5));
-        assert!(matches!(
-            failed,
-            Error::Indeterminate {
-                reason: Reason::NoAnswer { .. },
-                ..
-            }
-        ));
+        assert!(matches!(failed, Error::Indeterminate { reason: Reason::NoAnswer { .. }, .. }));
     }
 }
 
@@ -333,15 +293,7 @@ async fn with_all_nodes_dead_nothing_is_attempted() {
         // The first may still meet a connection that it has to lose.
         let _ = way.put(Put::new("key", "value")).await;
         let failed = way.put(Put::new("key", "value")).await.unwrap_err();
-        assert!(
-            matches!(
-                failed,
-                Error::NotAttempted {
-                    reason: Reason::Unreachable { .. }
-                }
-            ),
-            "{failed:?}"
-        );
+        assert!(matches!(failed, Error::NotAttempted { reason: Reason::Unreachable { .. } }), "{failed:?}");
     }
 }
 
@@ -375,11 +327,7 @@ async fn session_requests_travel_together_and_are_answered_in_any_order() {
         task.await.unwrap();
     }
     assert_eq!(fake.seen().len(), 4000);
-    assert!(
-        fake.session_messages() < 2000,
-        "{} messages for 4000 operations",
-        fake.session_messages()
-    );
+    assert!(fake.session_messages() < 2000, "{} messages for 4000 operations", fake.session_messages());
 }
 
 #[tokio::test]
@@ -406,23 +354,14 @@ async fn values_of_the_largest_size_pass_through_a_session() {
 #[tokio::test]
 async fn connecting_tells_what_is_wrong() {
     let none: [&str; 0] = [];
-    assert_eq!(
-        Client::connect(none).await.unwrap_err(),
-        ConnectError::NoEndpoints
-    );
+    assert_eq!(Client::connect(none).await.unwrap_err(), ConnectError::NoEndpoints);
     assert!(matches!(
         Client::connect(["https://a:1"]).await.unwrap_err(),
         ConnectError::InvalidEndpoint { .. }
     ));
     let mut fake = Fake::start(1);
     fake.forget_layout();
-    assert_eq!(
-        Client::connect(fake.endpoints()).await.unwrap_err(),
-        ConnectError::NotBootstrapped
-    );
+    assert_eq!(Client::connect(fake.endpoints()).await.unwrap_err(), ConnectError::NotBootstrapped);
     fake.kill(0);
-    assert!(matches!(
-        Client::connect(fake.endpoints()).await.unwrap_err(),
-        ConnectError::Unreachable { .. }
-    ));
+    assert!(matches!(Client::connect(fake.endpoints()).await.unwrap_err(), ConnectError::Unreachable { .. }));
 }

@@ -57,11 +57,7 @@ pub(super) fn start(link: Arc<Link>) -> mpsc::UnboundedSender<Command> {
 }
 
 async fn run(link: Arc<Link>, commands: mpsc::UnboundedReceiver<Command>) {
-    let mut lane = Lane {
-        commands,
-        ready: VecDeque::new(),
-        sent: Window::new(),
-    };
+    let mut lane = Lane { commands, ready: VecDeque::new(), sent: Window::new() };
     let ended = match open(&link).await {
         Ok((requests, responses)) => {
             link.mark_up();
@@ -78,10 +74,8 @@ async fn open(
     let channel = link.connect().await?;
     // One message: while it waits for the connection, the next one fills.
     let (requests, outgoing) = mpsc::channel(1);
-    let responses = link::kv(channel)
-        .session(ReceiverStream::new(outgoing))
-        .await
-        .map_err(|status| describe(&status))?;
+    let responses =
+        link::kv(channel).session(ReceiverStream::new(outgoing)).await.map_err(|status| describe(&status))?;
     Ok((requests, responses.into_inner()))
 }
 
@@ -135,14 +129,8 @@ impl Lane {
         let mut bytes = 0;
         while let Some(command) = self.ready.pop_front() {
             bytes += approximate_bytes(&command.operation);
-            let id = self.sent.push(Sent {
-                deadline: command.deadline,
-                reply: command.reply,
-            });
-            requests.push(v1::Request {
-                id,
-                operation: Some(command.operation),
-            });
+            let id = self.sent.push(Sent { deadline: command.deadline, reply: command.reply });
+            requests.push(v1::Request { id, operation: Some(command.operation) });
             if requests.len() >= MESSAGE_REQUESTS_MAX || bytes >= MESSAGE_BYTES_MAX {
                 break;
             }

@@ -37,13 +37,7 @@ struct Inner {
 impl Session {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
         let in_flight = Semaphore::new(cluster.options.session_in_flight.max(1));
-        Self {
-            inner: Arc::new(Inner {
-                cluster,
-                in_flight,
-                lanes: Mutex::default(),
-            }),
-        }
+        Self { inner: Arc::new(Inner { cluster, in_flight, lanes: Mutex::default() }) }
     }
 
     /// The values of a key. An absent key is no error: it has no values.
@@ -72,10 +66,7 @@ impl Session {
     async fn run(&self, operation: Operation, timeout: Option<Duration>) -> Result<Answer, Error> {
         // Never closed; and if it were, going without a permit would only be less bounded.
         let _permit = self.inner.in_flight.acquire().await.ok();
-        let mut attempt = SessionOperation {
-            inner: &self.inner,
-            operation,
-        };
+        let mut attempt = SessionOperation { inner: &self.inner, operation };
         run_operation(&self.inner.cluster, timeout, &mut attempt).await
     }
 }
@@ -121,14 +112,7 @@ impl Attempt for SessionOperation<'_> {
         let mut operation = self.operation.clone();
         let left = deadline.saturating_duration_since(Instant::now());
         wire::set_timeout(&mut operation, left);
-        self.inner.send(
-            link,
-            Command {
-                operation,
-                deadline,
-                reply,
-            },
-        );
+        self.inner.send(link, Command { operation, deadline, reply });
         let read = matches!(self.operation, Operation::Get(_));
         let address = || link.address.clone();
         let error = match answer.await {

@@ -13,11 +13,7 @@ pub(super) struct Window<T> {
 
 impl<T> Window<T> {
     pub(super) fn new() -> Self {
-        Self {
-            base: 0,
-            entries: VecDeque::new(),
-            taken: 0,
-        }
+        Self { base: 0, entries: VecDeque::new(), taken: 0 }
     }
 
     /// How many wait for an answer.

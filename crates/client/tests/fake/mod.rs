@@ -37,12 +37,7 @@ pub(crate) enum Order {
 
 /// An error as a node makes it.
 pub(crate) fn error(code: ErrorCode, attempted: bool) -> OperationError {
-    OperationError {
-        code: code.into(),
-        message: "as ordered".into(),
-        attempted,
-        ..Default::default()
-    }
+    OperationError { code: code.into(), message: "as ordered".into(), attempted, ..Default::default() }
 }
 
 /// An operation that a node was asked for.
@@ -93,10 +88,7 @@ impl Fake {
         let shared = Shared::default();
         *shared.layout.lock().unwrap() = Some(layout::Layout::first(&settings).unwrap());
         *shared.orders.lock().unwrap() = vec![VecDeque::new(); nodes];
-        let mut fake = Self {
-            shared: Arc::new(shared),
-            nodes: (0..nodes).map(|_| None).collect(),
-        };
+        let mut fake = Self { shared: Arc::new(shared), nodes: (0..nodes).map(|_| None).collect() };
         for node in 0..nodes {
             let address = fake.serve(node, "127.0.0.1:0".parse().unwrap());
             fake.shared.addresses.lock().unwrap().push(address.to_string());
@@ -106,18 +98,12 @@ impl Fake {
 
     fn serve(&mut self, node: usize, address: SocketAddr) -> SocketAddr {
         // A runtime of its own: shutting it down cuts its connections, as the death of a process does.
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let service = Service {
-            node,
-            shared: self.shared.clone(),
-        };
+        let service = Service { node, shared: self.shared.clone() };
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             tonic::transport::Server::builder()
@@ -192,10 +178,7 @@ struct Service {
 impl Service {
     /// An error ends the session's stream.
     async fn run(&self, operation: Operation) -> Result<Answer, Status> {
-        self.shared.seen.lock().unwrap().push(Seen {
-            node: self.node,
-            operation: operation.clone(),
-        });
+        self.shared.seen.lock().unwrap().push(Seen { node: self.node, operation: operation.clone() });
         let order = self.shared.orders.lock().unwrap()[self.node].pop_front();
         match order {
             None => Ok(self.carry_out(operation)),
@@ -236,11 +219,7 @@ impl Service {
             Operation::Put(put) => {
                 let version = values.get(&put.key).map_or(1, |(_, version)| version + 1);
                 values.insert(put.key, (put.value, version));
-                Answer::Put(PutResponse {
-                    context: context(version),
-                    primaries: 1,
-                    epoch,
-                })
+                Answer::Put(PutResponse { context: context(version), primaries: 1, epoch })
             }
             Operation::Delete(delete) => {
                 values.remove(&delete.key);
@@ -329,10 +308,7 @@ impl Kv for Service {
                         let result = service.run(request.operation.unwrap()).await;
                         let id = request.id;
                         let message = result.map(|result| SessionResponse {
-                            responses: vec![quorate_proto::v1::Response {
-                                id,
-                                result: Some(result),
-                            }],
+                            responses: vec![quorate_proto::v1::Response { id, result: Some(result) }],
                         });
                         let _ = answers.send(message).await;
                     });
@@ -355,9 +331,7 @@ impl Admin for Service {
 
     async fn get_layout(&self, _: Request<GetLayoutRequest>) -> Result<Response<GetLayoutResponse>, Status> {
         let layout = self.shared.layout.lock().unwrap();
-        let layout = layout
-            .as_ref()
-            .ok_or_else(|| Status::failed_precondition("not bootstrapped"))?;
+        let layout = layout.as_ref().ok_or_else(|| Status::failed_precondition("not bootstrapped"))?;
         let addresses = self.shared.addresses.lock().unwrap();
         let peer = |(node, address): (usize, &String)| Peer {
             node_id: node as u64 + 1,
