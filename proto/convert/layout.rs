@@ -190,6 +190,7 @@ pub fn bootstrap_from_wire(request: v1::BootstrapRequest) -> Result<Bootstrap, I
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 mod tests {
     use super::*;
 

@@ -78,6 +78,7 @@ impl Routing {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 mod tests {
     use std::time::Duration;
 

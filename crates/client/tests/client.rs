@@ -1,5 +1,7 @@
 //! The client against nodes that fail as ordered: what goes where, what is repeated, and what is told.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
+
 mod fake;
 
 use std::time::{Duration, Instant};
