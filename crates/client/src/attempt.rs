@@ -101,25 +101,9 @@ fn is_of_the_link(reason: &Reason) -> bool {
     matches!(reason, Reason::Unreachable { .. } | Reason::ConnectionLost { .. })
 }
 
-/// Whether the same may go well another time or elsewhere.
+/// Whether to ask again within this operation's time. One that ran out of it did so with all the time that was left.
 fn another_try_may_help(reason: &Reason) -> bool {
-    match reason {
-        Reason::NotBootstrapped
-        | Reason::Overloaded(_)
-        | Reason::DiskFull
-        | Reason::QuorumUnavailable { .. }
-        | Reason::CoordinatorLost(_)
-        | Reason::Storage(_)
-        | Reason::Unreachable { .. }
-        | Reason::ConnectionLost { .. } => true,
-        Reason::Invalid { .. }
-        | Reason::TooLarge { .. }
-        | Reason::UnknownBucket(_)
-        | Reason::ReadFirst(_)
-        | Reason::Protocol { .. } => false,
-        // Every try is given all the time that is left.
-        Reason::TimedOut { .. } | Reason::NoAnswer { .. } => false,
-    }
+    reason.is_transient() && !matches!(reason, Reason::TimedOut { .. } | Reason::NoAnswer { .. })
 }
 
 /// An earlier try may have taken effect, so all of it may have, whatever the last one says.

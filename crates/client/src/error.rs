@@ -50,6 +50,29 @@ impl Error {
     }
 }
 
+impl Reason {
+    /// Whether the same operation may go well another time or elsewhere. False: it would fail again.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NotBootstrapped
+            | Self::Overloaded(_)
+            | Self::DiskFull
+            | Self::QuorumUnavailable { .. }
+            | Self::TimedOut { .. }
+            | Self::CoordinatorLost(_)
+            | Self::Storage(_)
+            | Self::Unreachable { .. }
+            | Self::ConnectionLost { .. }
+            | Self::NoAnswer { .. } => true,
+            Self::Invalid { .. }
+            | Self::TooLarge { .. }
+            | Self::UnknownBucket(_)
+            | Self::ReadFirst(_)
+            | Self::Protocol { .. } => false,
+        }
+    }
+}
+
 /// Why an operation failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
