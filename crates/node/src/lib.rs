@@ -1,3 +1,16 @@
 //! The Quorate node: the tokio shell around the pure protocol. The shell obeys; it never decides.
+//!
+//! `run` opens the store and starts the rest: `driver` is the loop that owns the state machine, `peers` the links to other nodes,
+//! `grpc` and `http` what clients see.
 
+pub mod addresses;
+pub mod config;
 pub mod driver;
+pub mod http;
+mod metrics;
+pub mod observe;
+mod peers;
+mod run;
+pub mod start;
+
+pub use run::run;

@@ -1,5 +1,6 @@
 //! One node: events in, effects out.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use rand::{Rng, SeedableRng};
@@ -92,8 +93,11 @@ impl Node {
             Event::Bootstrap { request, settings } => self.on_bootstrap(turn, request, &settings),
             Event::LinkUp { peer, epoch } => {
                 self.links.up(peer, epoch);
-                if epoch > self.epoch() {
-                    turn.send(peer, Message::LayoutRequest);
+                match epoch.cmp(&self.epoch()) {
+                    Ordering::Greater => turn.send(peer, Message::LayoutRequest),
+                    // It may not have heard that there is one since it was asked.
+                    Ordering::Less => self.on_layout_request(turn, peer),
+                    Ordering::Equal => {}
                 }
                 self.resend_to(turn, peer);
             }

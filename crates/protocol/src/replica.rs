@@ -115,10 +115,14 @@ impl Node {
         let Some(layout) = self.layout.as_ref().filter(|_| epoch == mine) else {
             return Err(Refusal::Epoch(mine));
         };
-        if !layout.is_owner(partition, self.config.node) || layout.bucket_by_id(bucket).is_none() {
+        // A node that is not in the layout has no say.
+        let stranger = layout.member(from).is_none();
+        if stranger || !layout.is_owner(partition, self.config.node) || layout.bucket_by_id(bucket).is_none()
+        {
             return Err(Refusal::NotOwner);
         }
-        if self.working.loading() + self.scans.running.len() >= self.config.limits.replica_requests {
+        let under_way = self.working.waiting() + self.scans.running.len() + self.commits.waiting();
+        if under_way >= self.config.limits.replica_requests {
             return Err(Refusal::Overloaded);
         }
         Ok(())

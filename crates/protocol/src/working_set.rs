@@ -66,6 +66,8 @@ pub(crate) struct WorkingSet {
     hand: VecDeque<KeyRef>,
     reads: HashMap<ReadToken, KeyRef, FixedState>,
     next_read: u64,
+    /// Tasks that wait for reads.
+    waiting: usize,
     bytes: usize,
     bytes_max: usize,
 }
@@ -88,6 +90,7 @@ impl WorkingSet {
             hand: VecDeque::new(),
             reads: HashMap::with_hasher(FixedState::with_seed(2)),
             next_read: 0,
+            waiting: 0,
             bytes: 0,
             bytes_max,
         }
@@ -102,10 +105,12 @@ impl WorkingSet {
             }
             Some(Slot::Loading(tasks)) => {
                 tasks.push(task);
+                self.waiting += 1;
                 Lookup::Queued
             }
             None => {
                 self.slots.insert(key.clone(), Slot::Loading(vec![task]));
+                self.waiting += 1;
                 Lookup::Read(self.token(key.clone()))
             }
         }
@@ -120,6 +125,7 @@ impl WorkingSet {
     pub(crate) fn loaded(&mut self, key: &KeyRef, held: Held) -> Vec<Task> {
         match self.slots.remove(key) {
             Some(Slot::Loading(tasks)) => {
+                self.waiting -= tasks.len();
                 self.insert(key.clone(), held);
                 tasks
             }
@@ -134,7 +140,10 @@ impl WorkingSet {
     /// A read has failed: the key is forgotten; returns the tasks that waited.
     pub(crate) fn load_failed(&mut self, key: &KeyRef) -> Vec<Task> {
         match self.slots.remove(key) {
-            Some(Slot::Loading(tasks)) => tasks,
+            Some(Slot::Loading(tasks)) => {
+                self.waiting -= tasks.len();
+                tasks
+            }
             Some(slot) => {
                 self.slots.insert(key.clone(), slot);
                 Vec::new()
@@ -178,6 +187,11 @@ impl WorkingSet {
     /// Keys that wait for the store.
     pub(crate) fn loading(&self) -> usize {
         self.reads.len()
+    }
+
+    /// Tasks that wait for keys.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// About how much memory the containers take.

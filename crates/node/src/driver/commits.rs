@@ -1,14 +1,20 @@
 //! The way of the core's commits into the store: all of a turn as one batch, in order, again when the disk was full.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use quorate_protocol::store::{CommitNumber, Store, StoreError, StoreOp};
+
+/// How often a store that was full is asked again.
+const FULL_RETRY: Duration = Duration::from_millis(200);
 
 /// Commits that the store has not reported durable.
 #[derive(Debug, Default)]
 pub(super) struct CommitQueue {
     /// Batches that the store has refused for want of room, oldest first, each with the core's number of its last commit.
     refused: VecDeque<(CommitNumber, Vec<StoreOp>)>,
+    /// When the store is asked again, and why it refused.
+    full: Option<(Instant, String)>,
     /// The store's number of each batch, and the core's number of the batch's last commit.
     submitted: VecDeque<(CommitNumber, CommitNumber)>,
 }
@@ -25,23 +31,30 @@ impl CommitQueue {
         if !ops.is_empty() {
             self.refused.push_back((through, ops));
         }
+        if let Some((retry, detail)) = &self.full
+            && Instant::now() < *retry
+        {
+            return Ok(Some(detail.clone()));
+        }
         while let Some((through, ops)) = self.refused.pop_front() {
             // Values are shared, so the copy that is kept for a refusal costs little.
             match store.submit(ops.clone()) {
                 Ok(number) => self.submitted.push_back((number, through)),
                 Err(StoreError::Full { detail }) => {
                     self.refused.push_front((through, ops));
+                    self.full = Some((Instant::now() + FULL_RETRY, detail.clone()));
                     return Ok(Some(detail));
                 }
                 Err(error) => return Err(error),
             }
         }
+        self.full = None;
         Ok(None)
     }
 
-    /// Whether the store has refused something that has to be handed in again.
-    pub(super) fn has_refused(&self) -> bool {
-        !self.refused.is_empty()
+    /// When something that the store has refused is to be handed in again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.full.as_ref().map(|full| full.0)
     }
 
     /// The store is durable up to its number: up to which of the core's is that?

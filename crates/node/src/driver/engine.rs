@@ -24,8 +24,6 @@ use super::view::View;
 
 /// Inputs that one turn takes at most, so that effects never wait long.
 const TURN_INPUTS: usize = 512;
-/// How often a store that was full is asked again.
-const FULL_RETRY: Duration = Duration::from_millis(200);
 /// A stopping node waits no longer than this for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -104,7 +102,7 @@ where
             }
             let pressed = self.store.fraction() > 0.75;
             for input in inputs.drain(..) {
-                self.take(input, pressed);
+                self.take(input, pressed)?;
             }
             let now = self.now();
             if self.node.next_deadline().is_some_and(|deadline| deadline <= now.mono) {
@@ -125,8 +123,8 @@ where
         if let Some(deadline) = self.node.next_deadline() {
             wake = wake.min(state.origin + Duration::from_micros(deadline.0));
         }
-        if state.commits.has_refused() {
-            wake = wake.min(Instant::now() + FULL_RETRY);
+        if let Some(retry) = state.commits.retry_at() {
+            wake = wake.min(retry);
         }
         match state.stopping {
             Some(since) => wake.min(since + STOP_WITHIN),
@@ -140,7 +138,7 @@ where
         Now { mono: Time(mono), wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
     }
 
-    fn take(&mut self, input: Input, pressed: bool) {
+    fn take(&mut self, input: Input, pressed: bool) -> Result<(), StoreError> {
         match input {
             Input::Operations(operations) => {
                 self.queued.fetch_sub(operations.len(), Ordering::Relaxed);
@@ -174,8 +172,10 @@ where
             Input::View(reply) => {
                 let _ = reply.send(self.view());
             }
+            Input::StoreFailed(error) => return Err(error),
             Input::Stop => self.state.stopping = Some(Instant::now()),
         }
+        Ok(())
     }
 
     fn begin(&mut self, timed: Timed, reply: Reply, pressed: bool) {
@@ -244,7 +244,7 @@ where
             }
         }
         self.state.effects = effects;
-        if !ops.is_empty() || self.state.commits.has_refused() {
+        if !ops.is_empty() || self.state.commits.retry_at().is_some() {
             let refusal = self.state.commits.submit(self.store.as_ref(), through, ops)?;
             self.store_refusal_is(refusal);
         }

@@ -32,8 +32,10 @@ impl Driver {
             return Err(overloaded(self.queued_max));
         }
         let input = Input::Operations(vec![(timed, Reply::One(reply))]);
-        let _ = self.inputs.send(input);
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        if self.inputs.send(input).is_err() {
+            return Err(OperationError::not_attempted(stopping()));
+        }
+        answer.await.unwrap_or_else(|_| Err(OperationError::indeterminate(stopping())))
     }
 
     /// Carries many operations out; their answers come to `answers` in groups, in the order in which they end.
@@ -41,12 +43,14 @@ impl Driver {
         let admitted = self.admit(operations.len());
         let refused = |(id, _)| (id, Err(overloaded(self.queued_max)));
         let mut operations = operations.into_iter();
-        let inputs = operations
-            .by_ref()
-            .take(admitted)
-            .map(|(id, timed)| (timed, Reply::Session { id, answers: answers.clone() }))
-            .collect();
-        let _ = self.inputs.send(Input::Operations(inputs));
+        if admitted > 0 {
+            let inputs = operations
+                .by_ref()
+                .take(admitted)
+                .map(|(id, timed)| (timed, Reply::Session { id, answers: answers.clone() }))
+                .collect();
+            let _ = self.inputs.send(Input::Operations(inputs));
+        }
         let refused: SessionAnswers = operations.map(refused).collect();
         if !refused.is_empty() {
             let _ = answers.send(refused);
@@ -109,6 +113,6 @@ fn overloaded(queued_max: usize) -> OperationError {
     OperationError::not_attempted(Failure::Overloaded(format!("{queued_max} operations wait already")))
 }
 
-fn stopping() -> OperationError {
-    OperationError::indeterminate(Failure::Storage("the node is stopping".into()))
+fn stopping() -> Failure {
+    Failure::Storage("the node is stopping".into())
 }

@@ -6,7 +6,7 @@ use quorate_protocol::Event;
 use quorate_protocol::effect::BootstrapError;
 use quorate_protocol::layout::{Bootstrap, Layout};
 use quorate_protocol::operation::{OperationResult, Timed};
-use quorate_protocol::store::CommitNumber;
+use quorate_protocol::store::{CommitNumber, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use super::handle::SessionAnswers;
@@ -42,6 +42,8 @@ pub(crate) enum Input {
     Peer(Event, Option<OwnedSemaphorePermit>),
     /// The store has made batches durable, up to its own number.
     Durable(CommitNumber),
+    /// The store can no longer be trusted.
+    StoreFailed(StoreError),
     /// Reads and scans are done.
     Reads(Vec<Event>),
     /// Somebody wants to know what the loop sees.

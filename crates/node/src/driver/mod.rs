@@ -13,8 +13,7 @@ use std::sync::atomic::AtomicUsize;
 use quorate_protocol::Node;
 use quorate_protocol::store::{CommitNumber, Store, StoreError};
 use quorate_storage::SledStore;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use engine::{Outbox, StorePressure};
 pub use handle::{BootstrapFailure, Driver, SessionAnswers};
@@ -44,6 +43,14 @@ impl Inputs {
         self.sender.clone()
     }
 
+    /// For the store: tells the loop that it has failed.
+    pub(crate) fn on_failed(&self) -> impl Fn(&StoreError) + Send + Sync + use<> {
+        let sender = self.sender.clone();
+        move |error| {
+            let _ = sender.send(Input::StoreFailed(error.clone()));
+        }
+    }
+
     /// For the store: tells the loop up to where it is durable.
     pub(crate) fn on_durable(&self) -> impl Fn(CommitNumber) + Send + Sync + use<> {
         let sender = self.sender.clone();
@@ -59,14 +66,15 @@ impl StorePressure for SledStore {
     }
 }
 
-/// Starts the loop. It ends when told to, or with the store's failure.
+/// Starts the loop, on a thread of its own: when the store makes its writers wait, nothing else does. The
+/// receiver hears how it ended.
 pub(crate) fn start<S, O>(
     node: Node,
     store: Arc<S>,
     outbox: O,
     inputs: Inputs,
     queued_max: usize,
-) -> std::io::Result<(Driver, JoinHandle<Result<(), StoreError>>)>
+) -> std::io::Result<(Driver, oneshot::Receiver<Result<(), StoreError>>)>
 where
     S: Store + StorePressure + Send + Sync + 'static,
     O: Outbox,
@@ -77,5 +85,10 @@ where
     let driver = Driver { inputs: inputs.sender, queued: queued.clone(), queued_max, layout: layout_seen };
     let engine =
         Engine { node, store, outbox, readers, inputs: inputs.receiver, queued, layout, state: State::new() };
-    Ok((driver, tokio::spawn(engine.run())))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new().name("loop".into()).spawn(move || {
+        let _ = ended.send(runtime.block_on(engine.run()));
+    })?;
+    Ok((driver, end))
 }

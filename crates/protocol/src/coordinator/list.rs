@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::quorum::{Quorums, Tally};
 use super::{Job, Running, Source, Target, UserKey, get, read_error, timed_out};
 use crate::effect::Effect;
@@ -62,6 +64,12 @@ impl Listing {
             if self.next.as_ref().is_none_or(|end| key.key <= *end) {
                 seen.entry(&key.key).or_default().push(key);
             }
+        }
+        // The union of full pages can be more than a page.
+        let limit = self.list.limit as usize;
+        if seen.len() > limit {
+            self.next = seen.keys().nth(limit - 1).map(|key| Bytes::clone(key));
+            seen = seen.into_iter().take(limit).collect();
         }
         let replicas = self.pages.len();
         for (key, versions) in seen {

@@ -54,6 +54,8 @@ impl Node {
                     return;
                 }
                 let dot = self.authors.next_dot(target.key.partition, &mut self.rng);
+                // A new life has not seen the clocks of what it finds on its own disk.
+                held.container.siblings.iter().for_each(|sibling| self.hlc.observe(sibling.hlc));
                 let hlc = self.hlc.tick(turn.now.wall_ms);
                 let mut container = Container::clone(&held.container);
                 let sibling = Sibling {

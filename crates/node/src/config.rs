@@ -1,0 +1,240 @@
+//! Configuration: defaults, then a TOML file, then the environment (`QUORATE_*`), then flags.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use quorate_protocol::Limits;
+use serde::{Deserialize, Serialize};
+
+/// The flags of a node. What is absent comes from the environment, the file or the defaults.
+#[derive(Clone, Debug, Default, Parser, Serialize)]
+pub struct Args {
+    /// A TOML file with these settings, named as the flags with underscores [env: QUORATE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Where the node keeps its data: its identity lives there [env: QUORATE_DATA_DIR] [default: quorate-data]
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to take gRPC clients; port 0: a free one [env: QUORATE_GRPC_LISTEN] [default: 127.0.0.1:7700]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grpc_listen: Option<String>,
+    /// Where to take HTTP clients [env: QUORATE_HTTP_LISTEN] [default: 127.0.0.1:7701]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_listen: Option<String>,
+    /// Where to take other nodes [env: QUORATE_PEER_LISTEN] [default: 127.0.0.1:7702]
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_listen: Option<String>,
+    /// The host under which others reach this node, when it is not the one that it listens on [env: QUORATE_ADVERTISE_HOST]
+    #[arg(long, value_name = "HOST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise_host: Option<String>,
+    /// Peer addresses of other nodes, to find the cluster after addresses have changed [env: QUORATE_SEEDS, a list in brackets]
+    #[arg(long = "seed", value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub seeds: Vec<String>,
+    /// Seals context tokens; the same on all nodes [env: QUORATE_TOKEN_SECRET]
+    #[arg(long, value_name = "TEXT", hide = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_secret: Option<String>,
+    /// How to write logs, to standard error [env: QUORATE_LOG_FORMAT] [default: text]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<LogFormat>,
+    /// Print one JSON line with the node's id and addresses when it listens
+    #[arg(long)]
+    #[serde(skip)]
+    pub announce: bool,
+    /// Stop when standard input ends, so that the node does not outlive who started it
+    #[arg(long)]
+    #[serde(skip)]
+    pub stop_with_stdin: bool,
+}
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The effective configuration of a node.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the node keeps its data.
+    pub data_dir: PathBuf,
+    /// Where to take gRPC clients.
+    pub grpc_listen: String,
+    /// Where to take HTTP clients.
+    pub http_listen: String,
+    /// Where to take other nodes.
+    pub peer_listen: String,
+    /// The host under which others reach this node.
+    pub advertise_host: Option<String>,
+    /// Peer addresses of other nodes.
+    pub seeds: Vec<String>,
+    /// Seals context tokens.
+    pub token_secret: Option<String>,
+    /// How logs look.
+    pub log_format: LogFormat,
+    /// The longest key, in bytes.
+    pub key_bytes_max: usize,
+    /// The longest value, in bytes.
+    pub value_bytes_max: usize,
+    /// The time that an operation gets which names none, in milliseconds.
+    pub default_timeout_ms: u64,
+    /// Client operations under way at once; past it they are refused.
+    pub client_operations_max: usize,
+    /// Memory for containers, in bytes, beside those in use.
+    pub cache_bytes: usize,
+    /// Memory for the store's pages, in bytes.
+    pub store_cache_bytes: u64,
+    /// Writes are refused while the file system has less free space than this, in bytes.
+    pub free_reserve_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            data_dir: "quorate-data".into(),
+            grpc_listen: "127.0.0.1:7700".into(),
+            http_listen: "127.0.0.1:7701".into(),
+            peer_listen: "127.0.0.1:7702".into(),
+            advertise_host: None,
+            seeds: Vec::new(),
+            token_secret: None,
+            log_format: LogFormat::Text,
+            key_bytes_max: limits.key_bytes,
+            value_bytes_max: limits.value_bytes,
+            default_timeout_ms: 5_000,
+            client_operations_max: limits.client_operations,
+            cache_bytes: limits.cache_bytes,
+            store_cache_bytes: 64 << 20,
+            free_reserve_bytes: 512 << 20,
+        }
+    }
+}
+
+impl fmt::Debug for Settings {
+    /// As TOML would say it; a secret is not shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.clone();
+        shown.token_secret = shown.token_secret.map(|_| "(set)".into());
+        match serde_json::to_string(&shown) {
+            Ok(text) => f.write_str(&text),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file, the environment or a flag cannot be read, or names what does not exist.
+    #[error("configuration: {0}")]
+    Read(Box<figment::Error>),
+    /// A value breaks its bound.
+    #[error("configuration: {field}: {reason}")]
+    Invalid {
+        /// Which setting.
+        field: &'static str,
+        /// The bound.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// Puts the sources together and checks the outcome.
+    pub fn load(args: &Args) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        let file = args.config.clone().or_else(|| std::env::var_os("QUORATE_CONFIG").map(PathBuf::from));
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        // Names of other programs of this project that share the prefix.
+        let env = Env::prefixed("QUORATE_").ignore(&["config", "endpoint", "log"]);
+        let settings: Self = figment
+            .merge(env)
+            .merge(Serialized::defaults(args))
+            .extract()
+            .map_err(|error| ConfigError::Read(Box::new(error)))?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        bounded("key_bytes_max", self.key_bytes_max, 1, 64 << 10)?;
+        bounded("value_bytes_max", self.value_bytes_max, 1, 64 << 20)?;
+        bounded("client_operations_max", self.client_operations_max, 1, 1 << 20)?;
+        let timeout_ms = usize::try_from(self.default_timeout_ms).unwrap_or(usize::MAX);
+        bounded("default_timeout_ms", timeout_ms, 1, 60_000)
+    }
+
+    /// The core's bounds.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            key_bytes: self.key_bytes_max,
+            value_bytes: self.value_bytes_max,
+            default_timeout: Duration::from_millis(self.default_timeout_ms),
+            client_operations: self.client_operations_max,
+            cache_bytes: self.cache_bytes,
+            ..Limits::default()
+        }
+    }
+}
+
+fn bounded(field: &'static str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid { field, reason: format!("{value} is not from {min} to {max}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_unknown_settings_are_named() {
+        figment::Jail::expect_with(|jail| {
+            jail.create_file("node.toml", "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"")?;
+            jail.set_env("QUORATE_HTTP_LISTEN", "2.2.2.2:2");
+            jail.set_env("QUORATE_PEER_LISTEN", "2.2.2.2:3");
+            let args = Args {
+                config: Some("node.toml".into()),
+                peer_listen: Some("3.3.3.3:3".into()),
+                ..Args::default()
+            };
+            let settings = Settings::load(&args).map_err(|error| error.to_string())?;
+            assert_eq!(settings.grpc_listen, "1.1.1.1:1");
+            assert_eq!(settings.http_listen, "2.2.2.2:2");
+            assert_eq!(settings.peer_listen, "3.3.3.3:3");
+            jail.create_file("node.toml", "grcp_listen = \"typo\"")?;
+            let error = Settings::load(&args).expect_err("a typo").to_string();
+            assert!(error.contains("grcp_listen"), "{error}");
+            jail.create_file("node.toml", "key_bytes_max = 0")?;
+            let error = Settings::load(&args).expect_err("out of bounds").to_string();
+            assert!(error.contains("key_bytes_max") && error.contains("1 to 65536"), "{error}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let settings = Settings { token_secret: Some("hunter2".into()), ..Settings::default() };
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Whether the node lives, whether it should be sent requests, and its metrics.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use quorate_protocol::id::NodeId;
+use quorate_protocol::layout::Layout;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::HttpState;
+use super::error::{ApiError, Code, ErrorAnswer};
+use crate::driver::View;
+
+/// A loop that does not turn for this long is taken for dead.
+const ALIVE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The node lives.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HealthAnswer {
+    /// `alive`
+    status: &'static str,
+    /// This node, 16 hexadecimal digits.
+    node: String,
+}
+
+/// Whether requests should be sent to the node.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReadyAnswer {
+    /// `ready` or `not_ready`
+    status: &'static str,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+/// Says whether the node's loop turns.
+#[utoipa::path(get, path = "/healthz", tag = "node",
+    responses((status = 200, description = "It does", body = HealthAnswer),
+        (status = 503, description = "It does not", body = ErrorAnswer)))]
+pub(super) async fn healthz(State(state): State<HttpState>) -> Response {
+    match view(&state).await {
+        Ok(view) => Json(HealthAnswer { status: "alive", node: view.node.to_string() }).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Says whether the node should be sent requests: it has a layout, its store takes writes, and of each of its
+/// partitions enough owners can be reached.
+#[utoipa::path(get, path = "/readyz", tag = "node",
+    responses((status = 200, description = "It should", body = ReadyAnswer),
+        (status = 503, description = "It should not, and why", body = ReadyAnswer)))]
+pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
+    let reason = match view(&state).await {
+        Ok(view) => not_ready(&view),
+        Err(_) => Some("the node's loop does not answer".into()),
+    };
+    match reason {
+        None => Json(ReadyAnswer { status: "ready", reason }).into_response(),
+        Some(_) => {
+            let answer = ReadyAnswer { status: "not_ready", reason };
+            (StatusCode::SERVICE_UNAVAILABLE, Json(answer)).into_response()
+        }
+    }
+}
+
+/// The node's metrics, in Prometheus' text format.
+#[utoipa::path(get, path = "/metrics", tag = "node",
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain")))]
+pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
+    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    ([(header::CONTENT_TYPE, content_type)], (state.metrics)().await).into_response()
+}
+
+async fn view(state: &HttpState) -> Result<View, ApiError> {
+    let dead = |message: &str| ApiError::new(Code::NotAlive, message);
+    match tokio::time::timeout(ALIVE_WITHIN, state.driver.view()).await {
+        Ok(Some(view)) => Ok(view),
+        Ok(None) => Err(dead("the node is stopping")),
+        Err(_) => Err(dead(&format!("the node's loop did not turn for {ALIVE_WITHIN:?}"))),
+    }
+}
+
+fn not_ready(view: &View) -> Option<String> {
+    let Some(layout) = &view.layout else {
+        return Some("the cluster is not bootstrapped".into());
+    };
+    if let Some(refusal) = &view.store_refusal {
+        return Some(format!("the store takes no writes: {refusal}"));
+    }
+    match owned_without_quorum(layout, view.node, &view.reachable) {
+        0 => None,
+        count => Some(format!("of {count} of its partitions too few owners can be reached")),
+    }
+}
+
+/// Partitions of `node` of which fewer owners can be reached than the default bucket's quorums need. Those of others
+/// do not matter here: requests for them fail at every node alike.
+fn owned_without_quorum(layout: &Layout, node: NodeId, reachable: &[NodeId]) -> usize {
+    let Some(bucket) = layout.bucket("") else { return 0 };
+    let needed = bucket.r.max(bucket.w) as usize;
+    let up = |owner: &&NodeId| **owner == node || reachable.contains(owner);
+    let lacks = |owners: &&Vec<NodeId>| owners.iter().take(bucket.n as usize).filter(up).count() < needed;
+    layout.owners.iter().filter(|owners| owners.contains(&node)).filter(lacks).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_protocol::id::ClusterId;
+    use quorate_protocol::layout::{Bootstrap, Member};
+    use quorate_protocol::stats::{Gauges, Stats};
+
+    use super::*;
+
+    fn view(reachable: &[u64]) -> View {
+        let member = |id: u64| Member {
+            node: NodeId(id),
+            name: format!("node-{id}"),
+            peer_address: format!("node-{id}:7702"),
+            zone: String::new(),
+            weight: 1,
+        };
+        let settings = Bootstrap {
+            cluster: ClusterId(1),
+            partitions: 16,
+            n: 3,
+            r: 2,
+            w: 2,
+            members: (1..=3).map(member).collect(),
+            buckets: Vec::new(),
+        };
+        let layout = Layout::first(&settings).expect("the settings are good");
+        View {
+            node: NodeId(1),
+            layout: Some(layout.into()),
+            reachable: reachable.iter().copied().map(NodeId).collect(),
+            stats: Stats::default(),
+            gauges: Gauges::default(),
+            store_refusal: None,
+        }
+    }
+
+    #[test]
+    fn a_node_with_its_quorums_is_ready() {
+        assert_eq!(not_ready(&view(&[2, 3])), None);
+        assert_eq!(not_ready(&view(&[3])), None);
+    }
+
+    #[test]
+    fn the_reason_is_told() {
+        let reason = |view: View| not_ready(&view).expect("it is not ready");
+        assert!(reason(view(&[])).contains("of 16 of its partitions"));
+        assert!(reason(View { layout: None, ..view(&[2, 3]) }).contains("not bootstrapped"));
+        let full = View { store_refusal: Some("the disk is full".into()), ..view(&[2, 3]) };
+        assert!(reason(full).contains("the disk is full"));
+    }
+}

@@ -1,0 +1,44 @@
+//! HTTP and JSON for clients: keys and buckets, health, metrics, and the document that describes them.
+
+mod answer;
+mod body;
+mod buckets;
+mod error;
+mod health;
+mod key;
+mod keys;
+mod kv;
+mod openapi;
+mod parameters;
+mod request;
+mod router;
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use quorate_protocol::Limits;
+
+use crate::driver::Driver;
+use crate::observe::SharedObserver;
+
+pub use openapi::document;
+pub use router::{router, serve};
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpState {
+    /// The way to the loop.
+    pub driver: Driver,
+    /// The node's bounds.
+    pub limits: Arc<Limits>,
+    /// Gives the text of `/metrics`.
+    pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
+    /// Is told of every request for data.
+    pub observer: SharedObserver,
+}
+
+impl std::fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpState").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,16 @@
+//! `quorate-node`: one node in a process of its own.
+
+use clap::Parser;
+use quorate_node::config::Args;
+
+/// One node of a Quorate cluster
+#[derive(Debug, Parser)]
+#[command(name = "quorate-node", version)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn main() -> anyhow::Result<()> {
+    quorate_node::start::main(&Command::parse().args)
+}

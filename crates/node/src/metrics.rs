@@ -1,0 +1,226 @@
+//! What the node exports to Prometheus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use quorate_storage::{Checkpointed, StoreObserver, StoreStats, Synced};
+
+use crate::driver::View;
+use crate::observe::{Observer, SharedObserver};
+use crate::peers::LinkFigures;
+
+/// Upper bounds of latency buckets, in seconds: 0.1 ms to 10 s.
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+
+/// All metrics of one node.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    latency: HistogramVec,
+    sync_latency: Histogram,
+    sync_batches: Histogram,
+    checkpoints: IntCounter,
+    counters: Vec<(IntCounter, fn(&View) -> u64)>,
+    gauges: Vec<(IntGauge, fn(&Sample<'_>) -> u64)>,
+    pressure: Gauge,
+    info: IntGaugeVec,
+}
+
+/// What a scrape looks at.
+pub(crate) struct Sample<'a> {
+    pub(crate) view: &'a View,
+    pub(crate) store: &'a StoreStats,
+    pub(crate) links: LinkFigures,
+}
+
+impl Metrics {
+    /// Registers everything. An error would be a name used twice.
+    pub(crate) fn new() -> Result<Arc<Self>, prometheus::Error> {
+        let registry = Registry::new_custom(Some("quorate".into()), None)?;
+        let requests = IntCounterVec::new(
+            Opts::new("requests_total", "Client operations by operation and outcome."),
+            &["operation", "outcome"],
+        )?;
+        let latency = HistogramVec::new(
+            HistogramOpts::new(
+                "request_duration_seconds",
+                "Time from a client operation's arrival to its answer.",
+            )
+            .buckets(LATENCY_BUCKETS.to_vec()),
+            &["operation"],
+        )?;
+        let sync_latency = Histogram::with_opts(
+            HistogramOpts::new(
+                "commit_log_sync_duration_seconds",
+                "Time of one write and sync of the commit log.",
+            )
+            .buckets(LATENCY_BUCKETS.to_vec()),
+        )?;
+        let sync_batches = Histogram::with_opts(
+            HistogramOpts::new("commit_log_sync_batches", "Batches that one sync made durable.")
+                .buckets(prometheus::exponential_buckets(1.0, 2.0, 10)?),
+        )?;
+        let checkpoints = IntCounter::new("checkpoints_total", "Checkpoints of the store.")?;
+        let pressure =
+            Gauge::new("store_pressure_ratio", "0 at rest, 1 when the store makes its writers wait.")?;
+        let info = IntGaugeVec::new(Opts::new("info", "Always 1."), &["version", "epoch", "node"])?;
+        let metrics = Self {
+            counters: counters()?,
+            gauges: gauges()?,
+            registry,
+            requests,
+            latency,
+            sync_latency,
+            sync_batches,
+            checkpoints,
+            pressure,
+            info,
+        };
+        metrics.register()?;
+        Ok(Arc::new(metrics))
+    }
+
+    fn register(&self) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(self.requests.clone()))?;
+        self.registry.register(Box::new(self.latency.clone()))?;
+        self.registry.register(Box::new(self.sync_latency.clone()))?;
+        self.registry.register(Box::new(self.sync_batches.clone()))?;
+        self.registry.register(Box::new(self.checkpoints.clone()))?;
+        self.registry.register(Box::new(self.pressure.clone()))?;
+        self.registry.register(Box::new(self.info.clone()))?;
+        for (counter, _) in &self.counters {
+            self.registry.register(Box::new(counter.clone()))?;
+        }
+        for (gauge, _) in &self.gauges {
+            self.registry.register(Box::new(gauge.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Counts finished operations.
+    pub(crate) fn observer(self: &Arc<Self>) -> SharedObserver {
+        Arc::new(RequestMetrics(self.clone()))
+    }
+
+    /// Hears of the store's work.
+    pub(crate) fn store_observer(self: &Arc<Self>) -> Box<dyn StoreObserver> {
+        Box::new(StoreMetrics(self.clone()))
+    }
+
+    /// The text that a scrape gets.
+    pub(crate) fn render(&self, sample: &Sample<'_>) -> String {
+        for (counter, read) in &self.counters {
+            // The core counts; here it is only carried over.
+            counter.inc_by(read(sample.view).saturating_sub(counter.get()));
+        }
+        for (gauge, read) in &self.gauges {
+            gauge.set(i64::try_from(read(sample)).unwrap_or(i64::MAX));
+        }
+        self.pressure.set(sample.store.pressure.fraction());
+        let epoch = sample.view.layout.as_ref().map_or(0, |layout| layout.epoch.0).to_string();
+        self.info.reset();
+        let labels = [env!("CARGO_PKG_VERSION"), &epoch, &sample.view.node.to_string()];
+        self.info.with_label_values(&labels).set(1);
+        let mut text = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            Ok(()) => String::from_utf8_lossy(&text).into_owned(),
+            Err(error) => format!("# {error}\n"),
+        }
+    }
+}
+
+type Counters = Vec<(IntCounter, fn(&View) -> u64)>;
+type Gauges = Vec<(IntGauge, fn(&Sample<'_>) -> u64)>;
+
+fn counters() -> Result<Counters, prometheus::Error> {
+    let counter = |name: &str, help: &str, read: fn(&View) -> u64| Ok((IntCounter::new(name, help)?, read));
+    [
+        counter("read_repairs_total", "Stale replicas that a read found and sent the union to.", |view| {
+            view.stats.read_repairs
+        }),
+        counter("quorum_shortfalls_total", "Operations that ran out of time before their quorum.", |view| {
+            view.stats.quorum_shortfalls
+        }),
+        counter("refused_total", "Operations refused before anything was sent or stored.", |view| {
+            view.stats.refused
+        }),
+        counter("forwarded_total", "Operations passed on to an owner of their key.", |view| {
+            view.stats.forwarded
+        }),
+        counter("reads_with_siblings_total", "Reads that showed more than one sibling.", |view| {
+            view.stats.reads_with_siblings
+        }),
+        counter("damaged_records_total", "Stored records that could not be read back whole.", |view| {
+            view.stats.damaged_records
+        }),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn gauges() -> Result<Gauges, prometheus::Error> {
+    let gauge = |name: &str, help: &str, read: fn(&Sample<'_>) -> u64| Ok((IntGauge::new(name, help)?, read));
+    [
+        gauge("siblings_max", "The most siblings that a read has shown since the start.", |s| {
+            s.view.stats.siblings_max
+        }),
+        gauge("operations", "Client operations under way.", |s| s.view.gauges.operations as u64),
+        gauge("keys_loading", "Keys that wait for the store.", |s| s.view.gauges.keys_loading as u64),
+        gauge("commits_waiting", "Acknowledgements that wait for the disk.", |s| {
+            s.view.gauges.commits_waiting as u64
+        }),
+        gauge("cache_bytes", "Memory of the containers kept.", |s| s.view.gauges.cache_bytes as u64),
+        gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| {
+            s.view.partitions().owned.into()
+        }),
+        gauge("partitions_unavailable", "Partitions without their quorum, seen from here.", |s| {
+            s.view.partitions().unavailable.into()
+        }),
+        gauge(
+            "partitions_under_replicated",
+            "Partitions with an owner that cannot be reached from here.",
+            |s| s.view.partitions().under_replicated.into(),
+        ),
+        gauge("links", "Links to other nodes that are up.", |s| s.links.links as u64),
+        gauge("link_queued_bytes", "Bytes that wait for links.", |s| s.links.queued_bytes as u64),
+        gauge("link_dropped_messages", "Messages lost to full queues since the start.", |s| {
+            s.links.dropped_messages
+        }),
+        gauge("store_log_bytes", "Bytes of the commit log.", |s| s.store.log_bytes),
+        gauge("store_base_bytes", "Bytes of the store's files behind the log.", |s| s.store.base_bytes),
+        gauge("store_live_bytes", "Bytes of keys and values in them.", |s| s.store.live_bytes),
+        gauge("store_writable", "1 when the store takes writes.", |s| {
+            u64::from(s.view.store_refusal.is_none())
+        }),
+    ]
+    .into_iter()
+    .collect()
+}
+
+struct RequestMetrics(Arc<Metrics>);
+
+impl Observer for RequestMetrics {
+    fn observed(&self, operation: &'static str, outcome: &'static str, elapsed: Duration, count: u64) {
+        self.0.requests.with_label_values(&[operation, outcome]).inc_by(count);
+        let latency = self.0.latency.with_label_values(&[operation]);
+        (0..count).for_each(|_| latency.observe(elapsed.as_secs_f64()));
+    }
+}
+
+struct StoreMetrics(Arc<Metrics>);
+
+impl StoreObserver for StoreMetrics {
+    fn synced(&self, group: &Synced) {
+        self.0.sync_latency.observe(group.took.as_secs_f64());
+        self.0.sync_batches.observe(group.batches as f64);
+    }
+
+    fn checkpointed(&self, _checkpoint: &Checkpointed) {
+        self.0.checkpoints.inc();
+    }
+}

@@ -1,0 +1,112 @@
+//! Batches as frames: one frame each, or chunks where a batch is large, so that no frame blocks a link for long.
+
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+use quorate_proto::convert::peer::batch_to_wire;
+use quorate_proto::peer::v1::{Batch, Chunk, Frame, frame};
+use quorate_protocol::message::Message;
+
+use super::registry::Outgoing;
+
+/// A batch that is longer than this travels in chunks of this length.
+const CHUNK_BYTES: usize = 1 << 20;
+/// A batch that is longer than this is not taken: what sends it is not a node.
+const BATCH_BYTES_MAX: usize = 1 << 30;
+
+/// What a message takes in a queue: its container or value, its key, and the rest roughly.
+pub(super) fn message_bytes(message: &Message) -> usize {
+    let payload = match message {
+        Message::Replicate { key, container, .. } => key.key.len() + container.0.len(),
+        Message::Fetch { key, .. } => key.key.len(),
+        Message::FetchReply {
+            result: Ok(quorate_protocol::message::Fetched::Container(container)), ..
+        } => container.0.len(),
+        Message::ScanReply { result: Ok(page), .. } => page.keys.iter().map(|key| key.key.len() + 32).sum(),
+        Message::Forward { timed, .. } => match &timed.operation {
+            quorate_protocol::operation::Operation::Put(put) => put.key.len() + put.value.len(),
+            _ => 256,
+        },
+        Message::ForwardReply { result: Ok(quorate_protocol::operation::Outcome::Get(found)), .. } => {
+            found.siblings.iter().map(|sibling| sibling.value.len()).sum()
+        }
+        Message::LayoutOffer(layout) => layout.len(),
+        _ => 0,
+    };
+    payload + 64
+}
+
+/// The frames of a turn's messages.
+pub(super) fn frames(outgoing: Outgoing) -> Vec<Frame> {
+    let batch = batch_to_wire(outgoing.hlc, outgoing.messages);
+    if outgoing.bytes <= CHUNK_BYTES {
+        return vec![frame_of(frame::Kind::Batch(batch))];
+    }
+    let mut encoded = Bytes::from(batch.encode_to_vec());
+    let mut frames = Vec::with_capacity(encoded.len() / CHUNK_BYTES + 1);
+    while encoded.len() > CHUNK_BYTES {
+        let data = encoded.split_to(CHUNK_BYTES);
+        frames.push(frame_of(frame::Kind::Chunk(Chunk { data, last: false })));
+    }
+    frames.push(frame_of(frame::Kind::Chunk(Chunk { data: encoded, last: true })));
+    frames
+}
+
+pub(super) fn frame_of(kind: frame::Kind) -> Frame {
+    Frame { kind: Some(kind) }
+}
+
+/// Puts chunks together again.
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    bytes: BytesMut,
+}
+
+impl Assembly {
+    /// Takes a frame; gives a batch when one is complete. An error says what makes the frame no part of a link.
+    pub(super) fn take(&mut self, frame: Frame) -> Result<Option<Batch>, String> {
+        match frame.kind {
+            Some(frame::Kind::Batch(batch)) => Ok(Some(batch)),
+            Some(frame::Kind::Chunk(chunk)) => {
+                if self.bytes.len() + chunk.data.len() > BATCH_BYTES_MAX {
+                    return Err(format!("a batch of more than {BATCH_BYTES_MAX} bytes"));
+                }
+                self.bytes.extend_from_slice(&chunk.data);
+                if !chunk.last {
+                    return Ok(None);
+                }
+                let whole = std::mem::take(&mut self.bytes).freeze();
+                Batch::decode(whole).map(Some).map_err(|error| error.to_string())
+            }
+            Some(frame::Kind::Hello(_)) => Err("a second hello".into()),
+            None => Err("a frame of an unknown kind".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use quorate_proto::convert::peer::batch_from_wire;
+    use quorate_protocol::message::Message;
+    use quorate_protocol::time::Hlc;
+
+    use super::*;
+
+    #[test]
+    fn a_large_batch_comes_out_of_its_chunks_as_it_went_in() {
+        let messages =
+            vec![Message::LayoutOffer(Bytes::from(vec![7; 3 * CHUNK_BYTES + 5])), Message::LayoutRequest];
+        let bytes = messages.iter().map(message_bytes).sum();
+        let frames =
+            frames(Outgoing { hlc: Hlc { wall_ms: 3, counter: 4 }, messages: messages.clone(), bytes });
+        assert_eq!(frames.len(), 4);
+        let mut assembly = Assembly::default();
+        let mut batches = Vec::new();
+        for frame in frames {
+            batches.extend(assembly.take(frame).expect("it is a part of a link"));
+        }
+        assert_eq!(batches.len(), 1);
+        let (hlc, back) = batch_from_wire(batches.remove(0)).expect("it was written by us");
+        assert_eq!((hlc, back), (Hlc { wall_ms: 3, counter: 4 }, messages));
+    }
+}

@@ -1,0 +1,190 @@
+//! A node from start to stop: opens the store, starts the loop, the links and the surfaces, and takes them down again.
+
+use std::future::Future;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use quorate_protocol::id::{NodeId, StartId};
+use quorate_protocol::identity::recover;
+use quorate_protocol::{Node, NodeConfig};
+use quorate_storage::{SledStore, StoreHooks, StoreOptions};
+use rand::Rng as _;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::addresses::{AddressBook, NodeAddresses};
+use crate::config::Settings;
+use crate::driver::{self, Driver, Inputs};
+use crate::http;
+use crate::metrics::{Metrics, Sample};
+use crate::peers::{Peers, Shared};
+
+/// Client operations that may wait for the loop, as a multiple of those that may be under way.
+const QUEUED_FACTOR: usize = 2;
+
+/// Runs a node until `shutdown` resolves or its store fails. `announce` gets the line that says where it listens.
+pub async fn run(
+    settings: Settings,
+    announce: bool,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    tracing::info!(?settings, version = env!("CARGO_PKG_VERSION"), "starting");
+    let grpc_listener = listen("grpc_listen", &settings.grpc_listen).await?;
+    let http_listener = listen("http_listen", &settings.http_listen).await?;
+    let peer_listener = listen("peer_listen", &settings.peer_listen).await?;
+    let advertise = |address: SocketAddr| match &settings.advertise_host {
+        Some(host) => format!("{host}:{}", address.port()),
+        None => address.to_string(),
+    };
+    let addresses = NodeAddresses {
+        grpc: advertise(grpc_listener.local_addr()?),
+        http: advertise(http_listener.local_addr()?),
+        peer: advertise(peer_listener.local_addr()?),
+    };
+    if settings.advertise_host.is_none() && grpc_listener.local_addr()?.ip().is_unspecified() {
+        tracing::warn!("advertise_host is not set, and others cannot reach {}", addresses.grpc);
+    }
+
+    let metrics = Metrics::new().context("metrics")?;
+    let inputs = Inputs::new();
+    let store = Arc::new(open_store(&settings, &inputs, &metrics)?);
+    let recovered = recover(store.as_ref(), NodeId(rand::rng().next_u64()))?;
+    let start = StartId(rand::rng().next_u64());
+    let mut seed = [0; 32];
+    rand::rng().fill_bytes(&mut seed);
+    let node = Node::new(
+        NodeConfig {
+            node: recovered.node,
+            start,
+            seed,
+            limits: settings.limits(),
+            token_secret: settings.token_secret.clone(),
+        },
+        recovered.layout,
+    );
+    tracing::info!(node = %recovered.node, epoch = node.layout().map_or(0, |layout| layout.epoch.0), "recovered");
+
+    let peers = Peers::new(&inputs.sender());
+    let peer_inputs = inputs.sender();
+    let queued_max = settings.client_operations_max * QUEUED_FACTOR;
+    let (driver, mut ended) = driver::start(node, store.clone(), peers.clone(), inputs, queued_max)?;
+    let book = Arc::new(AddressBook::open(settings.data_dir.join("addresses.json"), addresses.clone()));
+    let shared = Shared {
+        node: recovered.node,
+        start,
+        layouts: driver.layouts(),
+        addresses: book.clone(),
+        registry: peers.registry(),
+        inputs: peer_inputs,
+    };
+    let (stop, stopping) = watch::channel(false);
+    let links = tokio::spawn({
+        let (peers, stopping, seeds) = (peers.clone(), stopping.clone(), settings.seeds.clone());
+        async move { peers.run(peer_listener, seeds, shared, stopping).await }
+    });
+    let http_state = http::HttpState {
+        driver: driver.clone(),
+        limits: Arc::new(settings.limits()),
+        metrics: Arc::new({
+            let (metrics, driver, store, peers) =
+                (metrics.clone(), driver.clone(), store.clone(), peers.clone());
+            move || scrape(metrics.clone(), driver.clone(), store.clone(), peers.clone())
+        }),
+        observer: metrics.observer(),
+    };
+    let http = tokio::spawn(http::serve(http_listener, http::router(http_state), until(stopping.clone())));
+    if announce {
+        print_announcement(recovered.node, &addresses)?;
+    }
+    tracing::info!(?addresses, "listening");
+
+    let failed = tokio::select! {
+        () = shutdown => None,
+        end = &mut ended => Some(end),
+    };
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    if failed.is_none() {
+        driver.stop();
+        let _ = ended.await;
+    }
+    for server in [links] {
+        server.abort();
+    }
+    http.abort();
+    // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.
+    if failed.is_none() {
+        let checkpoint =
+            tokio::task::spawn_blocking(move || quorate_protocol::store::Store::checkpoint(store.as_ref()));
+        if let Ok(Err(error)) = checkpoint.await {
+            tracing::warn!(%error, "no checkpoint");
+        }
+    }
+    match failed {
+        Some(Ok(Err(error))) => {
+            Err(anyhow::Error::new(error).context("the store failed; the node has to be started anew"))
+        }
+        Some(Err(_)) => anyhow::bail!("the loop ended unexpectedly"),
+        Some(Ok(Ok(()))) | None => Ok(()),
+    }
+}
+
+async fn listen(field: &str, address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{field}: cannot listen on {address}"))
+}
+
+fn open_store(settings: &Settings, inputs: &Inputs, metrics: &Arc<Metrics>) -> anyhow::Result<SledStore> {
+    let options = StoreOptions {
+        cache_bytes: settings.store_cache_bytes,
+        free_reserve_bytes: settings.free_reserve_bytes,
+        ..StoreOptions::default()
+    };
+    let hooks = StoreHooks {
+        on_durable: Box::new(inputs.on_durable()),
+        on_failed: Box::new(inputs.on_failed()),
+        observer: metrics.store_observer(),
+    };
+    let directory: &Path = &settings.data_dir.join("store");
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("data_dir: cannot make {}", settings.data_dir.display()))?;
+    let store = SledStore::open(directory, options, hooks)
+        .with_context(|| format!("data_dir: cannot open the store in {}", directory.display()))?;
+    tracing::info!(report = ?store.open_report(), "store opened");
+    Ok(store)
+}
+
+async fn until(mut stopping: watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn scrape(
+    metrics: Arc<Metrics>,
+    driver: Driver,
+    store: Arc<SledStore>,
+    peers: Peers,
+) -> futures::future::BoxFuture<'static, String> {
+    Box::pin(async move {
+        match driver.view().await {
+            Some(view) => {
+                metrics.render(&Sample { view: &view, store: &store.stats(), links: peers.figures() })
+            }
+            None => String::from("# the node is stopping\n"),
+        }
+    })
+}
+
+fn print_announcement(node: NodeId, addresses: &NodeAddresses) -> std::io::Result<()> {
+    let line = serde_json::json!({
+        "node": node.to_string(),
+        "grpc": addresses.grpc,
+        "http": addresses.http,
+        "peer": addresses.peer,
+        "pid": std::process::id(),
+    });
+    let mut out = std::io::stdout();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

@@ -1,0 +1,46 @@
+//! What a node's binary does around [`run`](crate::run): flags, logs, signals.
+
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Args, LogFormat, Settings};
+use crate::run::run;
+
+/// Runs a node as these flags say until it is told to stop by SIGTERM or SIGINT.
+pub fn main(args: &Args) -> anyhow::Result<()> {
+    let settings = Settings::load(args)?;
+    let filter = EnvFilter::try_from_env("QUORATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        LogFormat::Text => logs.with_ansi(false).init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let (announce, stop_with_stdin) = (args.announce, args.stop_with_stdin);
+    let result = runtime.block_on(async move {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = stdin_ends(), if stop_with_stdin => {}
+            }
+        };
+        run(settings, announce, shutdown).await
+    });
+    // Reading standard input would hold the runtime up until somebody types.
+    runtime.shutdown_background();
+    result
+}
+
+async fn stdin_ends() {
+    let mut stdin = tokio::io::stdin();
+    let mut ignored = [0; 64];
+    while let Ok(read) = stdin.read(&mut ignored).await {
+        if read == 0 {
+            return;
+        }
+    }
+}

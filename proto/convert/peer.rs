@@ -1,0 +1,259 @@
+//! What nodes say to each other.
+
+use bytes::Bytes;
+use quorate_protocol::id::{BucketId, Epoch, OperationId, PartitionId};
+use quorate_protocol::message::{Fetched, KeyRef, Message, Refusal, Scanned, ScannedKey, Tag};
+use quorate_protocol::operation::{List, Listed, Operation, OperationResult, Outcome, Timed};
+use quorate_protocol::time::Hlc;
+use quorate_protocol::version::{Digest, EncodedContainer};
+
+use super::failure::{error_from_wire, error_to_wire};
+use super::kv;
+use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
+use crate::peer::v1;
+use crate::peer::v1::{RefusalCode, forward, forward_reply, message};
+
+/// A batch of messages as it travels, with the sender's hybrid clock.
+pub fn batch_to_wire(hlc: Hlc, messages: Vec<Message>) -> v1::Batch {
+    v1::Batch {
+        hlc_wall_ms: hlc.wall_ms,
+        hlc_counter: hlc.counter,
+        messages: messages.into_iter().map(message_to_wire).collect(),
+    }
+}
+
+/// Reads what [`batch_to_wire`] wrote. One message that cannot be read spoils the batch: its sender speaks something else.
+pub fn batch_from_wire(batch: v1::Batch) -> Result<(Hlc, Vec<Message>), ConvertError> {
+    let hlc = Hlc { wall_ms: batch.hlc_wall_ms, counter: batch.hlc_counter };
+    let messages = batch.messages.into_iter().map(message_from_wire).collect::<Result<_, _>>()?;
+    Ok((hlc, messages))
+}
+
+/// A message as it travels.
+pub fn message_to_wire(message: Message) -> v1::Message {
+    use message::Kind;
+    let kind = match message {
+        Message::Replicate { tag, epoch, key, container } => Kind::Replicate(v1::Replicate {
+            tag: tag.map(|tag| tag.0),
+            epoch: epoch.0,
+            key: Some(key_to_wire(key)),
+            container: container.0,
+        }),
+        Message::ReplicateReply { tag, epoch, result } => Kind::ReplicateReply(v1::ReplicateReply {
+            tag: tag.0,
+            epoch: epoch.0,
+            refusal: refusal_to_wire(result.err()),
+        }),
+        Message::Fetch { tag, epoch, key, have } => Kind::Fetch(v1::Fetch {
+            tag: tag.0,
+            epoch: epoch.0,
+            key: Some(key_to_wire(key)),
+            have: have.map_or_else(Bytes::new, |digest| wide_to_wire(digest.0)),
+        }),
+        Message::FetchReply { tag, epoch, result } => {
+            let mut reply = v1::FetchReply { tag: tag.0, epoch: epoch.0, ..Default::default() };
+            match result {
+                Ok(Fetched::Same) => reply.same = true,
+                Ok(Fetched::Container(container)) => reply.container = container.0,
+                Err(refusal) => reply.refusal = refusal_to_wire(Some(refusal)),
+            }
+            Kind::FetchReply(reply)
+        }
+        Message::Scan { tag, epoch, partition, bucket, after, limit } => Kind::Scan(v1::Scan {
+            tag: tag.0,
+            epoch: epoch.0,
+            partition: partition.0.into(),
+            bucket: bucket.0,
+            after,
+            limit,
+        }),
+        Message::ScanReply { tag, epoch, result } => {
+            let (page, refusal) = match result {
+                Ok(page) => (page, None),
+                Err(refusal) => (Scanned { keys: Vec::new(), more: false }, Some(refusal)),
+            };
+            Kind::ScanReply(v1::ScanReply {
+                tag: tag.0,
+                epoch: epoch.0,
+                refusal: refusal_to_wire(refusal),
+                keys: page.keys.into_iter().map(scanned_to_wire).collect(),
+                more: page.more,
+            })
+        }
+        Message::Forward { tag, timed } => Kind::Forward(forward_to_wire(tag, timed)),
+        Message::ForwardReply { tag, result } => Kind::ForwardReply(forward_reply_to_wire(tag, result)),
+        Message::LayoutRequest => Kind::LayoutRequest(v1::LayoutRequest {}),
+        Message::LayoutOffer(layout) => Kind::LayoutOffer(v1::LayoutOffer { layout }),
+    };
+    v1::Message { kind: Some(kind) }
+}
+
+/// Reads what [`message_to_wire`] wrote.
+pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> {
+    use message::Kind;
+    Ok(match message.kind.ok_or_else(|| ConvertError::missing("message.kind"))? {
+        Kind::Replicate(replicate) => Message::Replicate {
+            tag: replicate.tag.map(Tag),
+            epoch: Epoch(replicate.epoch),
+            key: key_from_wire(replicate.key)?,
+            container: EncodedContainer(replicate.container),
+        },
+        Kind::ReplicateReply(reply) => {
+            let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
+            let result = refusal_from_wire(reply.refusal, epoch)?.map_or(Ok(()), Err);
+            Message::ReplicateReply { tag, epoch, result }
+        }
+        Kind::Fetch(fetch) => Message::Fetch {
+            tag: Tag(fetch.tag),
+            epoch: Epoch(fetch.epoch),
+            key: key_from_wire(fetch.key)?,
+            have: match fetch.have.is_empty() {
+                true => None,
+                false => Some(Digest(wide_from_wire("fetch.have", &fetch.have)?)),
+            },
+        },
+        Kind::FetchReply(reply) => {
+            let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
+            let result = match refusal_from_wire(reply.refusal, epoch)? {
+                Some(refusal) => Err(refusal),
+                None if reply.same => Ok(Fetched::Same),
+                None => Ok(Fetched::Container(EncodedContainer(reply.container))),
+            };
+            Message::FetchReply { tag, epoch, result }
+        }
+        Kind::Scan(scan) => Message::Scan {
+            tag: Tag(scan.tag),
+            epoch: Epoch(scan.epoch),
+            partition: PartitionId(narrow("scan.partition", scan.partition.into())?),
+            bucket: BucketId(scan.bucket),
+            after: scan.after,
+            limit: scan.limit,
+        },
+        Kind::ScanReply(reply) => {
+            let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
+            let result = match refusal_from_wire(reply.refusal, epoch)? {
+                Some(refusal) => Err(refusal),
+                None => {
+                    let keys = reply.keys.into_iter().map(scanned_from_wire).collect::<Result<_, _>>()?;
+                    Ok(Scanned { keys, more: reply.more })
+                }
+            };
+            Message::ScanReply { tag, epoch, result }
+        }
+        Kind::Forward(forward) => forward_from_wire(forward)?,
+        Kind::ForwardReply(reply) => forward_reply_from_wire(reply)?,
+        Kind::LayoutRequest(v1::LayoutRequest {}) => Message::LayoutRequest,
+        Kind::LayoutOffer(offer) => Message::LayoutOffer(offer.layout),
+    })
+}
+
+/// The time goes into the forward itself, and not into what it carries.
+fn forward_to_wire(tag: Tag, timed: Timed) -> v1::Forward {
+    use forward::Operation as Wire;
+    let none = std::time::Duration::ZERO;
+    let operation = match timed.operation {
+        Operation::Get(get) => Wire::Get(kv::get_to_wire(get, none)),
+        Operation::Put(put) => Wire::Put(kv::put_to_wire(put, none)),
+        Operation::Delete(delete) => Wire::Delete(kv::delete_to_wire(delete, none)),
+        Operation::List(list) => Wire::List(v1::List {
+            bucket: list.bucket,
+            partition: list.partition.0.into(),
+            after: list.after,
+            limit: list.limit,
+            quorum: kv::quorum_to_wire(list.quorum),
+        }),
+    };
+    v1::Forward { tag: tag.0, timeout_ms: kv::timeout_to_wire(timed.timeout), operation: Some(operation) }
+}
+
+fn forward_from_wire(forward: v1::Forward) -> Result<Message, ConvertError> {
+    use forward::Operation as Wire;
+    let operation = match forward.operation.ok_or_else(|| ConvertError::missing("forward.operation"))? {
+        Wire::Get(get) => kv::get_from_wire(get).operation,
+        Wire::Put(put) if put.operation_id.is_empty() => return Err(ConvertError::missing("operation_id")),
+        Wire::Put(put) => kv::put_from_wire(put, OperationId::default)?.operation,
+        Wire::Delete(delete) => kv::delete_from_wire(delete).operation,
+        Wire::List(list) => Operation::List(List {
+            bucket: list.bucket,
+            partition: PartitionId(narrow("list.partition", list.partition.into())?),
+            after: list.after,
+            limit: list.limit,
+            quorum: kv::quorum_from_wire(list.quorum),
+        }),
+    };
+    let timeout = kv::timeout_from_wire(forward.timeout_ms);
+    Ok(Message::Forward { tag: Tag(forward.tag), timed: Timed { operation, timeout } })
+}
+
+fn forward_reply_to_wire(tag: Tag, result: OperationResult) -> v1::ForwardReply {
+    use forward_reply::Result as Wire;
+    let result = match result {
+        Ok(Outcome::Get(found)) => Wire::Get(kv::found_to_wire(found)),
+        Ok(Outcome::Put(written)) => Wire::Put(kv::put_written_to_wire(written)),
+        Ok(Outcome::Delete(written)) => Wire::Delete(kv::delete_written_to_wire(written)),
+        Ok(Outcome::List(Listed { keys, next })) => Wire::List(v1::Listed { keys, next }),
+        Err(error) => Wire::Error(error_to_wire(error)),
+    };
+    v1::ForwardReply { tag: tag.0, result: Some(result) }
+}
+
+fn forward_reply_from_wire(reply: v1::ForwardReply) -> Result<Message, ConvertError> {
+    use forward_reply::Result as Wire;
+    let result = match reply.result.ok_or_else(|| ConvertError::missing("forward_reply.result"))? {
+        Wire::Get(found) => Ok(Outcome::Get(kv::found_from_wire(found)?)),
+        Wire::Put(put) => Ok(Outcome::Put(kv::put_written_from_wire(put))),
+        Wire::Delete(delete) => Ok(Outcome::Delete(kv::delete_written_from_wire(delete))),
+        Wire::List(v1::Listed { keys, next }) => Ok(Outcome::List(Listed { keys, next })),
+        Wire::Error(error) => Err(error_from_wire(error)?),
+    };
+    Ok(Message::ForwardReply { tag: Tag(reply.tag), result })
+}
+
+fn key_to_wire(key: KeyRef) -> v1::KeyRef {
+    v1::KeyRef { partition: key.partition.0.into(), bucket: key.bucket.0, key: key.key }
+}
+
+fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertError> {
+    let key = key.ok_or_else(|| ConvertError::missing("key"))?;
+    Ok(KeyRef {
+        partition: PartitionId(narrow("key.partition", key.partition.into())?),
+        bucket: BucketId(key.bucket),
+        key: key.key,
+    })
+}
+
+fn scanned_to_wire(key: ScannedKey) -> v1::ScannedKey {
+    v1::ScannedKey { key: key.key, digest: wide_to_wire(key.digest.0), live: key.live }
+}
+
+fn scanned_from_wire(key: v1::ScannedKey) -> Result<ScannedKey, ConvertError> {
+    let digest = Digest(wide_from_wire("scan_reply.digest", &key.digest)?);
+    Ok(ScannedKey { key: key.key, digest, live: key.live })
+}
+
+/// The epoch of a refusal for the epoch's sake is the reply's own, which travels anyway.
+fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
+    let code = match refusal {
+        None => RefusalCode::None,
+        Some(Refusal::Epoch(_)) => RefusalCode::Epoch,
+        Some(Refusal::NotOwner) => RefusalCode::NotOwner,
+        Some(Refusal::Overloaded) => RefusalCode::Overloaded,
+        Some(Refusal::Storage) => RefusalCode::Storage,
+    };
+    code.into()
+}
+
+fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusal>, ConvertError> {
+    match RefusalCode::try_from(code) {
+        Ok(RefusalCode::None) => Ok(None),
+        Ok(RefusalCode::Epoch) => Ok(Some(Refusal::Epoch(epoch))),
+        Ok(RefusalCode::NotOwner) => Ok(Some(Refusal::NotOwner)),
+        Ok(RefusalCode::Overloaded) => Ok(Some(Refusal::Overloaded)),
+        Ok(RefusalCode::Storage) => Ok(Some(Refusal::Storage)),
+        Err(_) => Err(ConvertError::new("refusal", format!("{code} is none"))),
+    }
+}
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;
