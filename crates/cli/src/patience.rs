@@ -33,15 +33,15 @@ pub(crate) async fn patiently<T>(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 mod tests {
-    use quorate_client::Reason;
+    use quorate_client::{Failure, Reason};
 
     use super::*;
 
-    async fn attempts(reason: Reason, give_up_after: Duration) -> u32 {
+    async fn attempts(failure: Failure, give_up_after: Duration) -> u32 {
         let mut attempts = 0;
         let attempt = async || {
             attempts += 1;
-            if attempts == 4 { Ok(()) } else { Err(Error::NotAttempted { reason: reason.clone() }) }
+            if attempts == 4 { Ok(()) } else { Err(Error::NotAttempted { reason: Reason::Node(failure.clone()) }) }
         };
         let _ = patiently(give_up_after, attempt, |_| {}).await;
         attempts
@@ -49,8 +49,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_can_pass_is_repeated_and_not_for_ever() {
-        assert_eq!(attempts(Reason::DiskFull, Duration::from_secs(60)).await, 4);
-        assert_eq!(attempts(Reason::DiskFull, Duration::ZERO).await, 1);
-        assert_eq!(attempts(Reason::UnknownBucket("a".into()), Duration::from_secs(60)).await, 1);
+        assert_eq!(attempts(Failure::DiskFull, Duration::from_secs(60)).await, 4);
+        assert_eq!(attempts(Failure::DiskFull, Duration::ZERO).await, 1);
+        assert_eq!(attempts(Failure::UnknownBucket("a".into()), Duration::from_secs(60)).await, 1);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use quorate_protocol::id::PartitionId;
+use quorate_protocol::operation::Failure;
 
 use crate::backoff;
 use crate::cluster::Cluster;
@@ -103,7 +104,8 @@ fn is_of_the_link(reason: &Reason) -> bool {
 
 /// Whether to ask again within this operation's time. One that ran out of it did so with all the time that was left.
 fn another_try_may_help(reason: &Reason) -> bool {
-    reason.is_transient() && !matches!(reason, Reason::TimedOut { .. } | Reason::NoAnswer { .. })
+    let out_of_time = matches!(reason, Reason::Node(Failure::TimedOut { .. }) | Reason::NoAnswer { .. });
+    reason.is_transient() && !out_of_time
 }
 
 /// An earlier try may have taken effect, so all of it may have, whatever the last one says.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
 use quorate_proto::v1::operation_error::Code;
 use quorate_proto::v1::request::Operation;
@@ -348,7 +349,7 @@ pub(crate) fn no_answer(link: &Link, read: bool) -> Error {
 
 /// The answer to a get that comes as a status: the key has no value.
 fn absent(status: &tonic::Status) -> Option<v1::GetResponse> {
-    let detail = wire::detail(status)?;
+    let detail = error_of_status(status)?;
     (detail.code() == Code::NotFound).then_some(v1::GetResponse {
         siblings: Vec::new(),
         context: detail.context,

@@ -1,6 +1,7 @@
 //! What can go wrong, and what is then known about the data.
 
-use quorate_protocol::id::{NodeId, OperationId};
+use quorate_protocol::id::OperationId;
+use quorate_protocol::operation::Failure;
 use thiserror::Error;
 
 use crate::operation::Context;
@@ -50,88 +51,13 @@ impl Error {
     }
 }
 
-impl Reason {
-    /// Whether the same operation may go well another time or elsewhere. False: it would fail again.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::NotBootstrapped
-            | Self::Overloaded(_)
-            | Self::DiskFull
-            | Self::QuorumUnavailable { .. }
-            | Self::TimedOut { .. }
-            | Self::CoordinatorLost(_)
-            | Self::Storage(_)
-            | Self::Unreachable { .. }
-            | Self::ConnectionLost { .. }
-            | Self::NoAnswer { .. } => true,
-            Self::Invalid { .. }
-            | Self::TooLarge { .. }
-            | Self::UnknownBucket(_)
-            | Self::ReadFirst(_)
-            | Self::Protocol { .. } => false,
-        }
-    }
-}
-
 /// Why an operation failed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// A field of the request breaks a bound.
-    #[error("{message}")]
-    Invalid {
-        /// Which field.
-        field: String,
-        /// The field and the bound, in words.
-        message: String,
-    },
-    /// A field is larger than what is taken.
-    #[error("{field}: {bytes} bytes, and at most {max_bytes} are taken")]
-    TooLarge {
-        /// Which field.
-        field: String,
-        /// Its size.
-        bytes: u64,
-        /// The bound.
-        max_bytes: u64,
-    },
-    /// No bucket has this name.
-    #[error("{0}")]
-    UnknownBucket(String),
-    /// The node asked belongs to no cluster yet.
-    #[error("the cluster is not bootstrapped")]
-    NotBootstrapped,
-    /// Read the key, and send the context that comes with it.
-    #[error("{0}")]
-    ReadFirst(String),
-    /// Too much is under way there; trying again later may succeed.
-    #[error("{0}")]
-    Overloaded(String),
-    /// The disk of the node that coordinates is full.
-    #[error("the disk is full")]
-    DiskFull,
-    /// Not enough replicas can be reached.
-    #[error("quorum not reachable: {needed} needed, {reachable} reachable")]
-    QuorumUnavailable {
-        /// How many have to answer.
-        needed: u64,
-        /// How many can be asked.
-        reachable: u64,
-    },
-    /// Not enough replicas answered in time.
-    #[error("timed out: {needed} needed, {answered} answered")]
-    TimedOut {
-        /// How many had to answer.
-        needed: u64,
-        /// How many did.
-        answered: u64,
-    },
-    /// The node that was to coordinate went away.
-    #[error("the coordinator {0} went away")]
-    CoordinatorLost(NodeId),
-    /// The coordinator's own storage failed.
-    #[error("{0}")]
-    Storage(String),
+    /// A node says so.
+    #[error(transparent)]
+    Node(#[from] Failure),
     /// No connection could be made.
     #[error("cannot connect to {address}: {message}")]
     Unreachable {
@@ -162,4 +88,32 @@ pub enum Reason {
         /// What it said.
         message: String,
     },
+}
+
+impl Reason {
+    /// Whether the same operation may go well another time or elsewhere. False: it would fail again.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Node(failure) => match failure {
+                Failure::NotBootstrapped
+                | Failure::Overloaded(_)
+                | Failure::DiskFull
+                | Failure::QuorumUnavailable { .. }
+                | Failure::TimedOut { .. }
+                | Failure::CoordinatorLost(_)
+                | Failure::Storage(_) => true,
+                Failure::Invalid { .. }
+                | Failure::TooLarge { .. }
+                | Failure::UnknownBucket(_)
+                | Failure::ReadFirst(_) => false,
+            },
+            Self::Unreachable { .. } | Self::ConnectionLost { .. } | Self::NoAnswer { .. } => true,
+            Self::Protocol { .. } => false,
+        }
+    }
+
+    /// Whether the key has to be read, and the operation sent with the context that comes with it.
+    pub fn is_read_first(&self) -> bool {
+        matches!(self, Self::Node(Failure::ReadFirst(_)))
+    }
 }

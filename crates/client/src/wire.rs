@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use prost::Message as _;
+use quorate_proto::convert::failure::error_from_wire;
+use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
-use quorate_proto::v1::operation_error::Code;
 use quorate_proto::v1::request::Operation;
-use quorate_protocol::id::{ActorId, NodeId, OperationId};
-use quorate_protocol::operation::QuorumOptions;
+use quorate_protocol::id::{ActorId, OperationId};
+use quorate_protocol::operation::{OperationError, QuorumOptions};
 use quorate_protocol::version::Dot;
 use tonic::Status;
 
@@ -109,48 +109,22 @@ pub(crate) fn operation_id(operation: &Operation) -> Option<OperationId> {
 /// A failure as a node tells it. `read`: of an operation that changes nothing whatever happens.
 pub(crate) fn error(address: &str, error: v1::OperationError, read: bool) -> Error {
     let attempted = error.attempted && !read;
-    let context = (!error.context.is_empty()).then(|| Context::from(error.context.clone()));
-    let reason = reason(address, error);
+    let (reason, context) = match error_from_wire(error) {
+        Ok(OperationError { failure, context, .. }) => (Reason::Node(failure), context),
+        Err(wrong) => (Reason::Protocol { address: address.to_owned(), message: wrong.to_string() }, None),
+    };
     if attempted {
-        Error::Indeterminate { reason, operation: None, context }
+        Error::Indeterminate { reason, operation: None, context: context.map(Context::from) }
     } else {
         Error::not_attempted(reason)
     }
-}
-
-fn reason(address: &str, error: v1::OperationError) -> Reason {
-    let v1::OperationError { message, had, bound, .. } = error;
-    match Code::try_from(error.code) {
-        Ok(Code::Invalid) => Reason::Invalid { field: error.field, message },
-        Ok(Code::TooLarge) => Reason::TooLarge { field: error.field, bytes: had, max_bytes: bound },
-        Ok(Code::UnknownBucket) => Reason::UnknownBucket(message),
-        Ok(Code::NotBootstrapped) => Reason::NotBootstrapped,
-        Ok(Code::ReadFirst) => Reason::ReadFirst(message),
-        Ok(Code::Overloaded) => Reason::Overloaded(message),
-        Ok(Code::DiskFull) => Reason::DiskFull,
-        Ok(Code::QuorumUnavailable) => Reason::QuorumUnavailable { needed: bound, reachable: had },
-        Ok(Code::TimedOut) => Reason::TimedOut { needed: bound, answered: had },
-        Ok(Code::CoordinatorLost) => Reason::CoordinatorLost(NodeId(error.node)),
-        Ok(Code::Storage) => Reason::Storage(message),
-        Ok(Code::NotFound | Code::Unspecified) | Err(_) => {
-            Reason::Protocol { address: address.to_owned(), message }
-        }
-    }
-}
-
-/// The typed detail of a status, if a Quorate node made it.
-pub(crate) fn detail(status: &Status) -> Option<v1::OperationError> {
-    let status = tonic_types::pb::Status::decode(status.details()).ok()?;
-    let mut details = status.details.into_iter();
-    let detail = details.find(|detail| detail.type_url.ends_with("/quorate.v1.OperationError"))?;
-    v1::OperationError::decode(detail.value.as_slice()).ok()
 }
 
 /// A unary call that failed after it had gone out.
 pub(crate) fn failed(address: &str, status: &Status, read: bool) -> Failed {
     let pushback = status.metadata().get(PUSHBACK);
     let pushback = pushback.and_then(|value| value.to_str().ok()?.parse().ok());
-    let error = match detail(status) {
+    let error = match error_of_status(status) {
         Some(detail) => error(address, detail, read),
         None => undetailed(address, status, read),
     };

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_client::{
-    Client, ConnectError, Delete, Error, Found, Get, ListKeys, Options, Put, Reason, RetryOptions, Session,
-    Written,
+    Client, ConnectError, Delete, Error, Failure, Found, Get, ListKeys, Options, Put, Reason, RetryOptions,
+    Session, Written,
 };
 use quorate_proto::v1::operation_error::Code;
 use quorate_proto::v1::request::Operation;
@@ -157,7 +157,10 @@ async fn an_indeterminate_delete_is_repeated_only_with_a_context() {
         let lost = || Order::DoAndFail(error(Code::CoordinatorLost, true));
         fake.order(owner, lost());
         let failed = way.delete(Delete::new("key")).await.unwrap_err();
-        assert!(matches!(failed, Error::Indeterminate { reason: Reason::CoordinatorLost(_), .. }));
+        assert!(matches!(
+            failed,
+            Error::Indeterminate { reason: Reason::Node(Failure::CoordinatorLost(_)), .. }
+        ));
         assert_eq!(fake.seen().len(), 1);
 
         fake.order(owner, lost());
@@ -195,7 +198,11 @@ async fn an_unclear_try_leaves_the_whole_unclear() {
         fake.order(owners[1], Order::Fail(error(Code::Invalid, false)));
         let put = Put::new("key", "value");
         let failed = way.put(put.clone()).await.unwrap_err();
-        let Error::Indeterminate { reason: Reason::Invalid { .. }, operation: Some(operation), .. } = failed
+        let Error::Indeterminate {
+            reason: Reason::Node(Failure::Invalid { .. }),
+            operation: Some(operation),
+            ..
+        } = failed
         else {
             panic!("{failed:?}");
         };
@@ -245,7 +252,7 @@ async fn retries_end_with_the_attempts_and_with_the_budget() {
         }
     }
     let failed = client.put(Put::new("key", "value")).await.unwrap_err();
-    assert!(matches!(failed, Error::NotAttempted { reason: Reason::Overloaded(_) }));
+    assert!(matches!(failed, Error::NotAttempted { reason: Reason::Node(Failure::Overloaded(_)) }));
     assert_eq!(fake.seen().len(), 3, "attempts_max");
     client.put(Put::new("key", "value")).await.unwrap_err();
     assert_eq!(fake.seen().len(), 4, "the budget is spent");

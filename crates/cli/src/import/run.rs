@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use quorate_client::{Client, Context, Error, Get, OperationId, Options, Put, Reason, Session};
+use quorate_client::{Client, Context, Error, Get, OperationId, Options, Put, Session};
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::Xxh3Default;
@@ -123,7 +123,8 @@ impl Import<'_> {
         loop {
             while running.len() < in_flight
                 // Two lines of one key never overlap: the order of the input decides.
-                && let Some(next) = waiting.pop_front_if(|next| !busy.contains(&next.line.key))
+                && waiting.front().is_some_and(|next| !busy.contains(&next.line.key))
+                && let Some(next) = waiting.pop_front()
             {
                 self.done.begin(next.end);
                 busy.insert(next.line.key.clone());
@@ -198,7 +199,7 @@ impl Putter<'_> {
             };
             let mut result = self.patiently(async || self.session.put(put(&context)).await).await;
             if let Err(error) = &result
-                && matches!(error.reason(), Reason::ReadFirst(_))
+                && error.reason().is_read_first()
                 && self.args.replace
             {
                 context = self.read(&line.key).await?;
@@ -226,7 +227,7 @@ impl Putter<'_> {
 }
 
 fn explained(error: Error, replace: bool) -> anyhow::Error {
-    if matches!(error.reason(), Reason::ReadFirst(_)) && !replace {
+    if error.reason().is_read_first() && !replace {
         return anyhow!("{error}; --replace does so");
     }
     error.into()

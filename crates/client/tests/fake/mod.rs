@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use prost::Message as _;
 use quorate_proto::convert::layout::layout_to_wire;
+use quorate_proto::convert::status::status_with_error;
 use quorate_proto::v1::admin_server::{Admin, AdminServer};
 use quorate_proto::v1::kv_server::{Kv, KvServer};
 use quorate_proto::v1::operation_error::Code as ErrorCode;
@@ -235,15 +235,7 @@ impl Service {
 
 /// A failed operation as the status of a unary call.
 fn status(error: OperationError) -> Status {
-    let status = tonic_types::pb::Status {
-        code: Code::Unavailable as i32,
-        message: error.message.clone(),
-        details: vec![prost_types::Any {
-            type_url: "type.googleapis.com/quorate.v1.OperationError".into(),
-            value: error.encode_to_vec(),
-        }],
-    };
-    Status::with_details(Code::Unavailable, error.message, status.encode_to_vec().into())
+    status_with_error(Code::Unavailable, error.message.clone(), &error)
 }
 
 #[tonic::async_trait]
