@@ -6,15 +6,18 @@
 use quorate_protocol::operation::Operation;
 use quorate_protocol::version::{Container, Sibling};
 
-use super::{Check, name, violation};
+use super::{Check, name, operations, violation};
 use crate::describe;
-use crate::oracle::{Fate, Oracle};
+use crate::oracle::{Fate, Maker, Oracle};
 
-pub(super) fn check(oracle: &mut Oracle, key: usize, container: &Container) -> Check {
+pub(super) fn check(oracle: &mut Oracle, key: usize, container: &Container, by: Maker) -> Check {
     for sibling in &container.siblings {
         match oracle.keys[key].position(sibling.dot) {
             Some(at) => known(oracle, key, at, sibling)?,
-            None => new(oracle, key, sibling)?,
+            None => {
+                operations::made_once(oracle, key, container, sibling, by)?;
+                new(oracle, key, sibling, by)?;
+            }
         }
     }
     oracle.keys[key].learn(&container.context);
@@ -33,7 +36,7 @@ fn known(oracle: &Oracle, key: usize, at: usize, sibling: &Sibling) -> Check {
     value_is_the_operations(oracle, record.operation, sibling)
 }
 
-fn new(oracle: &mut Oracle, key: usize, sibling: &Sibling) -> Check {
+fn new(oracle: &mut Oracle, key: usize, sibling: &Sibling, by: Maker) -> Check {
     let dot = describe::dot(sibling.dot);
     let Some(operation) = oracle.operation_of(sibling.operation) else {
         return Err(violation("dots", format!("{dot} is a write that no client asked for: {sibling:?}")));
@@ -56,7 +59,7 @@ fn new(oracle: &mut Oracle, key: usize, sibling: &Sibling) -> Check {
             format!("{dot} of {what} was covered by a context before the write was there"),
         ));
     }
-    oracle.add_dot(key, sibling, operation);
+    oracle.add_dot(key, sibling, operation, by);
     Ok(())
 }
 

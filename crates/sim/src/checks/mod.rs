@@ -30,7 +30,7 @@ pub(crate) use listing::exactly_live_keys;
 pub(crate) use queues::bounded;
 
 use crate::disk::SimDisk;
-use crate::oracle::{AttemptState, DotSet, Oracle};
+use crate::oracle::{AttemptState, DotSet, Maker, Oracle};
 
 /// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,13 +68,13 @@ impl Disks<'_> {
     }
 }
 
-/// A container that a node is about to commit or send.
-pub fn observed(oracle: &mut Oracle, key: usize, encoded: &EncodedContainer) -> Check {
+/// A container that a life of a node is about to commit or send.
+pub fn observed(oracle: &mut Oracle, key: usize, encoded: &EncodedContainer, by: Maker) -> Check {
     if oracle.keys[key].was_checked(&encoded.0) {
         return Ok(());
     }
     let container = containers::decode(encoded)?;
-    dots::check(oracle, key, &container)?;
+    dots::check(oracle, key, &container, by)?;
     hidden::in_container(oracle, key, &container)?;
     oracle.keys[key].remember_checked(&encoded.0);
     Ok(())

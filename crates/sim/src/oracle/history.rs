@@ -10,6 +10,17 @@ use quorate_protocol::version::{Context, Dot, Sibling};
 
 use super::DotSet;
 
+/// Who made a write, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The node.
+    pub node: usize,
+    /// Which life of its process.
+    pub life: u32,
+    /// When, in the time of the world.
+    pub at_us: u64,
+}
+
 /// One write as some node committed it.
 #[derive(Clone, Debug)]
 pub struct DotRecord {
@@ -19,6 +30,8 @@ pub struct DotRecord {
     pub operation: usize,
     /// The coordinator's hybrid clock at it.
     pub hlc: Hlc,
+    /// Who made it first known.
+    pub maker: Maker,
 }
 
 /// The history of one key. Writes are known by their position in it.
@@ -84,12 +97,13 @@ impl KeyHistory {
         self.bucket.conflict == ConflictPolicy::LastWriterWins
     }
 
-    pub(super) fn add(&mut self, sibling: &Sibling, operation: usize) -> usize {
+    pub(super) fn add(&mut self, sibling: &Sibling, operation: usize, maker: Maker) -> usize {
         let at = self.dots.len();
         self.dots.push(DotRecord {
             dot: sibling.dot,
             operation,
             hlc: sibling.hlc,
+            maker,
         });
         self.positions.insert(sibling.dot, at);
         at

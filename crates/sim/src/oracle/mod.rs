@@ -17,7 +17,7 @@ use quorate_protocol::time::Time;
 use quorate_protocol::version::Sibling;
 
 pub use dot_set::DotSet;
-pub use history::{DotRecord, KeyHistory};
+pub use history::{DotRecord, KeyHistory, Maker};
 
 /// What came of an operation, over all its attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,8 +229,8 @@ impl Oracle {
     }
 
     /// A write was given a dot.
-    pub fn add_dot(&mut self, key: usize, sibling: &Sibling, operation: usize) -> usize {
-        let at = self.keys[key].add(sibling, operation);
+    pub fn add_dot(&mut self, key: usize, sibling: &Sibling, operation: usize, maker: Maker) -> usize {
+        let at = self.keys[key].add(sibling, operation, maker);
         self.operations[operation].dots.push(at);
         at
     }

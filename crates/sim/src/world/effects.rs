@@ -11,6 +11,7 @@ use super::{World, disks};
 use crate::checks::{self, Check, violation};
 use crate::describe;
 use crate::faults::Moment;
+use crate::oracle::Maker;
 
 /// Requests of the driver that are no operations have ids from here on.
 const BOOTSTRAP_REQUEST: u64 = 1 << 60;
@@ -142,6 +143,10 @@ impl World {
         }
     }
 
+    fn maker(&self, node: usize) -> Maker {
+        Maker { node, life: self.hosts[node].life, at_us: self.now_us }
+    }
+
     fn after_read(&mut self, node: usize, what: ToNode) {
         let (low, high) = self.plan.disk.read_us;
         let at_us = self.now_us + self.rngs.disk.between(low, high);
@@ -159,7 +164,8 @@ impl World {
                     history.key == key.key && history.bucket.id == key.bucket
                 };
                 if let Some(at) = self.oracle.keys.iter().position(known) {
-                    checks::observed(&mut self.oracle, at, container)?;
+                    let by = self.maker(node);
+                    checks::observed(&mut self.oracle, at, container, by)?;
                 }
                 Some(Moment::Replicated)
             }
@@ -218,7 +224,8 @@ impl World {
             {
                 let container = EncodedContainer(value.clone());
                 self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
-                checks::observed(&mut self.oracle, at, &container)?;
+                let by = self.maker(node);
+                checks::observed(&mut self.oracle, at, &container, by)?;
                 checks::committed(self.hosts[node].disk.visible_value(key), &container)?;
             }
         }

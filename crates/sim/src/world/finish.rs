@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use quorate_protocol::id::{OperationId, PartitionId};
-use quorate_protocol::operation::{Get, List, Operation, Outcome, Put, QuorumOptions};
+use quorate_protocol::operation::{Failure, Get, List, Operation, OperationResult, Outcome, Put, QuorumOptions};
 use quorate_protocol::version::{ContentType, ContextToken};
 
 use super::World;
 use super::clients::DRIVER;
-use super::queue::{Happening, ToNode};
+use super::queue::ToNode;
 use crate::checks::{self, Check, Violation, violation};
 use crate::describe;
 use crate::oracle::DotSet;
@@ -48,10 +48,6 @@ impl World {
             let host = &mut self.hosts[node];
             host.disk.mend();
             host.slow_until_us = 0;
-            host.full_until_us = 0;
-            let life = host.life;
-            let what = ToNode::Writable(true);
-            self.queue.plan(self.now_us, Happening::Node { node, life, what });
         }
         // What was silently lost shows only on a new connection.
         for a in 0..self.hosts.len() {
@@ -194,18 +190,28 @@ impl World {
         }
     }
 
-    /// Has an operation done in peace: it must succeed.
+    /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done.
     fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
+        let result = match self.attempt(operation, node)? {
+            Err(error) if matches!(error.failure, Failure::Overloaded(_)) => {
+                self.settle()?;
+                self.attempt(operation, node)?
+            }
+            result => result,
+        };
+        result.map_err(|error| {
+            let what = describe::operation(&self.oracle, operation);
+            violation("availability", format!("all is well, and {what} fails: {error}"))
+        })
+    }
+
+    fn attempt(&mut self, operation: usize, node: usize) -> Result<OperationResult, Violation> {
         self.last_outcome = None;
         let attempt = self.begin(operation, DRIVER, node, TIMEOUT_US);
         self.send_request(node, attempt)?;
         loop {
             match self.last_outcome.take() {
-                Some(Ok(outcome)) => return Ok(outcome),
-                Some(Err(error)) => {
-                    let what = describe::operation(&self.oracle, operation);
-                    return Err(violation("availability", format!("all is well, and {what} fails: {error}")));
-                }
+                Some(result) => return Ok(result),
                 None => self.step()?,
             }
         }
