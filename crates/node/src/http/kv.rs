@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quorate_protocol::operation::{Operation, Outcome, Timed};
+use quorate_protocol::operation::{Operation, OperationResult, Outcome, Timed};
 
 use super::HttpState;
 use super::answer::{self, AbsentAnswer, FoundAnswer, WrittenAnswer};
@@ -13,6 +13,7 @@ use super::error::{ApiError, Code, ErrorAnswer};
 use super::key::{Address, address};
 use super::openapi::{Key, PutBody, Quorums, ReadParameters, WriteParameters};
 use super::request;
+use crate::observe::outcome_name;
 
 /// Stores a value.
 ///
@@ -141,34 +142,27 @@ async fn carry_out(
     start: Instant,
     timed: Result<Timed, ApiError>,
 ) -> Response {
-    let result = match timed {
+    let (outcome, response) = match timed {
         Ok(timed) => {
             let key = key_of(&timed.operation);
             let result = state.driver.run(timed).await;
-            result.map(|outcome| (key, outcome)).map_err(ApiError::from)
-        }
-        Err(error) => Err(error),
-    };
-    let (outcome, response) = match result {
-        Ok((key, Outcome::Get(found))) => {
-            let outcome = match found.siblings.len() {
-                0 => "not_found",
-                1 => "success",
-                _ => "conflict",
-            };
-            (outcome, answer::found(&key, &found))
-        }
-        Ok((key, Outcome::Put(written) | Outcome::Delete(written))) => {
-            ("success", answer::written(&key, &written))
-        }
-        Ok((_, Outcome::List(_))) => {
-            let error = ApiError::new(Code::Storage, "the node gave an answer to another question");
-            (error.code.as_str(), error.into_response())
+            (outcome_name(&result), respond(&key, result))
         }
         Err(error) => (error.code.as_str(), error.into_response()),
     };
     state.observer.observed(name, outcome, start.elapsed(), 1);
     response
+}
+
+fn respond(key: &[u8], result: OperationResult) -> Response {
+    match result {
+        Ok(Outcome::Get(found)) => answer::found(key, &found),
+        Ok(Outcome::Put(written) | Outcome::Delete(written)) => answer::written(key, &written),
+        Ok(Outcome::List(_)) => {
+            ApiError::new(Code::Storage, "the node gave an answer to another question").into_response()
+        }
+        Err(error) => ApiError::from(error).into_response(),
+    }
 }
 
 fn key_of(operation: &Operation) -> Bytes {
