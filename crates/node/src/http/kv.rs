@@ -11,7 +11,7 @@ use super::HttpState;
 use super::answer::{self, AbsentAnswer, FoundAnswer, WrittenAnswer};
 use super::error::{ApiError, Code, ErrorAnswer};
 use super::key::{Address, address};
-use super::openapi::{Key, PutBody, Quorums, ReadParameters, WriteParameters};
+use super::openapi::{Key, Octets, PutBody, Quorums, ReadParameters, WriteParameters};
 use super::request;
 use crate::observe::outcome_name;
 
@@ -24,7 +24,7 @@ use crate::observe::outcome_name;
         ("x-quorate-context" = Option<String>, Header, description = "The context, for bodies that have no room for it"),
         ("idempotency-key" = Option<String>, Header, description = "Names the operation, 1 to 255 bytes: a retry under the same name takes effect once")),
     request_body(description = "The value: in a JSON object, or raw bytes as they are", content(
-        (PutBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (PutBody = "application/json"), (Octets = "application/octet-stream"))),
     responses((status = 200, description = "Stored", body = WrittenAnswer,
             headers(("x-quorate-context" = String, description = "The context of the body"))),
         (status = "default", description = "An error", body = ErrorAnswer)))]
@@ -39,7 +39,7 @@ pub(super) async fn put_key(State(state): State<HttpState>, request: Request) ->
 #[utoipa::path(get, path = "/kv/{*key}", tag = "kv", operation_id = "get",
     params(Key, ReadParameters),
     responses((status = 200, description = "One value, or several", content(
-            (FoundAnswer<'static> = "application/json"), (Vec<u8> = "application/octet-stream")),
+            (FoundAnswer<'static> = "application/json"), (Octets = "application/octet-stream")),
             headers(("x-quorate-context" = String, description = "The context"),
                 ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"))),
         (status = 404, description = "The key has no value (or there is no such bucket)", body = AbsentAnswer,
@@ -69,7 +69,7 @@ pub(super) async fn delete_key(State(state): State<HttpState>, request: Request)
         ("x-quorate-context" = Option<String>, Header, description = "The context, for bodies that have no room for it"),
         ("idempotency-key" = Option<String>, Header, description = "Names the operation, 1 to 255 bytes: a retry under the same name takes effect once")),
     request_body(description = "The value: in a JSON object, or raw bytes as they are", content(
-        (PutBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (PutBody = "application/json"), (Octets = "application/octet-stream"))),
     responses((status = 200, description = "Stored", body = WrittenAnswer,
             headers(("x-quorate-context" = String, description = "The context of the body"))),
         (status = "default", description = "An error", body = ErrorAnswer)))]
@@ -81,7 +81,7 @@ pub(super) async fn put_key_in_bucket(State(state): State<HttpState>, request: R
 #[utoipa::path(get, path = "/buckets/{bucket}/kv/{*key}", tag = "kv", operation_id = "get_in_bucket",
     params(("bucket" = String, Path, description = "The bucket's name"), Key, ReadParameters),
     responses((status = 200, description = "One value, or several", content(
-            (FoundAnswer<'static> = "application/json"), (Vec<u8> = "application/octet-stream")),
+            (FoundAnswer<'static> = "application/json"), (Octets = "application/octet-stream")),
             headers(("x-quorate-context" = String, description = "The context"),
                 ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"))),
         (status = 404, description = "The key has no value (or there is no such bucket)", body = AbsentAnswer,
