@@ -85,8 +85,9 @@ pub(crate) fn open(
     let pool = SegmentPool { closed: replayed.segments, spares };
     let pool = Arc::new(Mutex::new(pool));
     let id = replayed.last_segment_id + 1;
+    let first = replayed.last_sequence + 1;
     let writer =
-        LogWriter::start(Arc::clone(&disk), log.clone(), Arc::clone(&pool), id, replayed.last_sequence + 1)
+        LogWriter::start(Arc::clone(&disk), log.clone(), Arc::clone(&pool), id, first, options.segment_bytes)
             .map_err(io_error("start a segment in", &log))?;
 
     let tables = Tables::new(Arc::new(base));

@@ -14,6 +14,9 @@ use crate::shared::Shared;
 /// Entries of the active generation that are copied at one go, to hold its lock briefly.
 const STRETCH_ENTRIES: usize = 256;
 
+/// Entries of a generation in key order; `None` is a deletion.
+type Entries<'a> = Box<dyn Iterator<Item = (&'a Bytes, &'a Option<Bytes>)> + 'a>;
+
 /// A page being filled.
 struct Page<'a> {
     prefix: &'a [u8],
@@ -98,13 +101,11 @@ impl Stretch {
     }
 
     fn merge(&self, shared: &Shared, from: Bound<&[u8]>, page: &mut Page<'_>) -> Result<Outcome, StoreError> {
-        let mut generations: Vec<Peekable<Box<dyn Iterator<Item = (&Bytes, &Option<Bytes>)> + '_>>> =
-            Vec::new();
-        let active: Box<dyn Iterator<Item = _>> =
-            Box::new(self.active.iter().map(|(key, value)| (key, value)));
+        let mut generations: Vec<Peekable<Entries<'_>>> = Vec::new();
+        let active: Entries<'_> = Box::new(self.active.iter().map(|(key, value)| (key, value)));
         generations.push(active.peekable());
         for generation in &self.frozen {
-            let entries: Box<dyn Iterator<Item = _>> = Box::new(generation.range(from));
+            let entries: Entries<'_> = Box::new(generation.range(from));
             generations.push(entries.peekable());
         }
         let mut base = self.base.range(from).peekable();

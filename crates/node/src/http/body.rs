@@ -216,15 +216,8 @@ mod tests {
     #[tokio::test]
     async fn no_more_than_the_bound_is_kept() {
         let limits = Limits { value_bytes: 10, ..Limits::default() };
-        let read_raw = |body: &'static str| async {
-            read(
-                &HeaderMap::new(),
-                Body::from(body),
-                Kind::Raw,
-                &Limits { value_bytes: 10, ..limits.clone() },
-            )
-            .await
-        };
+        let read_raw =
+            async |body: &'static str| read(&HeaderMap::new(), Body::from(body), Kind::Raw, &limits).await;
         assert_eq!(read_raw("0123456789").await, Ok(Bytes::from_static(b"0123456789")));
         assert_eq!(read_raw("0123456789a").await.map_err(|error| error.code), Err(Code::TooLarge));
         let mut headers = HeaderMap::new();

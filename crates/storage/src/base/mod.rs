@@ -5,6 +5,7 @@ mod keys;
 mod value;
 
 use std::fs::{File, TryLockError};
+use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -20,7 +21,9 @@ use value::Stored;
 
 pub(crate) use value::CHUNK_BYTES;
 
-const SLED_SEGMENT_BYTES: usize = 16 << 20;
+/// Not 16 MiB, the most that sled takes: sled counts the bytes of a segment being filled in 24 bits, so one that is filled to its
+/// last byte would overflow, is never written, and a flush waits for it for ever.
+const SLED_SEGMENT_BYTES: usize = 8 << 20;
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a read of sled found.
@@ -209,16 +212,21 @@ impl Base {
         let sled_error = |error: sled::Error| format!("sled in {}: {error}", self.directory.display());
         self.db.insert(keys::MARK, &mark.to_le_bytes()).map_err(sled_error)?;
         self.db.flush().map_err(sled_error)?;
-        let io_error = |path: &Path, error| format!("sync {}: {error}", path.display());
-        for name in disk.list(&self.directory).map_err(|error| io_error(&self.directory, error))? {
-            let path = self.directory.join(&name);
-            // Values are chunked below the size from which sled makes blobs: its only directory stays empty.
-            if name == "blobs" || name.to_str().is_some_and(|name| name.ends_with(".generating")) {
-                continue;
-            }
-            disk.open(&path).and_then(|file| file.sync_all()).map_err(|error| io_error(&path, error))?;
+        let sync = |path: &Path| match disk.open(path).and_then(|file| file.sync_all()) {
+            // Sled's threads remove files that it no longer needs.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        };
+        let blobs = self.directory.join("blobs");
+        for directory in [&blobs, &self.directory] {
+            let synced = disk.list(directory).and_then(|names| {
+                let mut files = names.iter().filter(|name| *name != "blobs").map(|name| directory.join(name));
+                files.try_for_each(|path| sync(&path))
+            });
+            let synced = synced.and_then(|()| disk.sync_dir(directory));
+            synced.map_err(|error| format!("sync {}: {error}", directory.display()))?;
         }
-        disk.sync_dir(&self.directory).map_err(|error| io_error(&self.directory, error))
+        Ok(())
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -1,0 +1,47 @@
+//! Talking to one node about the cluster.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use quorate_proto::v1;
+use quorate_proto::v1::admin_client::AdminClient;
+use tonic::transport::{Channel, Endpoint};
+
+/// For each call; none of them waits for other nodes.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The administration of the node at this address (`host:port` or a URL).
+pub(crate) async fn connect(address: &str) -> Result<AdminClient<Channel>> {
+    let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+    let endpoint = Endpoint::from_shared(url).with_context(|| format!("{address} is no address"))?;
+    let channel = endpoint.connect_timeout(Duration::from_secs(1)).timeout(TIMEOUT).connect().await;
+    let channel = channel.map_err(|error| anyhow!("cannot connect to {address}: {}", causes(&error)))?;
+    Ok(AdminClient::new(channel))
+}
+
+pub(crate) async fn status(address: &str) -> Result<v1::StatusResponse> {
+    let mut admin = connect(address).await?;
+    let answer = admin.status(v1::StatusRequest {}).await.map_err(|status| refused(address, &status))?;
+    Ok(answer.into_inner())
+}
+
+/// Gives the node its first layout.
+pub(crate) async fn bootstrap(address: &str, request: v1::BootstrapRequest) -> Result<()> {
+    let mut admin = connect(address).await?;
+    admin.bootstrap(request).await.map_err(|status| refused(address, &status))?;
+    Ok(())
+}
+
+/// An answer that is none, for people.
+pub(crate) fn refused(address: &str, status: &tonic::Status) -> anyhow::Error {
+    anyhow!("{address}: {}", status.message())
+}
+
+/// The outermost error often says just "transport error".
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}

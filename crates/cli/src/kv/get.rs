@@ -1,0 +1,91 @@
+//! `quorate get`.
+
+use anyhow::Result;
+use clap::Args;
+use quorate_client::{Found, Get};
+use serde::Serialize;
+
+use super::{connect, with_options};
+use crate::args::{BucketAndQuorum, Global};
+use crate::output::{self, Done, Format};
+use crate::text::{Clock, KeyFields, ValueFields, content_type, context_text, readable};
+
+/// Show the values of a key. Several are siblings: concurrent writes that a put with the context shown replaces.
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    key: String,
+    #[command(flatten)]
+    options: BucketAndQuorum,
+}
+
+pub(crate) async fn get(args: GetArgs, global: &Global) -> Result<Done> {
+    let get = with_options!(Get::new(args.key.clone()), args.options);
+    let found = connect(global).await?.get(get).await?;
+    match global.output {
+        Format::Json => output::json(&FoundFields::new(args.key.as_bytes(), &found))?,
+        Format::Table => show(&args.key, &found)?,
+    }
+    Ok(if found.is_absent() { Done::NotFound } else { Done::Ok })
+}
+
+#[derive(Serialize)]
+struct FoundFields<'a> {
+    status: &'static str,
+    #[serde(flatten)]
+    key: KeyFields<'a>,
+    #[serde(flatten)]
+    single: Option<ValueFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    siblings: Option<Vec<SiblingFields<'a>>>,
+    context: String,
+    vector_clock: Clock,
+}
+
+#[derive(Serialize)]
+struct SiblingFields<'a> {
+    #[serde(flatten)]
+    value: ValueFields<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dot: Option<String>,
+}
+
+impl<'a> FoundFields<'a> {
+    fn new(key: &'a [u8], found: &'a Found) -> Self {
+        let sibling = |value| SiblingFields { value: ValueFields::new(value), dot: dot(value) };
+        let (status, single, siblings) = match found.values.as_slice() {
+            [] => ("not_found", None, None),
+            [value] => ("success", Some(ValueFields::new(value)), None),
+            values => ("conflict", None, Some(values.iter().map(sibling).collect())),
+        };
+        Self {
+            status,
+            key: KeyFields::new(key),
+            single,
+            siblings,
+            context: context_text(&found.context),
+            vector_clock: Clock::of(&found.context),
+        }
+    }
+}
+
+fn dot(value: &quorate_client::Value) -> Option<String> {
+    value.dot.map(|dot| format!("{}:{}", dot.actor, dot.seq))
+}
+
+fn show(key: &str, found: &Found) -> Result<()> {
+    if found.is_absent() {
+        output::line(format!("{key}: no value"))?;
+    }
+    let count = found.values.len();
+    for (at, value) in found.values.iter().enumerate() {
+        let which = if count > 1 { format!("sibling {} of {count}, ", at + 1) } else { String::new() };
+        let written = dot(value).map_or(String::new(), |dot| format!(", written as {dot}"));
+        output::line(format!("# {which}{}{written}", content_type(value)))?;
+        output::line(readable(&value.bytes))?;
+    }
+    if !found.context.is_empty() {
+        output::line(format!("# context: {}", context_text(&found.context)))?;
+        output::line(format!("# clock:   {}", Clock::of(&found.context)))?;
+    }
+    Ok(())
+}

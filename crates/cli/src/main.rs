@@ -1,0 +1,64 @@
+//! The `quorate` command.
+
+mod admin;
+mod args;
+mod bench;
+mod bootstrap;
+mod bucket;
+mod demo;
+mod dev;
+mod export;
+mod import;
+mod kv;
+mod lines;
+mod output;
+mod patience;
+mod progress;
+mod settings;
+mod status;
+mod text;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::output::Done;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(Done::Ok) => ExitCode::SUCCESS,
+        Ok(Done::NotFound) => ExitCode::from(3),
+        Err(error) => {
+            output::note(format!("error: {error:#}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Done> {
+    // One thread: what a session's answers wake runs at once and sends its next requests together.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    let global = cli.global;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => dev::run(args, global.output).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::Put(args) => kv::put(args, &global).await,
+            Command::Get(args) => kv::get(args, &global).await,
+            Command::Delete(args) => kv::delete(args, &global).await,
+            Command::Keys(args) => kv::keys(args, &global).await,
+            Command::Status => status::run(&global).await,
+            Command::Bucket(command) => bucket::run(command, &global).await,
+            Command::Bootstrap(args) => bootstrap::run(args, &global).await,
+            Command::Import(args) => import::run(args, &global).await,
+            Command::Export(args) => export::run(args, &global).await,
+            Command::Bench(command) => bench::run(command, &global).await,
+        }
+    })
+}
