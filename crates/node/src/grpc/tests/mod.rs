@@ -225,3 +225,19 @@ async fn plain_http_is_told_which_port_it_meant() {
     assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
     assert!(answer.contains("http://host:7701"), "{answer}");
 }
+
+#[tokio::test]
+async fn large_answers_of_a_session_come_in_several_messages() {
+    let rig = Rig::founded().await;
+    let large = "x".repeat(700 << 10);
+    rig.kv().put(put("k", &large)).await.unwrap();
+    let requests = (0..20).map(|id| asking(id, request::Operation::Get(get("k")))).collect();
+    let stream = tokio_stream::iter([v1::SessionRequest { requests }]);
+    let mut answers = rig.kv().session(stream).await.unwrap().into_inner();
+    let mut answered = 0;
+    while let Some(message) = answers.message().await.unwrap() {
+        assert!(message.responses.len() <= 2, "a message is full with a mebibyte");
+        answered += message.responses.len();
+    }
+    assert_eq!(answered, 20);
+}
