@@ -123,9 +123,7 @@ pub async fn run(
         driver.stop();
         let _ = ended.await;
     }
-    for server in [links] {
-        server.abort();
-    }
+    links.abort();
     http.abort();
     grpc.abort();
     // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.
