@@ -36,10 +36,7 @@ fn key(number: u64) -> Bytes {
 fn put(number: u64) -> StoreOp {
     let mut value = vec![b'v'; VALUE_BYTES];
     value[..8].copy_from_slice(&number.to_le_bytes());
-    StoreOp::Put {
-        key: key(number),
-        value: value.into(),
-    }
+    StoreOp::Put { key: key(number), value: value.into() }
 }
 
 /// One caller that waits for each batch, by operations per batch.
@@ -49,9 +46,7 @@ fn commit_and_wait(bencher: Bencher<'_, '_>, ops: u64) {
     let next = AtomicU64::new(0);
     bencher.counter(ItemsCount::new(ops)).bench_local(|| {
         let first = next.fetch_add(ops, Ordering::Relaxed);
-        let number = store
-            .submit((first..first + ops).map(put).collect())
-            .expect("there is room");
+        let number = store.submit((first..first + ops).map(put).collect()).expect("there is room");
         store.wait_durable(number).expect("the disk works");
     });
 }
@@ -63,9 +58,7 @@ fn commit_and_wait_together(bencher: Bencher<'_, '_>) {
     let next = AtomicU64::new(0);
     bencher.counter(ItemsCount::new(2u64)).bench(|| {
         let first = next.fetch_add(2, Ordering::Relaxed);
-        let number = store
-            .submit(vec![put(first), put(first + 1)])
-            .expect("there is room");
+        let number = store.submit(vec![put(first), put(first + 1)]).expect("there is room");
         store.wait_durable(number).expect("the disk works");
     });
 }
@@ -121,11 +114,7 @@ fn scan_in_sled(bencher: Bencher<'_, '_>, entries: usize) {
     bencher
         .counter(ItemsCount::new(entries))
         .with_inputs(|| key(next.fetch_add(7919, Ordering::Relaxed)))
-        .bench_local_refs(|after| {
-            store
-                .scan(b"key/", Some(after), entries, usize::MAX)
-                .expect("undamaged")
-        });
+        .bench_local_refs(|after| store.scan(b"key/", Some(after), entries, usize::MAX).expect("undamaged"));
 }
 
 /// A write of so many bytes and fdatasync, into blocks written before (as the log does) or at the end of a growing file.

@@ -67,10 +67,7 @@ pub(crate) fn encode(ops: &[StoreOp]) -> Result<EncodedBatch, StoreError> {
             StoreOp::Put { key, value } => {
                 let value_at = end - value.len();
                 let key_at = value_at - key.len();
-                changes.push((
-                    Key::slice_of(&bytes, key_at, value_at),
-                    Some(bytes.slice(value_at..end)),
-                ));
+                changes.push((Key::slice_of(&bytes, key_at, value_at), Some(bytes.slice(value_at..end))));
             }
             StoreOp::Delete { key } => changes.push((Key::slice_of(&bytes, end - key.len(), end), None)),
         }
@@ -93,9 +90,7 @@ pub(crate) fn decode(payload: &Bytes) -> Result<Vec<Change>, &'static str> {
         };
         let key = take(payload, &mut at, key_length)?;
         let key = Key::slice_of(&key, 0, key.len());
-        let value = value_length
-            .map(|length| take(payload, &mut at, length))
-            .transpose()?;
+        let value = value_length.map(|length| take(payload, &mut at, length)).transpose()?;
         changes.push((key, value));
     }
     Ok(changes)
@@ -114,9 +109,7 @@ fn push_length(bytes: &mut Vec<u8>, length: usize) {
 }
 
 fn take_length(payload: &Bytes, at: &mut usize) -> Result<usize, &'static str> {
-    let bytes = payload
-        .get(*at..*at + 4)
-        .ok_or("an operation ends within a length")?;
+    let bytes = payload.get(*at..*at + 4).ok_or("an operation ends within a length")?;
     *at += 4;
     Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
 }
@@ -137,17 +130,9 @@ mod tests {
 
     fn sample() -> Vec<StoreOp> {
         vec![
-            StoreOp::Put {
-                key: Bytes::from_static(b"a"),
-                value: Bytes::from_static(b"one"),
-            },
-            StoreOp::Delete {
-                key: Bytes::from_static(b"bb"),
-            },
-            StoreOp::Put {
-                key: Bytes::new(),
-                value: Bytes::new(),
-            },
+            StoreOp::Put { key: Bytes::from_static(b"a"), value: Bytes::from_static(b"one") },
+            StoreOp::Delete { key: Bytes::from_static(b"bb") },
+            StoreOp::Put { key: Bytes::new(), value: Bytes::new() },
         ]
     }
 
@@ -155,10 +140,7 @@ mod tests {
     fn what_is_decoded_is_what_was_encoded() {
         let encoded = encode(&sample()).expect("small");
         assert_eq!(decode(&encoded.bytes).expect("whole"), encoded.changes);
-        assert_eq!(
-            encoded.changes[0],
-            (Key::from(&b"a"[..]), Some(Bytes::from_static(b"one")))
-        );
+        assert_eq!(encoded.changes[0], (Key::from(&b"a"[..]), Some(Bytes::from_static(b"one"))));
         assert_eq!(encoded.changes[1], (Key::from(&b"bb"[..]), None));
         assert_eq!(encoded.changes[2], (Key::from(&b""[..]), Some(Bytes::new())));
     }

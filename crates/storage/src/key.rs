@@ -12,10 +12,7 @@ const INLINE_BYTES_MAX: usize = 46;
 /// A key, ordered by its bytes.
 #[derive(Clone, Debug)]
 pub(crate) enum Key {
-    Inline {
-        length: u8,
-        bytes: [u8; INLINE_BYTES_MAX],
-    },
+    Inline { length: u8, bytes: [u8; INLINE_BYTES_MAX] },
     Shared(Bytes),
 }
 
@@ -37,10 +34,7 @@ impl Key {
         let mut bytes = [0; INLINE_BYTES_MAX];
         bytes.get_mut(..key.len())?.copy_from_slice(key);
         // At most INLINE_BYTES_MAX, or there would not be as many bytes.
-        Some(Self::Inline {
-            length: key.len() as u8,
-            bytes,
-        })
+        Some(Self::Inline { length: key.len() as u8, bytes })
     }
 }
 

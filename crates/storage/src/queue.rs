@@ -60,10 +60,7 @@ impl Shared {
         queue.submitted = number;
         queue.unsynced_bytes += weight_bytes;
         queue.unapplied_bytes += weight_bytes;
-        queue.waiting.push_back(Waiting {
-            bytes: batch.bytes,
-            weight_bytes,
-        });
+        queue.waiting.push_back(Waiting { bytes: batch.bytes, weight_bytes });
         // Within the queue's lock, so that readers see batches in the order of the log.
         let mut tables = self.tables.write();
         tables.active.insert(batch.changes, number, weight_bytes);

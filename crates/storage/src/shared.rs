@@ -72,15 +72,7 @@ pub(crate) struct Parts {
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts {
-            options,
-            disk,
-            directory,
-            hooks,
-            room,
-            pool,
-            tables,
-        } = parts;
+        let Parts { options, disk, directory, hooks, room, pool, tables } = parts;
         Self {
             options,
             disk,

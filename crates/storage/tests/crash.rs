@@ -41,27 +41,19 @@ fn options() -> StoreOptions {
 /// The batch of a stamp.
 fn batch(stamp: u64) -> Vec<StoreOp> {
     let slot = stamp % SLOTS;
-    let put = |key: String, value: Vec<u8>| StoreOp::Put {
-        key: key.into(),
-        value: value.into(),
-    };
+    let put = |key: String, value: Vec<u8>| StoreOp::Put { key: key.into(), value: value.into() };
     vec![
         put("head".into(), stamp.to_le_bytes().to_vec()),
         put(format!("first/{slot:03}"), value(stamp)),
         put(format!("gone/{slot:03}"), stamp.to_le_bytes().to_vec()),
-        StoreOp::Delete {
-            key: format!("gone/{:03}", (stamp + SLOTS / 2) % SLOTS).into(),
-        },
+        StoreOp::Delete { key: format!("gone/{:03}", (stamp + SLOTS / 2) % SLOTS).into() },
         put(format!("second/{slot:03}"), value(stamp)),
     ]
 }
 
 fn value(stamp: u64) -> Vec<u8> {
-    let length = if (stamp % SLOTS).is_multiple_of(LONG_EVERY) {
-        60_000 + stamp % 50_000
-    } else {
-        stamp % 200
-    };
+    let length =
+        if (stamp % SLOTS).is_multiple_of(LONG_EVERY) { 60_000 + stamp % 50_000 } else { stamp % 200 };
     let mut value = stamp.to_le_bytes().to_vec();
     value.resize(8 + length as usize, stamp as u8);
     value
@@ -82,10 +74,7 @@ fn expected(head: u64) -> Vec<(Bytes, Bytes)> {
         entries.push((format!("second/{slot:03}").into(), value(stamp).into()));
         let deleted = last(slot + SLOTS / 2);
         if deleted.is_none_or(|deleted| deleted < stamp) {
-            entries.push((
-                format!("gone/{slot:03}").into(),
-                stamp.to_le_bytes().to_vec().into(),
-            ));
+            entries.push((format!("gone/{slot:03}").into(), stamp.to_le_bytes().to_vec().into()));
         }
     }
     entries.sort();
@@ -96,9 +85,7 @@ fn all(store: &SledStore) -> Vec<(Bytes, Bytes)> {
     let mut entries: Vec<(Bytes, Bytes)> = Vec::new();
     loop {
         let after = entries.last().map(|(key, _)| key.clone());
-        let page = store
-            .scan(b"", after.as_deref(), 64, 1 << 20)
-            .expect("all entries are undamaged");
+        let page = store.scan(b"", after.as_deref(), 64, 1 << 20).expect("all entries are undamaged");
         entries.extend(page.entries);
         if !page.more {
             return entries;
@@ -108,9 +95,7 @@ fn all(store: &SledStore) -> Vec<(Bytes, Bytes)> {
 
 fn head(store: &SledStore) -> u64 {
     let head = store.get(b"head").expect("the head is undamaged");
-    head.map_or(0, |head| {
-        u64::from_le_bytes(head.as_ref().try_into().expect("a stamp has eight bytes"))
-    })
+    head.map_or(0, |head| u64::from_le_bytes(head.as_ref().try_into().expect("a stamp has eight bytes")))
 }
 
 /// The loaded process: runs until it is killed, and tells which stamps are durable.
@@ -119,21 +104,13 @@ fn child() {
     let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
         return;
     };
-    let seed: u64 = std::env::var(CHILD_SEED)
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-        .unwrap_or(1);
+    let seed: u64 = std::env::var(CHILD_SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     static FIRST: AtomicU64 = AtomicU64::new(0);
     let on_durable = Box::new(|number: quorate_protocol::store::CommitNumber| {
         let line = format!("durable {}\n", FIRST.load(Ordering::SeqCst) + number.0);
-        std::io::stdout()
-            .write_all(line.as_bytes())
-            .expect("the parent reads");
+        std::io::stdout().write_all(line.as_bytes()).expect("the parent reads");
     });
-    let hooks = StoreHooks {
-        on_durable,
-        ..StoreHooks::default()
-    };
+    let hooks = StoreHooks { on_durable, ..StoreHooks::default() };
     let store = SledStore::open(directory, options(), hooks).expect("the store opens after every crash");
     let first = head(&store);
     FIRST.store(first, Ordering::SeqCst);
@@ -163,15 +140,10 @@ fn child() {
                 assert!(now >= before, "the head went back from {before} to {now}");
                 before = now;
                 let slot = format!("first/{:03}", now % SLOTS);
-                let found = reading
-                    .get(slot.as_bytes())
-                    .expect("undamaged")
-                    .expect("present since its stamp");
+                let found =
+                    reading.get(slot.as_bytes()).expect("undamaged").expect("present since its stamp");
                 let stamp = u64::from_le_bytes(found[..8].try_into().expect("eight bytes"));
-                assert!(
-                    stamp >= now && found == value(stamp),
-                    "{slot} is older than the head or torn"
-                );
+                assert!(stamp >= now && found == value(stamp), "{slot} is older than the head or torn");
             }
         });
         if seed.is_multiple_of(3) {
@@ -205,15 +177,9 @@ fn killed_at_any_moment_the_store_keeps_what_it_reported() {
                 .expect("the store opens after every crash");
             torn_tails += u64::from(store.open_report().torn_bytes > 0);
             let head = head(&store);
-            assert!(
-                head >= acknowledged,
-                "cycle {cycle}: {acknowledged} was durable, {head} survived"
-            );
+            assert!(head >= acknowledged, "cycle {cycle}: {acknowledged} was durable, {head} survived");
             let (found, expected) = (all(&store), expected(head));
-            let wrong = found
-                .iter()
-                .zip(&expected)
-                .find(|(found, expected)| found != expected);
+            let wrong = found.iter().zip(&expected).find(|(found, expected)| found != expected);
             let keys = wrong.map(|((found, _), (expected, _))| (found.clone(), expected.clone()));
             assert!(
                 found == expected,
@@ -245,10 +211,7 @@ fn run_and_kill(path: &Path, random: &mut Random) -> (u64, bool) {
     let (lines, reported) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some(stamp) = line
-                .strip_prefix("durable ")
-                .and_then(|stamp| stamp.parse::<u64>().ok())
-            {
+            if let Some(stamp) = line.strip_prefix("durable ").and_then(|stamp| stamp.parse::<u64>().ok()) {
                 // The receiver may have heard enough.
                 let _ = lines.send(stamp);
             }
@@ -267,11 +230,7 @@ fn run_and_kill(path: &Path, random: &mut Random) -> (u64, bool) {
         last = stamp;
         syncs += 1;
     }
-    assert_eq!(
-        child.try_wait().expect("the child is ours"),
-        None,
-        "the child ended by itself"
-    );
+    assert_eq!(child.try_wait().expect("the child is ours"), None, "the child ended by itself");
     child.kill().expect("the child is ours");
     child.wait().expect("the child is ours");
     reader.join().expect("the reader does not panic");

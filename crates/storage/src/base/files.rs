@@ -24,14 +24,10 @@ impl Base {
         cache_bytes: u64,
         live_bytes: u64,
     ) -> Result<Self, OpenError> {
-        disk.create_dir(directory)
-            .map_err(io_error("create", directory))?;
+        disk.create_dir(directory).map_err(io_error("create", directory))?;
         for name in disk.list(directory).map_err(io_error("list", directory))? {
             // A process killed while sled was opening leaves one, and sled does not open beside it.
-            if name
-                .to_str()
-                .is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating"))
-            {
+            if name.to_str().is_some_and(|name| name.starts_with("snap.") && name.ends_with(".generating")) {
                 let path = directory.join(name);
                 disk.remove(&path).map_err(io_error("remove", &path))?;
             }
@@ -43,37 +39,26 @@ impl Base {
             .segment_size(SLED_SEGMENT_BYTES)
             .mode(sled::Mode::HighThroughput)
             .flush_every_ms(None);
-        let failed = |detail| OpenError::Base {
-            directory: directory.to_path_buf(),
-            detail,
-        };
+        let failed = |detail| OpenError::Base { directory: directory.to_path_buf(), detail };
         // Sled meets some kinds of damage with a panic.
         let db = catch_unwind(AssertUnwindSafe(|| config.open()))
             .map_err(|_| failed("it panicked: its files are damaged".into()))?
             .map_err(|error| failed(error.to_string()))?;
         let live_bytes = AtomicI64::new(i64::try_from(live_bytes).unwrap_or(i64::MAX));
-        Ok(Self {
-            db,
-            directory: directory.to_path_buf(),
-            live_bytes,
-        })
+        Ok(Self { db, directory: directory.to_path_buf(), live_bytes })
     }
 
     /// The last record of the log of which all changes are here.
     pub(crate) fn mark(&self) -> sled::Result<u64> {
         let stored = self.db.get(keys::MARK)?;
-        let bytes = stored
-            .as_deref()
-            .and_then(|stored| <[u8; 8]>::try_from(stored).ok());
+        let bytes = stored.as_deref().and_then(|stored| <[u8; 8]>::try_from(stored).ok());
         Ok(bytes.map_or(0, u64::from_le_bytes))
     }
 
     /// Sets the mark and makes everything durable. Sled itself only starts the writing; hence our own syncs.
     pub(crate) fn sync(&self, disk: &dyn Disk, mark: u64) -> Result<(), String> {
         let sled_error = |error: sled::Error| format!("sled in {}: {error}", self.directory.display());
-        self.db
-            .insert(keys::MARK, &mark.to_le_bytes())
-            .map_err(sled_error)?;
+        self.db.insert(keys::MARK, &mark.to_le_bytes()).map_err(sled_error)?;
         self.db.flush().map_err(sled_error)?;
         let sync = |path: &Path| match disk.open(path).and_then(|file| file.sync_all()) {
             // Sled's threads remove files that it no longer needs.
@@ -83,10 +68,7 @@ impl Base {
         let blobs = self.directory.join("blobs");
         for directory in [&blobs, &self.directory] {
             let synced = disk.list(directory).and_then(|names| {
-                let mut files = names
-                    .iter()
-                    .filter(|name| *name != "blobs")
-                    .map(|name| directory.join(name));
+                let mut files = names.iter().filter(|name| *name != "blobs").map(|name| directory.join(name));
                 files.try_for_each(|path| sync(&path))
             });
             let synced = synced.and_then(|()| disk.sync_dir(directory));

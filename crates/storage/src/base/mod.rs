@@ -37,11 +37,7 @@ pub(crate) struct Base {
 impl Base {
     /// The value of a key, verified.
     pub(crate) fn get(&self, key: &[u8]) -> Result<Found, StoreError> {
-        match self
-            .db
-            .get(keys::data(key))
-            .map_err(|error| read_error(key, &error))?
-        {
+        match self.db.get(keys::data(key)).map_err(|error| read_error(key, &error))? {
             None => Ok(Found::Absent),
             Some(stored) => self.resolve(key, &stored),
         }
@@ -61,20 +57,15 @@ impl Base {
             Bound::Included(key) | Bound::Excluded(key) => key[1..].to_vec(),
             Bound::Unbounded => Vec::new(),
         };
-        self.db
-            .range((from, Bound::Unbounded))
-            .map(move |entry| match entry {
-                Ok((key, stored)) => Ok((Key::from(keys::of_data(&key)), stored)),
-                Err(error) => Err(read_error(&near, &error)),
-            })
+        self.db.range((from, Bound::Unbounded)).map(move |entry| match entry {
+            Ok((key, stored)) => Ok((Key::from(keys::of_data(&key)), stored)),
+            Err(error) => Err(read_error(&near, &error)),
+        })
     }
 
     /// The value behind what [`range`](Self::range) or sled returned for a key, verified.
     pub(crate) fn resolve(&self, key: &[u8], stored: &[u8]) -> Result<Found, StoreError> {
-        let damaged = |detail: String| StoreError::Corrupt {
-            key: Bytes::copy_from_slice(key),
-            detail,
-        };
+        let damaged = |detail: String| StoreError::Corrupt { key: Bytes::copy_from_slice(key), detail };
         match value::read(key, stored).map_err(damaged)? {
             Stored::Inline(value) => Ok(Found::Value(Bytes::copy_from_slice(value))),
             Stored::Chunked(manifest) => {
@@ -83,9 +74,7 @@ impl Base {
                 for index in 0..manifest.chunks() {
                     let chunk_key = keys::chunk(key, manifest.slot, index);
                     let chunk = self.db.get(&chunk_key).map_err(|error| read_error(key, &error))?;
-                    let part = chunk
-                        .as_deref()
-                        .and_then(|chunk| value::read_chunk(&chunk_key, chunk));
+                    let part = chunk.as_deref().and_then(|chunk| value::read_chunk(&chunk_key, chunk));
                     match part {
                         Some(part) => value.extend_from_slice(part),
                         None => return self.missing_chunk(key, stored, index),
@@ -126,14 +115,9 @@ impl Base {
         let before = self.db.insert(&scratch.key, &scratch.value[..])?;
         let before_bytes = before.as_deref().map_or(0, |stored| live_bytes(key, stored));
         let after_bytes = (key.len() + value.len()) as i64;
-        self.live_bytes
-            .fetch_add(after_bytes - before_bytes, Ordering::Relaxed);
+        self.live_bytes.fetch_add(after_bytes - before_bytes, Ordering::Relaxed);
         if value.len() <= CHUNK_BYTES {
-            if leftovers
-                || before
-                    .as_deref()
-                    .is_some_and(|stored| value::slot(stored).is_some())
-            {
+            if leftovers || before.as_deref().is_some_and(|stored| value::slot(stored).is_some()) {
                 self.remove_chunks(key, None)?;
             }
         } else if let Some(slot) = old_slot {
@@ -149,14 +133,9 @@ impl Base {
         keys::write_data(&mut scratch.key, key);
         let before = self.db.remove(&scratch.key)?;
         if let Some(stored) = before.as_deref() {
-            self.live_bytes
-                .fetch_sub(live_bytes(key, stored), Ordering::Relaxed);
+            self.live_bytes.fetch_sub(live_bytes(key, stored), Ordering::Relaxed);
         }
-        if leftovers
-            || before
-                .as_deref()
-                .is_some_and(|stored| value::slot(stored).is_some())
-        {
+        if leftovers || before.as_deref().is_some_and(|stored| value::slot(stored).is_some()) {
             self.remove_chunks(key, None)?;
         }
         Ok(())
@@ -178,26 +157,16 @@ impl Base {
 
     /// Whether any value is chunked.
     pub(crate) fn has_chunks(&self) -> sled::Result<bool> {
-        self.db
-            .scan_prefix(keys::ALL_CHUNKS)
-            .next()
-            .transpose()
-            .map(|found| found.is_some())
+        self.db.scan_prefix(keys::ALL_CHUNKS).next().transpose().map(|found| found.is_some())
     }
 
     fn missing_chunk(&self, key: &[u8], stored: &[u8], index: u32) -> Result<Found, StoreError> {
-        let now = self
-            .db
-            .get(keys::data(key))
-            .map_err(|error| read_error(key, &error))?;
+        let now = self.db.get(keys::data(key)).map_err(|error| read_error(key, &error))?;
         if now.as_deref() != Some(stored) {
             return Ok(Found::Moved);
         }
         let detail = format!("chunk {index} of its value is missing or fails its checksum");
-        Err(StoreError::Corrupt {
-            key: Bytes::copy_from_slice(key),
-            detail,
-        })
+        Err(StoreError::Corrupt { key: Bytes::copy_from_slice(key), detail })
     }
 
     fn remove_chunks(&self, key: &[u8], slot: Option<u8>) -> sled::Result<()> {
@@ -221,12 +190,9 @@ fn live_bytes(key: &[u8], stored: &[u8]) -> i64 {
 
 fn read_error(key: &[u8], error: &sled::Error) -> StoreError {
     match error {
-        sled::Error::Corruption { .. } => StoreError::Corrupt {
-            key: Bytes::copy_from_slice(key),
-            detail: format!("sled: {error}"),
-        },
-        _ => StoreError::Failed {
-            detail: format!("reading from sled: {error}"),
-        },
+        sled::Error::Corruption { .. } => {
+            StoreError::Corrupt { key: Bytes::copy_from_slice(key), detail: format!("sled: {error}") }
+        }
+        _ => StoreError::Failed { detail: format!("reading from sled: {error}") },
     }
 }
