@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use crate::addresses::{AddressBook, NodeAddresses};
 use crate::config::Settings;
 use crate::driver::{self, Driver, Inputs};
-use crate::http;
 use crate::metrics::{Metrics, Sample};
 use crate::peers::{Peers, Shared};
+use crate::{grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
@@ -85,9 +85,10 @@ pub async fn run(
         let (peers, stopping, seeds) = (peers.clone(), stopping.clone(), settings.seeds.clone());
         async move { peers.run(peer_listener, seeds, shared, stopping).await }
     });
+    let limits = Arc::new(settings.limits());
     let http_state = http::HttpState {
         driver: driver.clone(),
-        limits: Arc::new(settings.limits()),
+        limits: limits.clone(),
         metrics: Arc::new({
             let (metrics, driver, store, peers) =
                 (metrics.clone(), driver.clone(), store.clone(), peers.clone());
@@ -96,6 +97,17 @@ pub async fn run(
         observer: metrics.observer(),
     };
     let http = tokio::spawn(http::serve(http_listener, http::router(http_state), until(stopping.clone())));
+    let grpc_state = grpc::GrpcState {
+        driver: driver.clone(),
+        limits: limits.clone(),
+        addresses: book,
+        storage_bytes: Arc::new({
+            let store = store.clone();
+            move || store.stats().log_bytes + store.stats().base_bytes
+        }),
+        observer: metrics.observer(),
+    };
+    let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_state, until(stopping.clone())));
     if announce {
         print_announcement(recovered.node, &addresses)?;
     }
@@ -111,10 +123,9 @@ pub async fn run(
         driver.stop();
         let _ = ended.await;
     }
-    for server in [links] {
-        server.abort();
-    }
+    links.abort();
     http.abort();
+    grpc.abort();
     // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.
     if failed.is_none() {
         let checkpoint =

@@ -53,7 +53,9 @@ impl Background {
             base_id,
             sequence: self.applied_sequence,
             live_bytes: base.live_bytes(),
-            rewritten_bytes: rewrite.as_ref().map_or(self.checkpoint.rewritten_bytes, |_| base.disk_bytes()),
+            fresh_percent: rewrite
+                .as_ref()
+                .map_or(self.checkpoint.fresh_percent, |rewrite| rewrite.fresh_percent()),
         };
         match shared.directory.write_checkpoint(disk, checkpoint) {
             Ok(()) => self.checkpoint = checkpoint,

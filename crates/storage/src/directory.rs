@@ -30,17 +30,18 @@ pub(crate) struct Checkpoint {
     pub(crate) sequence: u64,
     /// Bytes of keys and values in sled.
     pub(crate) live_bytes: u64,
-    /// Bytes of sled's files after they were last rewritten.
-    pub(crate) rewritten_bytes: u64,
+    /// How large sled's files were when last rewritten, in percent of the live bytes: small entries take several times their
+    /// bytes at best.
+    pub(crate) fresh_percent: u64,
 }
 
 impl Checkpoint {
-    const FRESH: Self = Self { base_id: 1, sequence: 0, live_bytes: 0, rewritten_bytes: 0 };
+    const FRESH: Self = Self { base_id: 1, sequence: 0, live_bytes: 0, fresh_percent: 0 };
 
     fn encode(self) -> String {
-        let Self { base_id, sequence, live_bytes, rewritten_bytes } = self;
+        let Self { base_id, sequence, live_bytes, fresh_percent } = self;
         let text = format!(
-            "base = {base_id}\nsequence = {sequence}\nlive_bytes = {live_bytes}\nrewritten_bytes = {rewritten_bytes}\n"
+            "base = {base_id}\nsequence = {sequence}\nlive_bytes = {live_bytes}\nfresh_percent = {fresh_percent}\n"
         );
         let crc = crc32c::crc32c(text.as_bytes());
         format!("{text}crc32c = {crc:08x}\n")
@@ -50,13 +51,13 @@ impl Checkpoint {
         let text = std::str::from_utf8(content).ok()?;
         let numbers: Vec<u64> = text
             .lines()
-            .zip(["base = ", "sequence = ", "live_bytes = ", "rewritten_bytes = "])
+            .zip(["base = ", "sequence = ", "live_bytes = ", "fresh_percent = "])
             .filter_map(|(line, name)| line.strip_prefix(name)?.parse().ok())
             .collect();
-        let &[base_id, sequence, live_bytes, rewritten_bytes] = numbers.as_slice() else {
+        let &[base_id, sequence, live_bytes, fresh_percent] = numbers.as_slice() else {
             return None;
         };
-        let checkpoint = Self { base_id, sequence, live_bytes, rewritten_bytes };
+        let checkpoint = Self { base_id, sequence, live_bytes, fresh_percent };
         // Comparing the whole text includes the checksum.
         (checkpoint.encode() == text).then_some(checkpoint)
     }
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_read_back_and_no_changed_byte_goes_unnoticed() {
-        let checkpoint = Checkpoint { base_id: 3, sequence: 1234, live_bytes: 99, rewritten_bytes: 5 };
+        let checkpoint = Checkpoint { base_id: 3, sequence: 1234, live_bytes: 99, fresh_percent: 5 };
         let text = checkpoint.encode().into_bytes();
         assert_eq!(Checkpoint::decode(&text), Some(checkpoint));
         for at in 0..text.len() {

@@ -7,15 +7,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::background::Background;
 use crate::base::Base;
+use crate::key::Key;
 use crate::stats::Counters;
 
 /// Copied at one go, so that generations and checkpoints need not wait long.
 const SLICE_ENTRIES: usize = 1000;
 const SLICE_BYTES: usize = 1 << 20;
+const FRESH_PERCENT_MAX: u64 = 1000;
 /// The pause after each slice is this many times as long as the slice took: space is not urgent.
 const PAUSE_FACTOR: u32 = 1;
 
@@ -28,17 +28,23 @@ pub(crate) struct Rewrite {
 
 enum Progress {
     /// All keys up to this one are copied.
-    CopiedTo(Option<Bytes>),
+    CopiedTo(Option<Key>),
     Complete,
 }
 
 impl Rewrite {
     /// Whether changes of this key must go to the copy as well.
-    pub(crate) fn has_passed(&self, key: &Bytes) -> bool {
+    pub(crate) fn has_passed(&self, key: &[u8]) -> bool {
         match &self.progress {
-            Progress::CopiedTo(last) => last.as_ref().is_some_and(|last| key <= last),
+            Progress::CopiedTo(last) => last.as_ref().is_some_and(|last| *key <= **last),
             Progress::Complete => true,
         }
+    }
+
+    /// The size of the fresh files in percent of the live bytes, within reason: next to nothing takes a file of some size, too.
+    pub(crate) fn fresh_percent(&self) -> u64 {
+        let percent = self.target.disk_bytes().saturating_mul(100) / self.target.live_bytes().max(1);
+        percent.clamp(100, FRESH_PERCENT_MAX)
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -75,11 +81,10 @@ impl Background {
     pub(crate) fn start_rewrite_if_due(&mut self) {
         let options = &self.shared.options;
         let (disk_bytes, live_bytes) = (self.base.disk_bytes(), self.base.live_bytes());
-        // Small entries take several times their bytes at best: compare with the last rewrite's result as well.
+        let fresh_bytes = live_bytes.saturating_mul(self.checkpoint.fresh_percent) / 100;
         let is_due = disk_bytes >= options.rewrite_min_bytes
-            && disk_bytes > options.rewrite_factor.saturating_mul(live_bytes)
-            && disk_bytes > self.checkpoint.rewritten_bytes.saturating_mul(2);
-        let needed_bytes = live_bytes.saturating_mul(3).max(self.checkpoint.rewritten_bytes);
+            && disk_bytes > options.rewrite_factor.saturating_mul(fresh_bytes);
+        let needed_bytes = fresh_bytes.saturating_mul(2);
         if self.rewrite.is_some() || !is_due || !self.shared.room.has(needed_bytes) {
             return;
         }

@@ -41,6 +41,10 @@ impl Node {
             let reason = format!("{} operations are under way", limits.client_operations);
             return Err(Failure::Overloaded(reason));
         }
+        // Each write that ran out of time while the disk stalled still waits there.
+        if self.commits.waiting() >= limits.client_operations {
+            return Err(Failure::Overloaded("the disk does not keep up".into()));
+        }
         let operation = timed.operation;
         if operation.is_write() && !self.writable {
             return Err(Failure::DiskFull);

@@ -82,15 +82,15 @@ impl Node {
         }
         let missing = reading.tally.needed() - reading.tally.counted();
         for _ in 0..missing {
-            self.get_ask_next(turn, tag, reading);
+            self.get_ask_fresh(turn, tag, reading);
         }
         running.timer = running.deadline.min(turn.time() + self.links.hedge_delay());
         self.coordinator.put_back(tag, Box::new(running));
     }
 
-    /// Asks the nearest replica that has not been asked; when all have been, those who have not answered again.
-    fn get_ask_next(&self, turn: &mut Turn<'_>, tag: Tag, reading: &mut Reading) {
-        let Some(layout) = &self.layout else { return };
+    /// Asks the nearest replica that has not been asked, if there is one.
+    fn get_ask_fresh(&self, turn: &mut Turn<'_>, tag: Tag, reading: &mut Reading) -> bool {
+        let Some(layout) = &self.layout else { return false };
         let me = self.config.node;
         let candidates = reading.tally.counting().iter().copied().filter(|&replica| {
             replica != me
@@ -98,11 +98,18 @@ impl Node {
                 && !reading.asked.iter().any(|asked| asked.0 == replica)
         });
         // The first of equals: owners stand in order of preference.
-        if let Some(next) = candidates.min_by_key(|&replica| self.links.distance_us(replica)) {
-            reading.asked.push((next, turn.time()));
-            turn.send(next, reading.fetch(tag, layout.epoch));
-            return;
-        }
+        let Some(next) = candidates.min_by_key(|&replica| self.links.distance_us(replica)) else {
+            return false;
+        };
+        reading.asked.push((next, turn.time()));
+        turn.send(next, reading.fetch(tag, layout.epoch));
+        true
+    }
+
+    /// Asks those again who have not answered. Only on a timer: were a refusal answered with this, two
+    /// replicas that refuse would double the requests with every round trip.
+    fn get_ask_again(&self, turn: &mut Turn<'_>, tag: Tag, reading: &Reading) {
+        let Some(layout) = &self.layout else { return };
         for &(replica, _) in &reading.asked {
             if !reading.tally.has(replica) {
                 turn.send(replica, reading.fetch(tag, layout.epoch));
@@ -114,8 +121,9 @@ impl Node {
     pub(super) fn get_step(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Box<Running>) {
         if let Job::Get(reading) = &mut running.job
             && reading.local.is_some()
+            && !self.get_ask_fresh(turn, tag, reading)
         {
-            self.get_ask_next(turn, tag, reading);
+            self.get_ask_again(turn, tag, reading);
         }
         // Each time a little later, so that a dead cluster is not asked in a storm.
         let waited = self.links.hedge_delay() * 4;
@@ -158,7 +166,9 @@ impl Node {
                     reading.replies.push((from, digest));
                     reading.tally.count(from);
                 }
-                _ => self.get_ask_next(turn, tag, reading),
+                _ => {
+                    self.get_ask_fresh(turn, tag, reading);
+                }
             }
         }
         if reading.tally.is_met() {

@@ -116,27 +116,28 @@ impl Node {
         };
         if let Job::List(listing) = &mut running.job {
             for _ in 1..listing.tally.needed() {
-                self.list_ask_next(turn, tag, listing);
+                self.list_ask_fresh(turn, tag, listing);
             }
         }
         self.coordinator.put_back(tag, running);
     }
 
-    fn list_ask_next(&self, turn: &mut Turn<'_>, tag: Tag, listing: &mut Listing) {
-        let Some(layout) = &self.layout else { return };
+    /// Asks a replica that has not been asked, if there is one.
+    fn list_ask_fresh(&self, turn: &mut Turn<'_>, tag: Tag, listing: &mut Listing) -> bool {
+        let Some(layout) = &self.layout else { return false };
         let fresh = |replica: &&NodeId| self.links.is_up(**replica) && !listing.asked.contains(replica);
-        let next = listing.tally.counting().iter().find(fresh).copied();
-        match next {
-            Some(next) => {
-                listing.asked.push(next);
-                turn.send(next, listing.scan(tag, layout.epoch));
-            }
-            None => {
-                for &replica in &listing.asked {
-                    if replica != self.config.node && !listing.tally.has(replica) {
-                        turn.send(replica, listing.scan(tag, layout.epoch));
-                    }
-                }
+        let Some(next) = listing.tally.counting().iter().find(fresh).copied() else { return false };
+        listing.asked.push(next);
+        turn.send(next, listing.scan(tag, layout.epoch));
+        true
+    }
+
+    /// Asks those again who have not answered. Only on a timer, as for a get.
+    fn list_ask_again(&self, turn: &mut Turn<'_>, tag: Tag, listing: &Listing) {
+        let Some(layout) = &self.layout else { return };
+        for &replica in &listing.asked {
+            if replica != self.config.node && !listing.tally.has(replica) {
+                turn.send(replica, listing.scan(tag, layout.epoch));
             }
         }
     }
@@ -145,8 +146,9 @@ impl Node {
     pub(super) fn list_step(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Box<Running>) {
         if let Job::List(listing) = &mut running.job
             && !listing.tally.is_met()
+            && !self.list_ask_fresh(turn, tag, listing)
         {
-            self.list_ask_next(turn, tag, listing);
+            self.list_ask_again(turn, tag, listing);
         }
         running.timer = running.deadline.min(turn.time() + self.links.hedge_delay() * 8);
         self.coordinator.put_back(tag, running);
@@ -179,7 +181,9 @@ impl Node {
                         return;
                     }
                 }
-                _ => self.list_ask_next(turn, tag, listing),
+                _ => {
+                    self.list_ask_fresh(turn, tag, listing);
+                }
             }
         }
         self.coordinator.put_back(tag, running);

@@ -74,8 +74,11 @@ pub(crate) fn spare_path(log: &Path, id: u64) -> PathBuf {
     log.join(format!("{id:016x}.spare"))
 }
 
-/// The segments and the spare files in the log's directory, by rising number.
-pub(crate) fn list(disk: &dyn Disk, log: &Path) -> io::Result<(Vec<(u64, PathBuf)>, Vec<(u64, PathBuf)>)> {
+/// Files with their numbers, by rising number.
+pub(crate) type Numbered = Vec<(u64, PathBuf)>;
+
+/// The segments and the spare files in the log's directory.
+pub(crate) fn list(disk: &dyn Disk, log: &Path) -> io::Result<(Numbered, Numbered)> {
     let (mut segments, mut spares) = (Vec::new(), Vec::new());
     for name in disk.list(log)? {
         let path = log.join(&name);

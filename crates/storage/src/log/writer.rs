@@ -33,9 +33,9 @@ pub(crate) struct LogWriter {
     salt: u64,
     /// Where the next record goes.
     at: u64,
-    /// The file's length: within it, a sync has no metadata to write.
-    length: u64,
     next_sequence: u64,
+    /// A segment takes no record that would end beyond this, unless as its first.
+    segment_bytes_max: u64,
     staged: Vec<u8>,
 }
 
@@ -47,9 +47,10 @@ impl LogWriter {
         pool: Arc<Mutex<SegmentPool>>,
         id: u64,
         next_sequence: u64,
+        segment_bytes_max: u64,
     ) -> io::Result<Self> {
         let header = SegmentHeader::new(next_sequence);
-        let (file, path, length) = start_segment(disk.as_ref(), &log, &pool, id, header)?;
+        let (file, path) = start_segment(disk.as_ref(), &log, &pool, id, header)?;
         Ok(Self {
             disk,
             log,
@@ -59,8 +60,8 @@ impl LogWriter {
             id,
             salt: header.salt,
             at: SEGMENT_HEADER_BYTES as u64,
-            length,
             next_sequence,
+            segment_bytes_max,
             staged: Vec::new(),
         })
     }
@@ -79,13 +80,14 @@ impl LogWriter {
     /// attempt left is cut off and written over.
     pub(crate) fn write(&mut self) -> io::Result<()> {
         let end = self.at + self.staged.len() as u64;
-        if end > self.length && self.at > SEGMENT_HEADER_BYTES as u64 {
+        if end > self.segment_bytes_max && self.at > SEGMENT_HEADER_BYTES as u64 {
             self.rotate()?;
         }
         record::seal(&mut self.staged, self.salt, self.next_sequence);
         let written = write_all_at(self.file.as_ref(), &self.staged, self.at);
-        if written.is_err() && self.file.set_len(self.at).is_ok() {
-            self.length = self.at;
+        if written.is_err() {
+            // Whether this works does not matter: the next attempt writes over it, an opening would cut it.
+            let _ = self.file.set_len(self.at);
         }
         written
     }
@@ -95,7 +97,6 @@ impl LogWriter {
     pub(crate) fn sync(&mut self) -> io::Result<u64> {
         self.file.sync_data()?;
         self.at += self.staged.len() as u64;
-        self.length = self.length.max(self.at);
         let sequence = self.next_sequence;
         self.next_sequence += 1;
         Ok(sequence)
@@ -119,7 +120,7 @@ impl LogWriter {
     fn rotate(&mut self) -> io::Result<()> {
         let header = SegmentHeader::new(self.next_sequence);
         let id = self.id + 1;
-        let (file, path, length) = start_segment(self.disk.as_ref(), &self.log, &self.pool, id, header)?;
+        let (file, path) = start_segment(self.disk.as_ref(), &self.log, &self.pool, id, header)?;
         let mut pool = self.pool.lock();
         pool.closed.push(ClosedSegment {
             id: self.id,
@@ -131,7 +132,6 @@ impl LogWriter {
         self.id = id;
         self.salt = header.salt;
         self.at = SEGMENT_HEADER_BYTES as u64;
-        self.length = length;
         Ok(())
     }
 }
@@ -144,7 +144,7 @@ fn start_segment(
     pool: &Mutex<SegmentPool>,
     id: u64,
     header: SegmentHeader,
-) -> io::Result<(Box<dyn DiskFile>, PathBuf, u64)> {
+) -> io::Result<(Box<dyn DiskFile>, PathBuf)> {
     let path = segment_path(log, id);
     let spare = pool.lock().spares.pop();
     let draft = spare.unwrap_or_else(|| log.join(format!("{id:016x}.draft")));
@@ -157,6 +157,5 @@ fn start_segment(
     file.sync_all()?;
     disk.rename(&draft, &path)?;
     disk.sync_dir(log)?;
-    let length = file.len_bytes()?;
-    Ok((file, path, length))
+    Ok((file, path))
 }

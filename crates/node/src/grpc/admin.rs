@@ -1,0 +1,171 @@
+//! Running a cluster.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use quorate_proto::convert::failure::field;
+use quorate_proto::convert::layout::{
+    bootstrap_from_wire, bucket_to_wire, cluster_id_to_wire, layout_to_wire,
+};
+use quorate_proto::v1::admin_server::Admin;
+use quorate_proto::v1::{
+    BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse, ListBucketsRequest,
+    ListBucketsResponse, Peer, StatusRequest, StatusResponse,
+};
+use quorate_protocol::effect::BootstrapError;
+use quorate_protocol::layout::{Layout, Member};
+use quorate_protocol::operation::Failure;
+use tonic::{Request, Response, Status};
+
+use super::GrpcState;
+use super::status::refused;
+use crate::addresses::NodeAddresses;
+use crate::driver::{BootstrapFailure, View};
+
+pub(super) struct AdminService {
+    state: GrpcState,
+    started: Instant,
+}
+
+impl AdminService {
+    pub(super) fn new(state: GrpcState) -> Self {
+        Self { state, started: Instant::now() }
+    }
+
+    async fn view(&self) -> Result<View, Status> {
+        self.state.driver.view().await.ok_or_else(stopping)
+    }
+
+    /// A member as this node sees it; where it is not known to be now, it is where the layout says.
+    fn peer(&self, view: &View, member: &Member) -> Peer {
+        let own = member.node == view.node;
+        let known = if own { Some(self.state.addresses.own()) } else { self.state.addresses.of(member.node) };
+        let NodeAddresses { peer, grpc, http } = known.unwrap_or_default();
+        Peer {
+            node_id: member.node.0,
+            name: member.name.clone(),
+            reachable: own || view.reachable.binary_search(&member.node).is_ok(),
+            grpc_address: grpc,
+            http_address: http,
+            peer_address: if peer.is_empty() { member.peer_address.clone() } else { peer },
+        }
+    }
+
+    fn status_of(&self, view: &View) -> StatusResponse {
+        let own = self.state.addresses.own();
+        let partitions = view.partitions();
+        let layout = view.layout.as_deref();
+        let members = layout.map(|layout| layout.members.as_slice()).unwrap_or_default();
+        let others = members.iter().filter(|member| member.node != view.node);
+        StatusResponse {
+            version: env!("CARGO_PKG_VERSION").into(),
+            node_id: view.node.0,
+            cluster_id: layout.map_or_else(Bytes::new, |layout| cluster_id_to_wire(layout.cluster)),
+            epoch: layout.map_or(0, |layout| layout.epoch.0),
+            peers: others.map(|member| self.peer(view, member)).collect(),
+            grpc_address: own.grpc,
+            http_address: own.http,
+            peer_address: own.peer,
+            partitions_owned: partitions.owned,
+            partitions_unavailable: partitions.unavailable,
+            partitions_under_replicated: partitions.under_replicated,
+            storage_bytes: (self.state.storage_bytes)(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            storage_refusal: view.store_refusal.clone().unwrap_or_default(),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn bootstrap(
+        &self,
+        request: Request<BootstrapRequest>,
+    ) -> Result<Response<BootstrapResponse>, Status> {
+        let settings = bootstrap_from_wire(request.into_inner())
+            .map_err(|error| refused(Failure::Invalid { field: error.field, reason: error.reason }))?;
+        let layout = self.state.driver.bootstrap(settings).await.map_err(|failure| match failure {
+            BootstrapFailure::Refused(error) => not_founded(error),
+            BootstrapFailure::Stopping => stopping(),
+        })?;
+        Ok(Response::new(BootstrapResponse { layout: Some(layout_to_wire(&layout)) }))
+    }
+
+    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let view = self.view().await?;
+        Ok(Response::new(self.status_of(&view)))
+    }
+
+    async fn get_layout(
+        &self,
+        _request: Request<GetLayoutRequest>,
+    ) -> Result<Response<GetLayoutResponse>, Status> {
+        let view = self.view().await?;
+        let layout = founded(view.layout.as_deref())?;
+        let addresses = layout.members.iter().map(|member| self.peer(&view, member)).collect();
+        Ok(Response::new(GetLayoutResponse { layout: Some(layout_to_wire(layout)), addresses }))
+    }
+
+    async fn list_buckets(
+        &self,
+        _request: Request<ListBucketsRequest>,
+    ) -> Result<Response<ListBucketsResponse>, Status> {
+        let layout = self.state.driver.layout();
+        let buckets = founded(layout.as_deref())?.buckets.iter().map(bucket_to_wire).collect();
+        Ok(Response::new(ListBucketsResponse { buckets }))
+    }
+}
+
+fn founded(layout: Option<&Layout>) -> Result<&Layout, Status> {
+    layout.ok_or_else(|| refused(Failure::NotBootstrapped))
+}
+
+fn not_founded(error: BootstrapError) -> Status {
+    let message = error.to_string();
+    match error {
+        BootstrapError::Invalid(invalid) => match field(&invalid.field) {
+            // The detail can name only fields of the data plane; the reason names all others.
+            "request" => refused(Failure::Invalid { field: "request", reason: message }),
+            field => refused(Failure::Invalid { field, reason: invalid.reason }),
+        },
+        BootstrapError::NotAMember(_) => refused(Failure::Invalid { field: "request", reason: message }),
+        BootstrapError::AlreadyBootstrapped(_) => Status::failed_precondition(message),
+        BootstrapError::DiskFull => refused(Failure::DiskFull),
+    }
+}
+
+fn stopping() -> Status {
+    Status::unavailable("the node is stopping")
+}
+
+#[cfg(test)]
+mod tests {
+    use quorate_protocol::id::{ClusterId, NodeId};
+    use quorate_protocol::layout::InvalidSettings;
+    use tonic::Code;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_bootstrap_says_what_is_wrong() {
+        let invalid = |field: &str| {
+            let reason = "0 is not from 1 to 3".into();
+            not_founded(BootstrapError::Invalid(InvalidSettings { field: field.into(), reason }))
+        };
+        let cases = [
+            (invalid("n"), Code::InvalidArgument, "n: 0 is"),
+            (invalid("buckets.carts.n"), Code::InvalidArgument, "buckets.carts.n: 0 is"),
+            (not_founded(BootstrapError::NotAMember(NodeId(9))), Code::InvalidArgument, "members: "),
+            (
+                not_founded(BootstrapError::AlreadyBootstrapped(ClusterId(9))),
+                Code::FailedPrecondition,
+                "already",
+            ),
+            (not_founded(BootstrapError::DiskFull), Code::ResourceExhausted, "disk"),
+        ];
+        for (status, code, part) in cases {
+            assert_eq!(status.code(), code);
+            assert!(status.message().contains(part), "{}", status.message());
+        }
+    }
+}

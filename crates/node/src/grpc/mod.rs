@@ -1,0 +1,58 @@
+//! What gRPC clients see.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `server` | listens, and puts the services together |
+//! | `kv`, `keys`, `session` | the data plane: single calls and batches, listings, streams |
+//! | `admin` | running a cluster |
+//! | `status` | failures as gRPC statuses |
+
+mod admin;
+mod keys;
+mod kv;
+mod server;
+mod session;
+mod status;
+
+use std::sync::Arc;
+
+use quorate_protocol::Limits;
+use quorate_protocol::id::OperationId;
+
+pub use server::{ServeError, serve};
+
+use crate::addresses::Addresses;
+use crate::driver::Driver;
+use crate::observe::SharedObserver;
+
+/// What the services stand on.
+#[derive(Clone)]
+pub struct GrpcState {
+    /// The loop.
+    pub driver: Driver,
+    /// What the loop holds operations to.
+    pub limits: Arc<Limits>,
+    /// Where nodes are reached.
+    pub addresses: Arc<dyn Addresses>,
+    /// How much the store takes on disk, log included.
+    pub storage_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Hears of every operation.
+    pub observer: SharedObserver,
+}
+
+impl std::fmt::Debug for GrpcState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GrpcState").field("driver", &self.driver).finish_non_exhaustive()
+    }
+}
+
+/// What operations that could not be read are called in metrics.
+const MALFORMED: &str = "malformed";
+
+/// Names a put that its client has not named, and so does not mean to repeat.
+fn mint() -> OperationId {
+    OperationId(rand::random())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! What must never happen, a file for each promise.
+//!
+//! Three moments are looked at: a container that a node commits or sends ([`observed`], [`committed`]), an answer
+//! ([`answered`]), and the end of a run, when all faults are over ([`at_rest`], [`repaired`]).
+
+mod acknowledged;
+mod answer_context;
+mod answers;
+mod containers;
+mod convergence;
+mod dots;
+mod durable;
+mod epochs;
+mod hidden;
+mod last_writer;
+mod listing;
+mod not_attempted;
+mod operations;
+mod queues;
+mod replica_memory;
+mod resurrection;
+mod stale_reads;
+
+use bytes::Bytes;
+use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult, Outcome};
+use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
+
+pub use epochs::EpochWitness;
+pub(crate) use listing::exactly_live_keys;
+pub(crate) use queues::bounded;
+
+use crate::disk::SimDisk;
+use crate::oracle::{AttemptState, DotSet, Maker, Oracle};
+
+/// A promise that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which promise: the name of its file here.
+    pub invariant: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// Whether all is well.
+pub type Check = Result<(), Violation>;
+
+pub(crate) fn violation(invariant: &'static str, detail: String) -> Violation {
+    Violation { invariant, detail }
+}
+
+/// What the checks may look at beside the oracle: the disks of the nodes.
+pub struct Disks<'a> {
+    /// For each owner of a partition, in order of preference, its disk.
+    pub owners: Vec<&'a SimDisk>,
+}
+
+impl Disks<'_> {
+    /// What the first `n` owners would hold of a key after a crash of all.
+    pub(crate) fn durable(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
+        self.owners
+            .iter()
+            .take(n as usize)
+            .map(|disk| match disk.synced_value(store_key) {
+                Some(bytes) => containers::decode(&EncodedContainer(bytes)),
+                None => Ok(Container::default()),
+            })
+            .collect()
+    }
+}
+
+/// A container that a life of a node is about to commit or send.
+pub fn observed(oracle: &mut Oracle, key: usize, encoded: &EncodedContainer, by: Maker) -> Check {
+    if oracle.keys[key].was_checked(&encoded.0) {
+        return Ok(());
+    }
+    let container = containers::decode(encoded)?;
+    dots::check(oracle, key, &container, by)?;
+    hidden::in_container(oracle, key, &container)?;
+    oracle.keys[key].remember_checked(&encoded.0);
+    Ok(())
+}
+
+/// A container that replaces another on a disk.
+pub fn committed(before: Option<Bytes>, after: &EncodedContainer) -> Check {
+    replica_memory::check(before, after)
+}
+
+/// An answer, at the moment the node gives it. Does the oracle's bookkeeping too.
+pub fn answered(
+    oracle: &mut Oracle,
+    attempt: usize,
+    result: &OperationResult,
+    disks: Option<&Disks<'_>>,
+    late_us: u64,
+) -> Check {
+    answers::once_and_in_time(oracle, attempt, late_us)?;
+    oracle.attempts[attempt].state = AttemptState::Answered;
+    let operation = oracle.attempts[attempt].operation;
+    match result {
+        Ok(outcome) => {
+            operations::may_succeed(oracle, operation)?;
+            succeeded(oracle, attempt, outcome, disks)
+        }
+        Err(error) => {
+            if error.attempted == Attempted::NotAttempted {
+                if oracle.refused(operation) {
+                    not_attempted::check(oracle, operation)?;
+                }
+            } else if let Some(token) = &error.context
+                && oracle.is_blind_delete(operation)
+            {
+                let context = open(token)?;
+                let key = answers::key(oracle, operation)?;
+                oracle.blind_delete_told(operation, oracle.keys[key].covered(&context));
+            }
+            if let Failure::Invalid { field, reason } = &error.failure {
+                operations::may_be_invalid(oracle, operation, field, reason)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Option<&Disks<'_>>) -> Check {
+    let operation = oracle.attempts[attempt].operation;
+    match (&oracle.operations[operation].operation, outcome) {
+        (Operation::Put(_), Outcome::Put(written)) | (Operation::Delete(_), Outcome::Delete(written)) => {
+            let key = answers::key(oracle, operation)?;
+            let context = open(&written.context)?;
+            // A delete that finds nothing, and never was anything, writes nothing.
+            if !context.is_empty() {
+                answers::enough(oracle, operation, written.primaries)?;
+            }
+            epochs::answered(written.epoch)?;
+            oracle.keys[key].learn(&context);
+            let covered = oracle.keys[key].covered(&context);
+            if oracle.is_blind_delete(operation) {
+                stale_reads::covers(oracle, attempt, &covered)?;
+                oracle.blind_delete_told(operation, covered.clone());
+            }
+            answer_context::of_write(oracle, operation, &covered)?;
+            if let Some(disks) = disks {
+                durable::check(oracle, operation, written.primaries, &context, disks)?;
+            }
+            let record = &oracle.operations[operation];
+            if record.quorum.whole {
+                let gone = record.seen.clone();
+                oracle.keys[key].promise(written.primaries, &covered, &gone);
+            }
+            oracle.acknowledged(operation);
+            Ok(())
+        }
+        (Operation::Get(_), Outcome::Get(found)) => {
+            let key = answers::key(oracle, operation)?;
+            let context = open(&found.context)?;
+            answers::enough(oracle, operation, found.primaries)?;
+            epochs::answered(found.epoch)?;
+            let shown = operations::shown(oracle, key, &found.siblings)?;
+            oracle.keys[key].learn(&context);
+            let covered = oracle.keys[key].covered(&context);
+            stale_reads::covers(oracle, attempt, &covered)?;
+            resurrection::in_answer(oracle, attempt, &shown)?;
+            hidden::in_answer(oracle, key, &covered, &shown)?;
+            last_writer::check(oracle, attempt, &shown)
+        }
+        (Operation::List(list), Outcome::List(listed)) => listing::page(oracle, list, listed),
+        (operation, outcome) => {
+            Err(violation("answers", format!("{operation:?} was answered with {outcome:?}")))
+        }
+    }
+}
+
+/// All faults are over, nothing is under way, and nobody has read yet.
+pub fn at_rest(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
+    acknowledged::check(oracle, key, disks)?;
+    resurrection::on_disks(oracle, key, disks)
+}
+
+/// After a read that asked all owners, and the repairs it caused.
+pub fn repaired(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
+    convergence::check(oracle, key, disks)
+}
+
+/// All nodes that ought to have answered have.
+pub fn all_answered(oracle: &Oracle) -> Check {
+    answers::none_open(oracle)
+}
+
+fn open(token: &Bytes) -> Result<Context, Violation> {
+    peek(token)
+        .map_err(|error| violation("answers", format!("a context in an answer is unreadable: {error}")))
+}
+
+/// A write in words, for the details of violations.
+pub(crate) fn name(oracle: &Oracle, key: usize, at: usize) -> String {
+    let record = &oracle.keys[key].dots()[at];
+    format!(
+        "{} (of {})",
+        crate::describe::dot(record.dot),
+        crate::describe::operation_name(oracle, record.operation)
+    )
+}
+
+fn names(oracle: &Oracle, key: usize, set: &DotSet) -> String {
+    let list: Vec<String> = set.iter().map(|at| name(oracle, key, at)).collect();
+    if list.is_empty() { "nothing".into() } else { list.join(", ") }
+}

@@ -1,0 +1,180 @@
+//! Names and sentences for traces and violations.
+
+use quorate_protocol::id::NodeId;
+use quorate_protocol::message::{Fetched, Message, Refusal};
+use quorate_protocol::operation::{Attempted, Operation, OperationResult, Outcome};
+use quorate_protocol::version::{Container, Context, Dot, EncodedContainer, Sibling, peek};
+
+use crate::host::Host;
+use crate::oracle::Oracle;
+
+/// The name of a node: by its place in the cluster, from 1.
+pub fn node(index: usize) -> String {
+    format!("n{}", index + 1)
+}
+
+/// The name of the node with this identity.
+pub fn node_of(hosts: &[Host], id: NodeId) -> String {
+    hosts.iter().position(|host| host.id == id).map_or_else(|| id.to_string(), node)
+}
+
+/// A dot: the end of its actor's name is enough for a reader.
+pub fn dot(dot: Dot) -> String {
+    format!("{:04x}:{}", dot.actor.0 & 0xffff, dot.seq)
+}
+
+/// The name of an operation: its kind and its place in the run.
+pub fn operation_name(oracle: &Oracle, operation: usize) -> String {
+    let kind = match &oracle.operations[operation].operation {
+        Operation::Put(_) => "put",
+        Operation::Get(_) => "get",
+        Operation::Delete(_) => "delete",
+        Operation::List(_) => "list",
+    };
+    format!("{kind}#{operation}")
+}
+
+/// An operation with what it asks.
+pub fn operation(oracle: &Oracle, at: usize) -> String {
+    let name = operation_name(oracle, at);
+    let quorum = oracle.operations[at].operation.quorum();
+    let mut words = match &oracle.operations[at].operation {
+        Operation::Put(put) => {
+            format!("{name} of {}/{} having seen {}", put.bucket, key(&put.key), token(&put.context))
+        }
+        Operation::Get(get) => format!("{name} of {}/{}", get.bucket, key(&get.key)),
+        Operation::Delete(delete) => {
+            format!("{name} of {}/{} having seen {}", delete.bucket, key(&delete.key), token(&delete.context))
+        }
+        Operation::List(list) => format!(
+            "{name} of {} in partition {}, {} keys after {:?}",
+            list.bucket, list.partition, list.limit, list.after
+        ),
+    };
+    let asked = [("n", quorum.n), ("r", quorum.r), ("w", quorum.w), ("pr", quorum.pr), ("pw", quorum.pw)];
+    for (field, value) in asked {
+        if let Some(value) = value {
+            words += &format!(", {field}={value}");
+        }
+    }
+    words
+}
+
+/// A user's key.
+pub fn key(key: &[u8]) -> String {
+    key.escape_ascii().to_string()
+}
+
+/// A context: vector entries as `actor<=seq`, single dots as `actor:seq`.
+pub fn context(context: &Context) -> String {
+    let entries = context.vector().iter().map(|(actor, seq)| format!("{:04x}<={seq}", actor.0 & 0xffff));
+    let list: Vec<String> = entries.chain(context.cloud().iter().map(|&single| dot(single))).collect();
+    format!("{{{}}}", list.join(" "))
+}
+
+/// A context as a client holds it.
+pub fn token(token: &[u8]) -> String {
+    match peek(token) {
+        Ok(seen) if seen.is_empty() => "nothing".into(),
+        Ok(seen) => context(&seen),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn siblings(list: &[Sibling]) -> String {
+    let one = |sibling: &Sibling| {
+        let value: String = sibling.value.escape_ascii().to_string().chars().take(12).collect();
+        format!("{}={value}", dot(sibling.dot))
+    };
+    if list.is_empty() { "nothing".into() } else { list.iter().map(one).collect::<Vec<_>>().join(", ") }
+}
+
+/// What a container holds and covers.
+pub fn container(encoded: &EncodedContainer) -> String {
+    match encoded.decode() {
+        Ok(Container { context: seen, siblings: list }) => {
+            format!("[{} | {}]", siblings(&list), context(&seen))
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What one node says to another.
+pub fn message(oracle: &Oracle, message: &Message) -> String {
+    let request = |operation: &Operation| match operation {
+        Operation::Put(put) => oracle
+            .operation_of(put.operation)
+            .map_or_else(|| "an unknown put".into(), |at| operation_name(oracle, at)),
+        other => format!("{other:?}"),
+    };
+    match message {
+        Message::Replicate { tag, key: at, container: encoded, .. } => {
+            let wanted = tag.map_or("repair".into(), |tag| format!("replicate {}", short(tag.0)));
+            format!("{wanted}: {} is {}", key(&at.key), container(encoded))
+        }
+        Message::ReplicateReply { tag, epoch, result } => match result {
+            Ok(()) => format!("replicated {}, in epoch {epoch}", short(tag.0)),
+            Err(why) => format!("not replicated {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Fetch { tag, key: at, have, .. } => {
+            let have = have.map_or("nothing".into(), |digest| format!("{:04x}", digest.0 & 0xffff));
+            format!("fetch {}: what is {}? I have {have}", short(tag.0), key(&at.key))
+        }
+        Message::FetchReply { tag, result, .. } => match result {
+            Ok(Fetched::Same) => format!("fetched {}: the same", short(tag.0)),
+            Ok(Fetched::Container(encoded)) => format!("fetched {}: {}", short(tag.0), container(encoded)),
+            Err(why) => format!("not fetched {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Scan { tag, partition, after, limit, .. } => {
+            format!("scan {}: {limit} keys of partition {partition} after {after:?}", short(tag.0))
+        }
+        Message::ScanReply { tag, result, .. } => format!("scanned {}: {result:?}", short(tag.0)),
+        Message::Forward { tag, timed } => format!(
+            "forward {}: {} in {} us",
+            short(tag.0),
+            request(&timed.operation),
+            timed.timeout.as_micros()
+        ),
+        Message::ForwardReply { tag, result } => {
+            format!("forwarded {}: {}", short(tag.0), outcome(result))
+        }
+        Message::LayoutRequest => "send me your layout".into(),
+        Message::LayoutOffer(_) => "this is my layout".into(),
+    }
+}
+
+fn short(number: u64) -> String {
+    format!("{:04x}", number & 0xffff)
+}
+
+fn refusal(why: Refusal) -> String {
+    match why {
+        Refusal::Epoch(mine) => format!("my epoch is {mine}"),
+        Refusal::NotOwner => "I do not own it".into(),
+        Refusal::Overloaded => "overloaded".into(),
+        Refusal::Storage => "my storage does not".into(),
+    }
+}
+
+/// How an operation ended.
+pub fn outcome(result: &OperationResult) -> String {
+    match result {
+        Ok(Outcome::Put(written) | Outcome::Delete(written)) => {
+            format!("done on {}, seen {}", written.primaries, token(&written.context))
+        }
+        Ok(Outcome::Get(found)) => format!(
+            "found {} by {}, seen {}",
+            siblings(&found.siblings),
+            found.primaries,
+            token(&found.context)
+        ),
+        Ok(Outcome::List(listed)) => format!("listed {:?}, next after {:?}", listed.keys, listed.next),
+        Err(error) => {
+            let attempted = match error.attempted {
+                Attempted::NotAttempted => "nothing done",
+                Attempted::Indeterminate => "may be done",
+            };
+            format!("failed ({attempted}): {}", error.failure)
+        }
+    }
+}

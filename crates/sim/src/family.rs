@@ -1,0 +1,164 @@
+//! Families of runs: the mix draws everything; the focused ones bend its draw towards one kind of trouble.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::faults::{Fault, FaultPlan, draw_aim};
+use crate::plan::{BucketPlan, Plan};
+use crate::rng::SimRng;
+use crate::workload::Step;
+
+/// What a run is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Everything, drawn by swarm.
+    Mix,
+    /// Processes die often, one at a time and all at once, with acknowledgements just given.
+    Crash,
+    /// The network falls apart, silently and aloud, one way and both.
+    Partition,
+    /// Disks sync slowly, so that much is visible and not durable.
+    SlowDisk,
+    /// Clients retry under the same id, at the same node and at others, while the first attempt may still run.
+    Retry,
+    /// Last-writer-wins buckets under jumping clocks.
+    LastWriter,
+}
+
+/// All families.
+pub const FAMILIES: [Family; 6] =
+    [Family::Mix, Family::Crash, Family::Partition, Family::SlowDisk, Family::Retry, Family::LastWriter];
+
+impl Family {
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mix => "mix",
+            Self::Crash => "crash",
+            Self::Partition => "partition",
+            Self::SlowDisk => "slow-disk",
+            Self::Retry => "retry",
+            Self::LastWriter => "lww",
+        }
+    }
+
+    /// A number that keeps the draws of the families apart.
+    pub(crate) fn stream(self) -> u64 {
+        match self {
+            Self::Mix => 1,
+            Self::Crash => 2,
+            Self::Partition => 3,
+            Self::SlowDisk => 4,
+            Self::Retry => 5,
+            Self::LastWriter => 6,
+        }
+    }
+
+    /// Bends a plan towards what the family is about.
+    pub(crate) fn bend(self, plan: &mut Plan, rng: &mut SimRng) {
+        match self {
+            Self::Mix => {}
+            Self::Crash => crash(plan, rng),
+            Self::Partition => partition(plan, rng),
+            Self::SlowDisk => slow_disk(plan, rng),
+            Self::Retry => retry(plan, rng),
+            Self::LastWriter => last_writer(plan, rng),
+        }
+    }
+}
+
+fn crash(plan: &mut Plan, rng: &mut SimRng) {
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(2_000, 20_000);
+    plan.faults.weigh(Fault::Crash, 10);
+    plan.faults.weigh(Fault::CrashAll, 3);
+    for _ in 0..2 {
+        plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::CrashAll]));
+    }
+    plan.faults.mid_event_crash = *rng.pick(&[0.0, 0.002, 0.01]);
+    plan.faults.budget = 40;
+    plan.disk.sync_us = (500, rng.spread(1_000, 20_000));
+}
+
+fn partition(plan: &mut Plan, rng: &mut SimRng) {
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(2_000, 20_000);
+    let cuts = [
+        Fault::CutOneWay,
+        Fault::CutBothWays,
+        Fault::Mute,
+        Fault::Deafen,
+        Fault::Isolate,
+        Fault::Split,
+        Fault::DropConnection,
+    ];
+    for cut in cuts {
+        plan.faults.weigh(cut, if rng.chance(0.6) { 5 } else { 0 });
+    }
+    plan.faults.weigh(Fault::Crash, 1);
+    plan.faults.aims.push(draw_aim(rng, &cuts));
+    plan.faults.budget = 40;
+    plan.network.told = *rng.pick(&[0.0, 0.5, 1.0]);
+}
+
+fn slow_disk(plan: &mut Plan, rng: &mut SimRng) {
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(2_000, 20_000);
+    plan.faults.weigh(Fault::SlowDisk, 10);
+    plan.faults.weigh(Fault::Crash, 3);
+    plan.faults.weigh(Fault::CrashAll, 2);
+    plan.faults.weigh(Fault::FullDisk, u32::from(rng.chance(0.3)));
+    plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::CrashAll, Fault::SlowDisk]));
+    plan.faults.budget = 40;
+    plan.disk.sync_us = (1_000, rng.spread(5_000, 50_000));
+    plan.disk.slow_sync_us = (20_000, 200_000);
+}
+
+fn retry(plan: &mut Plan, rng: &mut SimRng) {
+    plan.workload.retry = 0.9;
+    plan.workload.patience = *rng.pick(&[0.1, 0.5, 1.2]);
+    plan.network.loss = *rng.pick(&[0.0, 0.05, 0.2]);
+    plan.network.duplicate = *rng.pick(&[0.0, 0.2]);
+    plan.faults.weigh(Fault::Crash, 5);
+    plan.faults.weigh(Fault::DropConnection, 5);
+    plan.faults.weigh(Fault::CutOneWay, 3);
+    plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::DropConnection, Fault::Pause, Fault::Mute]));
+    // More nodes than owners, so that much is forwarded.
+    plan.nodes = (plan.nodes + 2).min(7);
+    for (step, weight) in [(Step::PutBlind, 6), (Step::PutNewest, 6), (Step::Get, 3)] {
+        plan.workload.weigh(step, weight);
+    }
+}
+
+fn last_writer(plan: &mut Plan, rng: &mut SimRng) {
+    plan.buckets = vec![BucketPlan::last_writer_wins("default")];
+    plan.clock.skew_ms = 4 * 3_600_000;
+    plan.faults.weigh(Fault::WallJump, 10);
+    plan.workload.weigh(Step::DeleteBlind, if rng.chance(0.5) { 2 } else { 0 });
+    plan.workload.weigh(Step::PutBlind, 6);
+    plan.workload.weigh(Step::Get, 4);
+}
+
+/// Takes the random faults out; what the family is about is put in after.
+fn quiet(faults: &mut FaultPlan) {
+    for weight in &mut faults.weights {
+        *weight = 0;
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Family {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        FAMILIES.into_iter().find(|family| family.name() == text).ok_or_else(|| {
+            let names: Vec<_> = FAMILIES.iter().map(|family| family.name()).collect();
+            format!("there is no family {text:?}; there are {}", names.join(", "))
+        })
+    }
+}

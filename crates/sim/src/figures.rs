@@ -1,0 +1,101 @@
+//! How much was done in runs, and what went wrong in them.
+
+use quorate_protocol::operation::{Attempted, Operation, OperationResult};
+use serde::Serialize;
+
+/// Counts over one run or many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Figures {
+    /// Things that happened.
+    pub steps: u64,
+    /// Puts that were acknowledged.
+    pub puts: u64,
+    /// Deletes that were acknowledged.
+    pub deletes: u64,
+    /// Reads that were answered.
+    pub gets: u64,
+    /// Listings that were answered.
+    pub lists: u64,
+    /// Answers that said that nothing was done.
+    pub refused: u64,
+    /// Answers that could not say.
+    pub indeterminate: u64,
+    /// Attempts under an id that was sent before.
+    pub retries: u64,
+    /// Processes that died.
+    pub crashes: u64,
+    /// Processes that stood still for a while.
+    pub pauses: u64,
+    /// Directions that were cut.
+    pub cuts: u64,
+    /// Episodes of slow, full or damaged disks.
+    pub disk_faults: u64,
+    /// Wall clocks that jumped.
+    pub wall_jumps: u64,
+    /// Batches handed to the network.
+    pub batches_sent: u64,
+    /// Batches that it lost.
+    pub batches_lost: u64,
+    /// Batches that it delivered twice.
+    pub batches_doubled: u64,
+    /// Syncs of disks.
+    pub syncs: u64,
+    /// Stale replicas that reads have repaired.
+    pub read_repairs: u64,
+}
+
+impl Figures {
+    /// Counts an answer.
+    pub(crate) fn count(&mut self, operation: &Operation, result: &OperationResult) {
+        match (operation, result) {
+            (Operation::Put(_), Ok(_)) => self.puts += 1,
+            (Operation::Delete(_), Ok(_)) => self.deletes += 1,
+            (Operation::Get(_), Ok(_)) => self.gets += 1,
+            (Operation::List(_), Ok(_)) => self.lists += 1,
+            (_, Err(error)) if error.attempted == Attempted::NotAttempted => self.refused += 1,
+            (_, Err(_)) => self.indeterminate += 1,
+        }
+    }
+
+    /// Adds another run's counts.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            steps,
+            puts,
+            deletes,
+            gets,
+            lists,
+            refused,
+            indeterminate,
+            retries,
+            crashes,
+            pauses,
+            cuts,
+            disk_faults,
+            wall_jumps,
+            batches_sent,
+            batches_lost,
+            batches_doubled,
+            syncs,
+            read_repairs,
+        } = *other;
+        self.steps += steps;
+        self.puts += puts;
+        self.deletes += deletes;
+        self.gets += gets;
+        self.lists += lists;
+        self.refused += refused;
+        self.indeterminate += indeterminate;
+        self.retries += retries;
+        self.crashes += crashes;
+        self.pauses += pauses;
+        self.cuts += cuts;
+        self.disk_faults += disk_faults;
+        self.wall_jumps += wall_jumps;
+        self.batches_sent += batches_sent;
+        self.batches_lost += batches_lost;
+        self.batches_doubled += batches_doubled;
+        self.syncs += syncs;
+        self.read_repairs += read_repairs;
+    }
+}

@@ -1,0 +1,121 @@
+//! One machine: a disk and clocks that outlive its process, and the process, which is the node's core and what drives it.
+
+use std::collections::BTreeMap;
+
+use quorate_protocol::id::{Epoch, NodeId, StartId};
+use quorate_protocol::identity::{RecoverError, recover};
+use quorate_protocol::store::{CommitNumber, Store};
+use quorate_protocol::{Limits, Node, NodeConfig};
+
+use crate::clock::MachineClock;
+use crate::disk::SimDisk;
+use crate::rng::SimRng;
+
+/// A machine of the cluster.
+#[derive(Debug)]
+pub struct Host {
+    /// The identity in its directory.
+    pub id: NodeId,
+    /// Its disk.
+    pub disk: SimDisk,
+    /// Its clocks.
+    pub clock: MachineClock,
+    /// How often a process has been started here.
+    pub life: u32,
+    /// The process, while it runs.
+    pub process: Option<Process>,
+    /// Lives whose last messages were lost with them.
+    pub silenced: Vec<u32>,
+    /// Until when the disk is slow.
+    pub slow_until_us: u64,
+    /// Until when nothing can be synced for want of room.
+    pub full_until_us: u64,
+}
+
+/// A running process.
+#[derive(Debug)]
+pub struct Process {
+    /// The core.
+    pub node: Node,
+    /// What the store counted before the core's first commit.
+    pub commits_before: u64,
+    /// Whether a sync is under way.
+    pub syncing: bool,
+    /// When the earliest wake-up that is planned comes, in world time.
+    pub wake_us: Option<u64>,
+    /// It stands still until then.
+    pub paused_until_us: u64,
+    /// The connections that this side believes to be up, by peer.
+    pub links: BTreeMap<usize, u64>,
+}
+
+impl Host {
+    /// A machine whose directory is new.
+    pub fn new(clock: MachineClock) -> Self {
+        Self {
+            id: NodeId(0),
+            disk: SimDisk::default(),
+            clock,
+            life: 0,
+            process: None,
+            silenced: Vec::new(),
+            slow_until_us: 0,
+            full_until_us: 0,
+        }
+    }
+
+    /// Starts the process: reads the directory and makes a core of it.
+    pub fn start(&mut self, limits: &Limits, rng: &mut SimRng) -> Result<(), RecoverError> {
+        let recovered = recover(&self.disk, NodeId(rng.bits()))?;
+        self.id = recovered.node;
+        self.life += 1;
+        let config = NodeConfig {
+            node: recovered.node,
+            start: StartId(rng.bits()),
+            seed: rng.seed(),
+            limits: limits.clone(),
+            token_secret: None,
+        };
+        self.process = Some(Process {
+            node: Node::new(config, recovered.layout),
+            commits_before: self.disk.durable().0,
+            syncing: false,
+            wake_us: None,
+            paused_until_us: 0,
+            links: BTreeMap::new(),
+        });
+        Ok(())
+    }
+
+    /// The process dies, and with it what the disk had not synced, or a part of that.
+    pub fn crash(&mut self, rng: &mut SimRng, last_words: f64) {
+        self.process = None;
+        self.disk.crash(rng);
+        if !rng.chance(last_words) {
+            self.silenced.push(self.life);
+        }
+    }
+
+    /// Whether this life of the process is the present one, or its messages may still arrive.
+    pub fn may_speak(&self, life: u32) -> bool {
+        (self.life == life && self.process.is_some()) || !self.silenced.contains(&life)
+    }
+
+    /// The epoch of the layout that the process holds.
+    pub fn epoch(&self) -> Epoch {
+        let layout = self.process.as_ref().and_then(|process| process.node.layout());
+        layout.map_or(Epoch(0), |layout| layout.epoch)
+    }
+
+    /// Whether the process runs and does not stand still.
+    pub fn is_awake(&self, now_us: u64) -> bool {
+        self.process.as_ref().is_some_and(|process| process.paused_until_us <= now_us)
+    }
+}
+
+impl Process {
+    /// The core's number of the store's newest durable batch.
+    pub fn core_number(&self, store: CommitNumber) -> CommitNumber {
+        CommitNumber(store.0.saturating_sub(self.commits_before))
+    }
+}

@@ -1,0 +1,201 @@
+//! All that the oracle knows of one key: every write that any node ever committed, and what became of each.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_protocol::id::PartitionId;
+use quorate_protocol::layout::{Bucket, ConflictPolicy};
+use quorate_protocol::time::Hlc;
+use quorate_protocol::version::{Context, Dot, Sibling};
+
+use super::DotSet;
+
+/// Who made a write, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maker {
+    /// The node.
+    pub node: usize,
+    /// Which life of its process.
+    pub life: u32,
+    /// When, in the time of the world.
+    pub at_us: u64,
+}
+
+/// One write as some node committed it.
+#[derive(Clone, Debug)]
+pub struct DotRecord {
+    /// Its name.
+    pub dot: Dot,
+    /// Which of the oracle's operations it belongs to.
+    pub operation: usize,
+    /// The coordinator's hybrid clock at it.
+    pub hlc: Hlc,
+    /// Who made it first known.
+    pub maker: Maker,
+}
+
+/// The history of one key. Writes are known by their position in it.
+#[derive(Clone, Debug)]
+pub struct KeyHistory {
+    /// The bucket it is in.
+    pub bucket: Bucket,
+    /// The user's key.
+    pub key: Bytes,
+    /// Where its container is in a store.
+    pub store_key: Bytes,
+    /// Its partition.
+    pub partition: PartitionId,
+    dots: Vec<DotRecord>,
+    positions: BTreeMap<Dot, usize>,
+    /// The join of all contexts ever seen of this key.
+    known: Context,
+    /// What a write or delete that may have taken effect had seen.
+    replaced: DotSet,
+    /// Deletes under way, or lost sight of, that choose themselves what they delete.
+    open_blind_deletes: u32,
+    /// By number of durable copies: what acknowledged writes promise that a read covers.
+    promised: Vec<DotSet>,
+    /// By number of durable copies: what acknowledged writes promise that a read does not show.
+    promised_gone: Vec<DotSet>,
+    /// Encodings that were looked at lately and found right.
+    checked: [Bytes; 4],
+    next_checked: usize,
+}
+
+impl KeyHistory {
+    pub(super) fn new(bucket: Bucket, key: Bytes, store_key: Bytes, partition: PartitionId) -> Self {
+        let levels = bucket.n as usize + 1;
+        Self {
+            bucket,
+            key,
+            store_key,
+            partition,
+            dots: Vec::new(),
+            positions: BTreeMap::new(),
+            known: Context::default(),
+            replaced: DotSet::default(),
+            open_blind_deletes: 0,
+            promised: vec![DotSet::default(); levels],
+            promised_gone: vec![DotSet::default(); levels],
+            checked: Default::default(),
+            next_checked: 0,
+        }
+    }
+
+    /// All writes, by position.
+    pub fn dots(&self) -> &[DotRecord] {
+        &self.dots
+    }
+
+    /// The position of a write.
+    pub fn position(&self, dot: Dot) -> Option<usize> {
+        self.positions.get(&dot).copied()
+    }
+
+    /// Whether its bucket shows the last write only.
+    pub fn last_writer_wins(&self) -> bool {
+        self.bucket.conflict == ConflictPolicy::LastWriterWins
+    }
+
+    pub(super) fn add(&mut self, sibling: &Sibling, operation: usize, maker: Maker) -> usize {
+        let at = self.dots.len();
+        self.dots.push(DotRecord { dot: sibling.dot, operation, hlc: sibling.hlc, maker });
+        self.positions.insert(sibling.dot, at);
+        at
+    }
+
+    /// The writes that a context covers.
+    pub fn covered(&self, context: &Context) -> DotSet {
+        (0..self.dots.len()).filter(|&at| context.covers(self.dots[at].dot)).collect()
+    }
+
+    /// The join of all contexts ever seen of this key.
+    pub fn known(&self) -> &Context {
+        &self.known
+    }
+
+    /// Takes note of a context that some node holds or has given away.
+    pub fn learn(&mut self, context: &Context) {
+        if !self.known.covers_all(context) {
+            self.known.join(context);
+        }
+    }
+
+    /// Whether it is right that a write is covered and lives no more: one who had seen it wrote or deleted, or may
+    /// have, or a clock decided.
+    pub fn may_be_replaced(&self, at: usize) -> bool {
+        self.was_seen_by_a_writer(at) || (self.last_writer_wins() && self.is_outdone(at))
+    }
+
+    /// Whether one who had seen a write wrote or deleted, or may have.
+    pub fn was_seen_by_a_writer(&self, at: usize) -> bool {
+        self.open_blind_deletes > 0 || self.replaced.contains(at)
+    }
+
+    /// Whether there is a write with a greater (hlc, dot).
+    fn is_outdone(&self, at: usize) -> bool {
+        let rank = self.rank(at);
+        (0..self.dots.len()).any(|other| self.rank(other) > rank)
+    }
+
+    /// What decides between concurrent writes in a last-writer-wins bucket.
+    pub fn rank(&self, at: usize) -> (Hlc, Dot) {
+        (self.dots[at].hlc, self.dots[at].dot)
+    }
+
+    pub(super) fn replace(&mut self, seen: &DotSet) {
+        self.replaced.union(seen);
+    }
+
+    pub(super) fn forget_replaced(&mut self) {
+        self.replaced = DotSet::default();
+    }
+
+    pub(super) fn open_blind_delete(&mut self) {
+        self.open_blind_deletes += 1;
+    }
+
+    pub(super) fn close_blind_delete(&mut self) {
+        self.open_blind_deletes = self.open_blind_deletes.saturating_sub(1);
+    }
+
+    /// An acknowledged write: this many disks cover `covered` and hold nothing of `gone`.
+    pub fn promise(&mut self, copies: u32, covered: &DotSet, gone: &DotSet) {
+        let level = (copies as usize).min(self.promised.len() - 1);
+        self.promised[level].union(covered);
+        self.promised_gone[level].union(gone);
+    }
+
+    /// What a read of `r` of the bucket's owners that begins now has to cover, and what it must not show.
+    pub fn promises(&self, r: u32) -> (DotSet, DotSet) {
+        let enough = (self.bucket.n + 1).saturating_sub(r) as usize;
+        let union = |levels: &[DotSet]| {
+            let mut all = DotSet::default();
+            for level in levels.iter().skip(enough) {
+                all.union(level);
+            }
+            all
+        };
+        (union(&self.promised), union(&self.promised_gone))
+    }
+
+    /// All promises, each with the number of disks that keep it: (copies, covered, gone).
+    pub fn all_promises(&self) -> impl Iterator<Item = (usize, &DotSet, &DotSet)> {
+        self.promised
+            .iter()
+            .zip(&self.promised_gone)
+            .enumerate()
+            .map(|(copies, (covered, gone))| (copies, covered, gone))
+    }
+
+    /// Whether exactly these bytes were looked at lately.
+    pub fn was_checked(&self, encoded: &Bytes) -> bool {
+        self.checked.contains(encoded)
+    }
+
+    /// Remembers that these bytes were looked at and are right.
+    pub fn remember_checked(&mut self, encoded: &Bytes) {
+        self.checked[self.next_checked] = encoded.clone();
+        self.next_checked = (self.next_checked + 1) % self.checked.len();
+    }
+}

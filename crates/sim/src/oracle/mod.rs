@@ -1,0 +1,297 @@
+//! What a run's clients asked, were answered, and may rely on.
+//!
+//! The oracle sees more than any client: every container that a node commits or sends. Every value is unique and names its
+//! operation, so each write is known from the moment some node gives it a dot.
+
+mod dot_set;
+mod history;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use quorate_protocol::id::OperationId;
+use quorate_protocol::keys;
+use quorate_protocol::layout::{Layout, PARTITIONS_MAX};
+use quorate_protocol::operation::{List, Operation, QuorumOptions};
+use quorate_protocol::time::Time;
+use quorate_protocol::version::Sibling;
+
+pub use dot_set::DotSet;
+pub use history::{DotRecord, KeyHistory, Maker};
+
+/// What came of an operation, over all its attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It may or may not have had an effect.
+    Unknown,
+    /// A client was told that it succeeded.
+    Acknowledged,
+    /// All attempts were refused before anything was done: it must have no effect.
+    NotAttempted,
+}
+
+/// One operation of a client, the same over all its attempts.
+#[derive(Clone, Debug)]
+pub struct OperationRecord {
+    /// As it is sent.
+    pub operation: Operation,
+    /// The key, by position; none for a listing.
+    pub key: Option<usize>,
+    /// The writes that its author has seen.
+    pub seen: DotSet,
+    /// Whether it carries a context of another key, and must be refused.
+    pub foreign: bool,
+    /// What came of it so far.
+    pub fate: Fate,
+    /// How many times it was sent.
+    pub attempts: u32,
+    /// How many of these ended with nothing done.
+    pub refused: u32,
+    /// The effective quorums.
+    pub quorum: Quorum,
+    /// The positions of the writes that nodes made of it.
+    pub dots: Vec<usize>,
+}
+
+/// The quorums that an operation asks for, explicitly or by its bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// How many owners count.
+    pub n: u32,
+    /// How many answer a read.
+    pub r: u32,
+    /// How many acknowledge a write.
+    pub w: u32,
+    /// Whether n is the bucket's, so that the promises to reads hold.
+    pub whole: bool,
+}
+
+/// Where an attempt stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptState {
+    /// The node has not answered.
+    Open,
+    /// The node has answered.
+    Answered,
+    /// The node died first.
+    Lost,
+}
+
+/// One sending of an operation to one node.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Which operation.
+    pub operation: usize,
+    /// Who sent it.
+    pub client: usize,
+    /// To which node,
+    pub node: usize,
+    /// in which of its lives.
+    pub life: u32,
+    /// When, on the node's monotonic clock.
+    pub started: Time,
+    /// How much time it was given.
+    pub timeout_us: u64,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// What its answer has to cover.
+    pub must_cover: DotSet,
+    /// What its answer must not show.
+    pub must_not_show: DotSet,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Oracle {
+    /// All keys that clients use.
+    pub keys: Vec<KeyHistory>,
+    /// All operations.
+    pub operations: Vec<OperationRecord>,
+    /// All attempts; a request's id is its position.
+    pub attempts: Vec<Attempt>,
+    by_id: BTreeMap<OperationId, usize>,
+}
+
+impl Oracle {
+    /// An oracle for these keys, given as (bucket's name, key).
+    pub fn new(layout: &Layout, keys: &[(String, Bytes)]) -> Self {
+        let histories = keys.iter().filter_map(|(bucket, key)| {
+            let bucket = layout.bucket(bucket)?.clone();
+            let partition = layout.partition_of(bucket.id, key);
+            let store_key = keys::data(partition, bucket.id, key);
+            Some(KeyHistory::new(bucket, key.clone(), store_key, partition))
+        });
+        Self { keys: histories.collect(), ..Self::default() }
+    }
+
+    /// The key whose container is stored under this one.
+    pub fn key_of(&self, store_key: &[u8]) -> Option<usize> {
+        self.keys.iter().position(|key| key.store_key == store_key)
+    }
+
+    /// The operation that has this id.
+    pub fn operation_of(&self, id: OperationId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// A new operation on a key; `seen` is what its context covers.
+    pub fn add_operation(&mut self, operation: Operation, key: usize, seen: DotSet, foreign: bool) -> usize {
+        self.add(operation, Some(key), seen, foreign)
+    }
+
+    /// A new listing.
+    pub fn add_listing(&mut self, list: List) -> usize {
+        self.add(Operation::List(list), None, DotSet::default(), false)
+    }
+
+    fn add(&mut self, operation: Operation, key: Option<usize>, seen: DotSet, foreign: bool) -> usize {
+        let at = self.operations.len();
+        if let Operation::Put(put) = &operation {
+            self.by_id.insert(put.operation, at);
+        }
+        let quorum = self.quorum(&operation, key);
+        self.operations.push(OperationRecord {
+            operation,
+            key,
+            seen,
+            foreign,
+            fate: Fate::Unknown,
+            attempts: 0,
+            refused: 0,
+            quorum,
+            dots: Vec::new(),
+        });
+        at
+    }
+
+    fn quorum(&self, operation: &Operation, key: Option<usize>) -> Quorum {
+        let QuorumOptions { n, r, w, pr, pw } = *operation.quorum();
+        let Some(key) = key else {
+            return Quorum { n: PARTITIONS_MAX, r: 1, w: 1, whole: false };
+        };
+        let bucket = &self.keys[key].bucket;
+        let whole = n.is_none_or(|n| n == bucket.n);
+        let n = n.unwrap_or(bucket.n);
+        Quorum {
+            n,
+            // Only primaries count, so the stronger of the two demands holds.
+            r: r.unwrap_or(bucket.r.min(n)).max(pr.unwrap_or(0)),
+            w: w.unwrap_or(bucket.w.min(n)).max(pw.unwrap_or(0)),
+            whole,
+        }
+    }
+
+    /// An operation is sent; what its answer must keep is settled by what is acknowledged now.
+    pub fn begin(
+        &mut self,
+        operation: usize,
+        client: usize,
+        node: (usize, u32),
+        started: Time,
+        timeout_us: u64,
+    ) -> usize {
+        let record = &mut self.operations[operation];
+        record.attempts += 1;
+        let first = record.attempts == 1;
+        if record.fate == Fate::NotAttempted {
+            record.fate = Fate::Unknown;
+        }
+        let (mut must_cover, mut must_not_show) = (DotSet::default(), DotSet::default());
+        if let Some(key) = record.key {
+            let history = &mut self.keys[key];
+            if record.quorum.whole {
+                (must_cover, must_not_show) = history.promises(record.quorum.r);
+            }
+            if record.operation.is_write() && !record.foreign {
+                history.replace(&record.seen);
+                if first && chooses_itself(&record.operation, history) {
+                    history.open_blind_delete();
+                }
+            }
+        }
+        self.attempts.push(Attempt {
+            operation,
+            client,
+            node: node.0,
+            life: node.1,
+            started,
+            timeout_us,
+            state: AttemptState::Open,
+            must_cover,
+            must_not_show,
+        });
+        self.attempts.len() - 1
+    }
+
+    /// A node died: what it had not answered stays unknown.
+    pub fn node_died(&mut self, node: usize) {
+        for attempt in &mut self.attempts {
+            if attempt.node == node && attempt.state == AttemptState::Open {
+                attempt.state = AttemptState::Lost;
+            }
+        }
+    }
+
+    /// A write was given a dot.
+    pub fn add_dot(&mut self, key: usize, sibling: &Sibling, operation: usize, maker: Maker) -> usize {
+        let at = self.keys[key].add(sibling, operation, maker);
+        self.operations[operation].dots.push(at);
+        at
+    }
+
+    /// A client was told that a write succeeded.
+    pub fn acknowledged(&mut self, operation: usize) {
+        self.operations[operation].fate = Fate::Acknowledged;
+    }
+
+    /// A delete that chose itself what to delete has told what that was.
+    pub fn blind_delete_told(&mut self, operation: usize, seen: DotSet) {
+        let record = &mut self.operations[operation];
+        record.seen = seen;
+        if let Some(key) = record.key {
+            let history = &mut self.keys[key];
+            history.replace(&record.seen);
+            history.close_blind_delete();
+        }
+    }
+
+    /// An attempt ended with nothing done. Returns whether that now holds for the whole operation.
+    pub fn refused(&mut self, operation: usize) -> bool {
+        let record = &mut self.operations[operation];
+        record.refused += 1;
+        if record.refused < record.attempts || record.fate == Fate::Acknowledged {
+            return false;
+        }
+        record.fate = Fate::NotAttempted;
+        let Some(key) = record.key else { return true };
+        if !record.foreign && chooses_itself(&record.operation, &self.keys[key]) {
+            self.keys[key].close_blind_delete();
+        }
+        self.keys[key].forget_replaced();
+        for record in &self.operations {
+            if record.key == Some(key)
+                && record.fate != Fate::NotAttempted
+                && record.attempts > 0
+                && !record.foreign
+            {
+                self.keys[key].replace(&record.seen);
+            }
+        }
+        true
+    }
+
+    /// Whether this operation is a delete that chooses itself what to delete.
+    pub fn is_blind_delete(&self, operation: usize) -> bool {
+        let record = &self.operations[operation];
+        let of_key = record.key.filter(|_| !record.foreign);
+        of_key.is_some_and(|key| chooses_itself(&record.operation, &self.keys[key]))
+    }
+}
+
+/// Deletes without context, and all deletes of a last-writer-wins bucket, delete what they read.
+fn chooses_itself(operation: &Operation, history: &KeyHistory) -> bool {
+    match operation {
+        Operation::Delete(delete) => delete.context.is_empty() || history.last_writer_wins(),
+        Operation::Put(_) | Operation::Get(_) | Operation::List(_) => false,
+    }
+}

@@ -1,0 +1,214 @@
+//! What one run is like: drawn from its seed, many things switched off entirely (swarm testing, Groce et al., 2012).
+
+use quorate_protocol::Limits;
+use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET};
+
+use crate::family::Family;
+use crate::faults::FaultPlan;
+use crate::network::NetworkPlan;
+use crate::rng::SimRng;
+use crate::workload::WorkloadPlan;
+
+/// How disks behave.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    /// How long a sync takes,
+    pub sync_us: (u64, u64),
+    /// and on a slow disk.
+    pub slow_sync_us: (u64, u64),
+    /// How long a read or a page of a scan takes.
+    pub read_us: (u64, u64),
+}
+
+/// How clocks behave.
+#[derive(Clone, Debug)]
+pub struct ClockPlan {
+    /// Monotonic clocks run up to this much too fast or slow.
+    pub drift_ppm: u32,
+    /// Wall clocks are up to this much ahead or behind, and jump that far.
+    pub skew_ms: u64,
+    /// Timers fire up to this late.
+    pub timer_lag_us: u64,
+}
+
+/// One bucket.
+#[derive(Clone, Debug)]
+pub struct BucketPlan {
+    /// Its name.
+    pub name: String,
+    /// Its own n, r and w, or the cluster's.
+    pub quorum: Option<(u32, u32, u32)>,
+    /// What becomes of concurrent writes in it.
+    pub conflict: ConflictPolicy,
+}
+
+impl BucketPlan {
+    /// A bucket with the cluster's quorums in which the last writer wins.
+    pub fn last_writer_wins(name: &str) -> Self {
+        Self { name: name.into(), quorum: None, conflict: ConflictPolicy::LastWriterWins }
+    }
+
+    /// As the bootstrap wants it.
+    pub fn settings(&self) -> BucketSettings {
+        BucketSettings {
+            name: self.name.clone(),
+            n: self.quorum.map(|quorum| quorum.0),
+            r: self.quorum.map(|quorum| quorum.1),
+            w: self.quorum.map(|quorum| quorum.2),
+            conflict: self.conflict,
+        }
+    }
+}
+
+/// All that a run is made of.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many nodes.
+    pub nodes: usize,
+    /// How many partitions.
+    pub partitions: u32,
+    /// Owners of each.
+    pub n: u32,
+    /// The cluster's read quorum.
+    pub r: u32,
+    /// The cluster's write quorum.
+    pub w: u32,
+    /// Failure zones.
+    pub zones: usize,
+    /// Buckets that clients use.
+    pub buckets: Vec<BucketPlan>,
+    /// Keys that clients use in each.
+    pub keys: usize,
+    /// The nodes' limits.
+    pub limits: Limits,
+    /// Whether clients and faults wait until all nodes have the layout.
+    pub bootstrap_in_peace: bool,
+    /// What clients do.
+    pub workload: WorkloadPlan,
+    /// How the network behaves.
+    pub network: NetworkPlan,
+    /// How disks behave.
+    pub disk: DiskPlan,
+    /// How clocks behave.
+    pub clock: ClockPlan,
+    /// What goes wrong.
+    pub faults: FaultPlan,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn draw(seed: u64, family: Family) -> Self {
+        let rng = &mut SimRng::new(seed, family.stream());
+        let n = if rng.chance(0.75) { 3 } else { 5 };
+        let (r, w) = draw_quorum(rng, n);
+        let mut plan = Self {
+            nodes: (n as usize + rng.below(4)).min(7),
+            partitions: if rng.chance(0.6) { 1 } else { 2 },
+            n,
+            r,
+            w,
+            zones: 1 + rng.below(3),
+            buckets: draw_buckets(rng, n),
+            keys: *rng.pick(&[1, 2, 2, 2, 3]),
+            limits: draw_limits(rng),
+            bootstrap_in_peace: rng.chance(0.9),
+            workload: WorkloadPlan::draw(rng),
+            network: draw_network(rng),
+            disk: DiskPlan {
+                sync_us: draw_range(rng, 100, 10_000),
+                slow_sync_us: draw_range(rng, 10_000, 150_000),
+                read_us: draw_range(rng, 10, 2_000),
+            },
+            clock: ClockPlan {
+                drift_ppm: if rng.chance(0.3) { 50_000 } else { 0 },
+                skew_ms: if rng.chance(0.5) { 8 * 3_600_000 } else { 0 },
+                timer_lag_us: if rng.chance(0.5) { 2_000 } else { 0 },
+            },
+            faults: if rng.chance(0.9) { FaultPlan::draw(rng) } else { FaultPlan::none() },
+        };
+        family.bend(&mut plan, rng);
+        plan
+    }
+}
+
+/// Mostly r + w = n + 1, where a single copy too few shows; sometimes more, sometimes too few to promise much.
+fn draw_quorum(rng: &mut SimRng, n: u32) -> (u32, u32) {
+    let any = |rng: &mut SimRng| u32::try_from(rng.between(1, u64::from(n))).unwrap_or(1);
+    match rng.below(10) {
+        0..7 => {
+            let w = any(rng);
+            (n + 1 - w, w)
+        }
+        7 | 8 => {
+            let w = any(rng);
+            let more = rng.between(u64::from(n + 1 - w), u64::from(n));
+            (u32::try_from(more).unwrap_or(n), w)
+        }
+        _ => (1, 1),
+    }
+}
+
+fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
+    let mut buckets = Vec::new();
+    if rng.chance(0.9) {
+        let conflict = ConflictPolicy::Siblings;
+        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict });
+    }
+    if buckets.is_empty() || rng.chance(0.15) {
+        buckets.push(BucketPlan::last_writer_wins("last"));
+    }
+    if rng.chance(0.1) {
+        let n = u32::try_from(rng.between(1, u64::from(n))).unwrap_or(1);
+        let (r, w) = draw_quorum(rng, n);
+        let conflict = ConflictPolicy::Siblings;
+        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict });
+    }
+    buckets
+}
+
+fn draw_limits(rng: &mut SimRng) -> Limits {
+    let mut limits = Limits::default();
+    if rng.chance(0.5) {
+        // Nothing stays in memory that need not.
+        limits.cache_bytes = *rng.pick(&[0, 0, 1500]);
+    }
+    if rng.chance(0.1) {
+        limits.client_operations = 1 + rng.below(6);
+    }
+    if rng.chance(0.1) {
+        limits.replica_requests = 1 + rng.below(6);
+    }
+    if rng.chance(0.2) {
+        limits.siblings = 2 + rng.below(6);
+    }
+    if rng.chance(0.2) {
+        limits.cloud_dots = 1 + rng.below(4);
+    }
+    limits
+}
+
+fn draw_network(rng: &mut SimRng) -> NetworkPlan {
+    let delay = rng.spread(50, 3_000);
+    let maybe = |rng: &mut SimRng, share: f64, values: &[f64]| {
+        if rng.chance(share) { *rng.pick(values) } else { 0.0 }
+    };
+    NetworkPlan {
+        delay_us: (delay / 2, delay),
+        jitter_us: if rng.chance(0.7) { rng.spread(10, 5_000) } else { 0 },
+        spike: maybe(rng, 0.4, &[0.01, 0.1]),
+        spike_us: rng.spread(1_000, 300_000),
+        loss: maybe(rng, 0.5, &[0.005, 0.05, 0.2]),
+        duplicate: maybe(rng, 0.4, &[0.02, 0.2]),
+        in_order: rng.chance(0.3),
+        split_batches: rng.chance(0.5),
+        told: *rng.pick(&[0.0, 0.5, 0.9, 1.0]),
+        notice_us: rng.spread(100, 50_000),
+        connect_us: rng.spread(100, 20_000),
+        last_words: *rng.pick(&[0.0, 0.5, 1.0]),
+    }
+}
+
+fn draw_range(rng: &mut SimRng, low: u64, high: u64) -> (u64, u64) {
+    let (a, b) = (rng.spread(low, high), rng.spread(low, high));
+    (a.min(b), a.max(b))
+}

@@ -1,0 +1,369 @@
+//! A core handles an event; what it wants is carried out, in order, unless the process dies in between.
+
+use bytes::Bytes;
+use quorate_protocol::message::Message;
+use quorate_protocol::store::{CommitNumber, Store, StoreOp};
+use quorate_protocol::version::EncodedContainer;
+use quorate_protocol::{Effect, Event, RequestId};
+
+use super::queue::{Happening, ToNode};
+use super::{World, disks};
+use crate::checks::{self, Check, violation};
+use crate::describe;
+use crate::faults::Moment;
+use crate::oracle::Maker;
+
+/// Requests of the driver that are no operations have ids from here on.
+const BOOTSTRAP_REQUEST: u64 = 1 << 60;
+
+impl World {
+    /// Something happens to a life of a process, if that still runs; one that stands still gets to it later.
+    pub(super) fn happen_to(&mut self, node: usize, life: u32, what: ToNode) -> Check {
+        let host = &mut self.hosts[node];
+        if host.life != life {
+            return Ok(());
+        }
+        let Some(process) = &mut host.process else { return Ok(()) };
+        if process.paused_until_us > self.now_us {
+            let at_us = process.paused_until_us;
+            if matches!(what, ToNode::Wake) && process.wake_us == Some(self.now_us) {
+                process.wake_us = Some(at_us);
+            }
+            self.queue.plan(at_us, Happening::Node { node, life, what });
+            return Ok(());
+        }
+        match what {
+            ToNode::Batch { from, from_life, hlc, messages } => {
+                if !self.hosts[from].may_speak(from_life) {
+                    return Ok(());
+                }
+                self.trace_batch(from, node, &messages);
+                let from = self.hosts[from].id;
+                self.handle(node, Event::Messages { from, hlc, messages })
+            }
+            ToNode::Synced(number) => self.synced(node, number),
+            ToNode::Read { token, key, found } => {
+                let result = found.unwrap_or_else(|| self.hosts[node].disk.get(&key));
+                self.handle(node, Event::ReadDone { token, result })
+            }
+            ToNode::Scanned { token, result } => self.handle(node, Event::ScanDone { token, result }),
+            ToNode::Wake => self.wake(node),
+            ToNode::LinkUp { peer, peer_life, connection, epoch } => {
+                self.link_up(node, peer, peer_life, connection, epoch)
+            }
+            ToNode::LinkDown { peer, connection } => self.link_down(node, peer, connection),
+            ToNode::Writable(writable) => {
+                self.note(node, || format!("its disk {} room", if writable { "has" } else { "has no" }));
+                self.handle(node, Event::StoreWritable(writable))
+            }
+            ToNode::Request { attempt } => self.take_request(node, attempt),
+            ToNode::Bootstrap => {
+                let settings = self.settings.clone();
+                self.handle(node, Event::Bootstrap { request: RequestId(BOOTSTRAP_REQUEST), settings })
+            }
+        }
+    }
+
+    /// A timer fires; the core hears of it when its time has come.
+    fn wake(&mut self, node: usize) -> Check {
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return Ok(()) };
+        if process.wake_us != Some(self.now_us) {
+            return Ok(());
+        }
+        process.wake_us = None;
+        let due =
+            process.node.next_deadline().is_some_and(|deadline| deadline <= host.clock.mono(self.now_us));
+        if due {
+            return self.handle(node, Event::Deadline);
+        }
+        self.plan_wake(node);
+        Ok(())
+    }
+
+    /// Lets the core handle an event, and carries out its effects.
+    pub(super) fn handle(&mut self, node: usize, event: Event) -> Check {
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return Ok(()) };
+        let life = host.life;
+        let mut effects = std::mem::take(&mut self.effects);
+        process.node.handle(host.clock.now(self.now_us), event, &mut effects);
+        checks::bounded(&process.node, &self.plan.limits)?;
+        let share = self.plan.faults.mid_event_crash;
+        let dies_after = (!self.peace && self.rngs.faults.chance(share))
+            .then(|| self.rngs.faults.below(effects.len() + 1));
+        self.tracer.mix(effects.len() as u64);
+        for (done, effect) in effects.drain().enumerate() {
+            if dies_after == Some(done) {
+                self.note(node, || format!("dies with {done} effects of this event carried out"));
+                self.flush(node);
+                self.crash(node);
+            }
+            if self.hosts[node].life != life || self.hosts[node].process.is_none() {
+                break;
+            }
+            self.carry_out(node, effect)?;
+        }
+        self.effects = effects;
+        self.flush(node);
+        self.plan_wake(node);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, node: usize, effect: Effect) -> Check {
+        match effect {
+            Effect::Send { to, message } => self.send(node, to, message),
+            Effect::Commit { number, ops } => self.commit(node, number, ops),
+            Effect::Read { token, key } => {
+                let host = &self.hosts[node];
+                // A read may see what was written after it began.
+                let found = self.rngs.disk.chance(0.5).then(|| host.disk.get(&key));
+                self.tracer.mix(token.0);
+                self.after_read(node, ToNode::Read { token, key, found });
+                Ok(())
+            }
+            Effect::Scan { token, prefix, after, entries_max, bytes_max } => {
+                let result = self.hosts[node].disk.scan(&prefix, after.as_deref(), entries_max, bytes_max);
+                self.after_read(node, ToNode::Scanned { token, result });
+                Ok(())
+            }
+            Effect::Answer { request, result } => self.answer(node, request, result),
+            Effect::AnswerBootstrap { result, .. } => match result {
+                Ok(layout) => self.witness.holds(node, Some(&layout)),
+                // Its disk may be full at this moment; the driver asks again at the end.
+                Err(error) => {
+                    self.note(node, || format!("does not bootstrap: {error}"));
+                    Ok(())
+                }
+            },
+            Effect::LayoutAdopted(layout) => {
+                self.note(node, || format!("adopts the layout of epoch {}", layout.epoch));
+                self.witness.holds(node, Some(&layout))?;
+                self.moment(node, Moment::Adopted)
+            }
+        }
+    }
+
+    fn maker(&self, node: usize) -> Maker {
+        Maker { node, life: self.hosts[node].life, at_us: self.now_us }
+    }
+
+    fn after_read(&mut self, node: usize, what: ToNode) {
+        let (low, high) = self.plan.disk.read_us;
+        let at_us = self.now_us + self.rngs.disk.between(low, high);
+        let life = self.hosts[node].life;
+        self.queue.plan(at_us, Happening::Node { node, life, what });
+    }
+
+    fn send(&mut self, node: usize, to: quorate_protocol::id::NodeId, message: Message) -> Check {
+        let Some(peer) = self.hosts.iter().position(|host| host.id == to) else {
+            return Err(violation(
+                "answers",
+                format!("{} sends to {to}, who does not exist", describe::node(node)),
+            ));
+        };
+        let moment = match &message {
+            Message::Replicate { key, container, .. } => {
+                let known = |history: &crate::oracle::KeyHistory| {
+                    history.key == key.key && history.bucket.id == key.bucket
+                };
+                if let Some(at) = self.oracle.keys.iter().position(known) {
+                    let by = self.maker(node);
+                    checks::observed(&mut self.oracle, at, container, by)?;
+                }
+                Some(Moment::Replicated)
+            }
+            Message::ReplicateReply { result: Ok(()), .. } => Some(Moment::ReplicaAcknowledged),
+            Message::FetchReply { result: Ok(_), .. } => Some(Moment::Fetched),
+            Message::Forward { .. } => Some(Moment::Forwarded),
+            _ => None,
+        };
+        match self.outbox.iter_mut().find(|(destination, _)| *destination == peer) {
+            Some((_, batch)) if !self.plan.network.split_batches => batch.push(message),
+            _ => self.outbox.push((peer, vec![message])),
+        }
+        match moment {
+            Some(moment) => self.moment(node, moment),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands what was to be sent to the network.
+    pub(super) fn flush(&mut self, node: usize) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let host = &self.hosts[node];
+        if let Some(process) = &host.process {
+            let (life, hlc) = (host.life, process.node.hlc());
+            for (to, messages) in outbox.drain(..) {
+                self.tracer.mix(messages.len() as u64);
+                if !process.links.contains_key(&to) {
+                    continue;
+                }
+                let to_life = self.hosts[to].life;
+                let mut plan = |at_us, messages| {
+                    let what = ToNode::Batch { from: node, from_life: life, hlc, messages };
+                    self.queue.plan(at_us, Happening::Node { node: to, life: to_life, what });
+                };
+                match self.network.send(node, to, self.now_us) {
+                    [Some(once), Some(again)] => {
+                        plan(once, messages.clone());
+                        plan(again, messages);
+                    }
+                    [Some(once), None] => plan(once, messages),
+                    [None, _] => {}
+                }
+            }
+        }
+        outbox.clear();
+        self.outbox = outbox;
+    }
+
+    fn commit(&mut self, node: usize, number: CommitNumber, ops: Vec<StoreOp>) -> Check {
+        for op in &ops {
+            if let StoreOp::Put { key, value } = op
+                && let Some(at) = self.oracle.key_of(key)
+            {
+                let container = EncodedContainer(value.clone());
+                self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
+                let by = self.maker(node);
+                checks::observed(&mut self.oracle, at, &container, by)?;
+                checks::committed(self.hosts[node].disk.visible_value(key), &container)?;
+            }
+        }
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return Ok(()) };
+        let given = host
+            .disk
+            .submit(ops)
+            .map_err(|error| violation("disk", format!("the simulated disk takes no batch: {error}")))?;
+        if process.core_number(given) != number {
+            return Err(violation(
+                "disk",
+                format!("the core calls its commit {number:?}, and it is {given:?}"),
+            ));
+        }
+        self.plan_sync(node);
+        self.moment(node, Moment::Committed)
+    }
+
+    /// One sync covers all that was submitted before it began.
+    pub(super) fn plan_sync(&mut self, node: usize) {
+        let now_us = self.now_us;
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return };
+        if process.syncing || host.disk.durable() == host.disk.submitted() {
+            return;
+        }
+        process.syncing = true;
+        let (low, high) =
+            if host.slow_until_us > now_us { self.plan.disk.slow_sync_us } else { self.plan.disk.sync_us };
+        let at_us = now_us.max(host.full_until_us) + self.rngs.disk.between(low, high);
+        let what = ToNode::Synced(host.disk.submitted());
+        let life = host.life;
+        self.queue.plan(at_us, Happening::Node { node, life, what });
+    }
+
+    fn synced(&mut self, node: usize, number: CommitNumber) -> Check {
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return Ok(()) };
+        process.syncing = false;
+        host.disk.sync(number);
+        let core_number = process.core_number(number);
+        self.figures.syncs += 1;
+        self.note(node, || format!("has synced up to {}", core_number.0));
+        self.plan_sync(node);
+        self.moment(node, Moment::Synced)?;
+        self.handle(node, Event::Durable(core_number))
+    }
+
+    fn answer(
+        &mut self,
+        node: usize,
+        request: RequestId,
+        result: quorate_protocol::operation::OperationResult,
+    ) -> Check {
+        let attempt = usize::try_from(request.0).unwrap_or(usize::MAX);
+        let Some(record) = self.oracle.attempts.get(attempt) else {
+            return Err(violation(
+                "answers",
+                format!("{} answers {request:?}, which nobody asked", describe::node(node)),
+            ));
+        };
+        let (operation, client) = (record.operation, record.client);
+        let late_us = self.late_us(node, attempt);
+        self.tracer.mix(request.0);
+        self.tracer.line(self.now_us, || {
+            let what = describe::operation_name(&self.oracle, operation);
+            format!("{} answers {what}: {}", describe::node(node), describe::outcome(&result))
+        });
+        let key = self.oracle.operations[operation].key;
+        let disks = key.map(|key| disks(&self.layout, &self.hosts, &self.oracle, key));
+        checks::answered(&mut self.oracle, attempt, &result, disks.as_ref(), late_us)?;
+        self.figures.count(&self.oracle.operations[operation].operation, &result);
+        let moment = match (&result, self.oracle.operations[operation].operation.is_write()) {
+            (Ok(_), true) => Some(Moment::Acknowledged),
+            (Ok(_), false) => Some(Moment::ReadAnswered),
+            (Err(_), _) => None,
+        };
+        self.client_answered(client, attempt, result);
+        match moment {
+            Some(moment) => self.moment(node, moment),
+            None => Ok(()),
+        }
+    }
+
+    /// How much too late an answer comes, beyond what timers and drift excuse.
+    fn late_us(&self, node: usize, attempt: usize) -> u64 {
+        let host = &self.hosts[node];
+        let attempt = &self.oracle.attempts[attempt];
+        let Some(process) = &host.process else { return 0 };
+        // While it stood still it could not answer.
+        if host.clock.mono(process.paused_until_us) >= attempt.started {
+            return 0;
+        }
+        let took = host.clock.mono(self.now_us).since(attempt.started).as_micros();
+        let allowed = u128::from(attempt.timeout_us) + u128::from(self.plan.clock.timer_lag_us) * 2 + 1_000;
+        u64::try_from(took.saturating_sub(allowed)).unwrap_or(u64::MAX)
+    }
+
+    /// Plans the wake-up that the core asks for, unless one as early is planned.
+    fn plan_wake(&mut self, node: usize) {
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return };
+        let Some(deadline) = process.node.next_deadline() else { return };
+        let due_us = host.clock.world_time(deadline).max(self.now_us);
+        let lag_us = self.plan.clock.timer_lag_us;
+        if process.wake_us.is_some_and(|planned| planned <= due_us + lag_us) {
+            return;
+        }
+        let at_us = due_us + self.rngs.lives.between(0, lag_us);
+        process.wake_us = Some(at_us);
+        let life = host.life;
+        self.queue.plan(at_us, Happening::Node { node, life, what: ToNode::Wake });
+    }
+
+    /// A line of the trace about a node.
+    pub(super) fn note(&mut self, node: usize, words: impl FnOnce() -> String) {
+        self.tracer.line(self.now_us, || format!("{} {}", describe::node(node), words()));
+    }
+
+    fn trace_batch(&mut self, from: usize, to: usize, messages: &[Message]) {
+        self.tracer.mix((from * self.hosts.len() + to) as u64);
+        if self.tracer.is_read() {
+            for message in messages {
+                let words = describe::message(&self.oracle, message);
+                self.tracer.line(self.now_us, || {
+                    format!("{} hears from {}: {words}", describe::node(to), describe::node(from))
+                });
+            }
+        }
+    }
+}
+
+/// The records of clients' data on a disk.
+pub(super) fn data_records(entries: Vec<(Bytes, Bytes)>) -> Vec<Bytes> {
+    entries.into_iter().map(|(key, _)| key).filter(|key| key.first() == Some(&b'd')).collect()
+}

@@ -1,0 +1,295 @@
+//! The simulated world: machines, the network between them, clients, and what goes wrong, on one thread under one clock.
+//!
+//! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants; `links` connects nodes;
+//! `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all faults over, everything looked at.
+
+mod clients;
+mod effects;
+mod finish;
+mod links;
+mod queue;
+mod trouble;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quorate_protocol::Effects;
+use quorate_protocol::id::ClusterId;
+use quorate_protocol::layout::{Bootstrap, Layout, Member};
+use quorate_protocol::message::Message;
+
+use crate::checks::{Check, Disks, EpochWitness, violation};
+use crate::clock::MachineClock;
+use crate::figures::Figures;
+use crate::host::Host;
+use crate::network::Network;
+use crate::oracle::Oracle;
+use crate::plan::Plan;
+use crate::rng::SimRng;
+use crate::trace::Tracer;
+use crate::workload::Workload;
+use queue::{Happening, Queue, ToNode};
+
+/// More steps than any healthy run takes: something goes in circles.
+const STEPS_MAX: u64 = 200_000;
+
+/// Who goes wrong when; kept apart so that a change in one place does not redraw the others.
+#[derive(Debug)]
+struct Rngs {
+    disk: SimRng,
+    faults: SimRng,
+    links: SimRng,
+    lives: SimRng,
+    nodes: SimRng,
+}
+
+/// A whole run.
+pub struct World {
+    plan: Plan,
+    now_us: u64,
+    queue: Queue,
+    hosts: Vec<Host>,
+    network: Network,
+    rngs: Rngs,
+    settings: Bootstrap,
+    layout: Arc<Layout>,
+    oracle: Oracle,
+    workload: Workload,
+    witness: EpochWitness,
+    tracer: Tracer,
+    figures: Figures,
+    /// No fault is injected.
+    peace: bool,
+    faults_left: u32,
+    connections: u64,
+    /// The connection that a pair has, by `a * nodes + b`.
+    connected: Vec<Option<u64>>,
+    /// Reused between events.
+    effects: Effects,
+    /// Messages of the present event, by destination, in order.
+    outbox: Vec<(usize, Vec<Message>)>,
+    /// What the last operation of the driver itself found.
+    last_outcome: Option<quorate_protocol::operation::OperationResult>,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "World at {} us, {:?}", self.now_us, self.tracer)
+    }
+}
+
+impl World {
+    /// A world as it is before anything happens.
+    pub fn new(seed: u64, plan: Plan, tracer: Tracer) -> Result<Self, crate::checks::Violation> {
+        let stream = |number: u64| SimRng::new(seed, 100 + number);
+        let mut lives = stream(1);
+        let mut nodes = stream(2);
+        let hosts = start_hosts(&plan, &mut lives, &mut nodes)?;
+        let settings = bootstrap(&plan, &hosts, &mut lives);
+        let layout = Layout::first(&settings)
+            .map_err(|error| violation("plan", format!("the drawn settings make no layout: {error}")))?;
+        let keys: Vec<(String, Bytes)> = plan
+            .buckets
+            .iter()
+            .flat_map(|bucket| {
+                (0..plan.keys).map(move |key| (bucket.name.clone(), Bytes::from(format!("k{key}"))))
+            })
+            .collect();
+        let oracle = Oracle::new(&layout, &keys);
+        let workload = Workload::new(plan.workload.clone(), keys.len(), layout.partitions(), stream(3));
+        let network = Network::new(plan.nodes, plan.network.clone(), stream(4));
+        let faults_left = plan.faults.budget;
+        let pairs = plan.nodes * plan.nodes;
+        Ok(Self {
+            now_us: 0,
+            queue: Queue::default(),
+            hosts,
+            network,
+            rngs: Rngs { disk: stream(5), faults: stream(6), links: stream(7), lives, nodes },
+            settings,
+            layout: Arc::new(layout),
+            oracle,
+            workload,
+            witness: EpochWitness::default(),
+            tracer,
+            figures: Figures::default(),
+            peace: true,
+            faults_left,
+            connections: 0,
+            connected: vec![None; pairs],
+            effects: Effects::default(),
+            outbox: Vec::new(),
+            last_outcome: None,
+            plan,
+        })
+    }
+
+    /// Runs to the end: found the cluster, let clients and faults loose, heal, look at everything.
+    pub fn run(&mut self) -> Check {
+        self.describe_plan();
+        self.found()?;
+        self.work()?;
+        self.finish()
+    }
+
+    /// What was done.
+    pub fn figures(&self) -> Figures {
+        let mut figures = self.figures;
+        let traffic = self.network.traffic();
+        figures.batches_sent = traffic.sent;
+        figures.batches_lost = traffic.lost;
+        figures.batches_doubled = traffic.duplicated;
+        figures
+    }
+
+    /// The hash of all that happened.
+    pub fn trace_hash(&self) -> u64 {
+        self.tracer.hash()
+    }
+
+    /// The time of the world, in microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    fn describe_plan(&mut self) {
+        let plan = &self.plan;
+        self.tracer.line(0, || format!("the run: {plan:#?}"));
+    }
+
+    /// Starts the cluster: links come up, one node is told to bootstrap, the others hear of the layout.
+    fn found(&mut self) -> Check {
+        let nodes = self.hosts.len();
+        for a in 0..nodes {
+            for b in a + 1..nodes {
+                self.plan_connect(a, b);
+            }
+        }
+        let first = self.rngs.faults.below(nodes);
+        self.queue.plan(0, Happening::Node { node: first, life: 1, what: ToNode::Bootstrap });
+        self.network.set_quiet(self.plan.bootstrap_in_peace);
+        while self.plan.bootstrap_in_peace && !self.all_have_layout() {
+            self.step()?;
+        }
+        self.network.set_quiet(false);
+        Ok(())
+    }
+
+    fn all_have_layout(&self) -> bool {
+        self.hosts
+            .iter()
+            .all(|host| host.process.as_ref().is_some_and(|process| process.node.layout().is_some()))
+    }
+
+    /// Clients and faults, until all operations are done.
+    fn work(&mut self) -> Check {
+        self.peace = false;
+        for client in 0..self.workload.clients.len() {
+            let think = self.workload.think_us();
+            self.queue.plan(self.now_us + think, Happening::ClientStep(client));
+        }
+        self.plan_random_fault();
+        while !self.workload.is_done() {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// One happening.
+    fn step(&mut self) -> Check {
+        let Some((at_us, what)) = self.queue.next() else {
+            return Err(violation("answers", "nothing is left to happen, and the run is not over".into()));
+        };
+        self.now_us = self.now_us.max(at_us);
+        self.figures.steps += 1;
+        if self.figures.steps > STEPS_MAX {
+            return Err(violation("answers", format!("after {STEPS_MAX} steps the run is not over")));
+        }
+        self.tracer.mix(at_us);
+        match what {
+            Happening::Node { node, life, what } => self.happen_to(node, life, what),
+            Happening::Connect { a, b } => {
+                self.connect(a, b);
+                Ok(())
+            }
+            Happening::ClientStep(client) => self.client_step(client),
+            Happening::GiveUp { client, attempt } => {
+                self.give_up(client, attempt);
+                Ok(())
+            }
+            Happening::RandomFault => self.random_fault(),
+            Happening::Restart(node) => self.restart(node),
+            Happening::Resumed(node) => {
+                self.reconnect_all(node);
+                Ok(())
+            }
+            Happening::Mend(directions) => {
+                self.mend(&directions);
+                Ok(())
+            }
+            Happening::MendDisk(node) => {
+                self.hosts[node].disk.mend();
+                Ok(())
+            }
+        }
+    }
+
+    /// The disks of a key's owners, in order of preference.
+    fn disks(&self, key: usize) -> Disks<'_> {
+        disks(&self.layout, &self.hosts, &self.oracle, key)
+    }
+}
+
+fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) -> Disks<'a> {
+    let owners = layout.owners(oracle.keys[key].partition).iter();
+    let disks = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner));
+    Disks { owners: disks.map(|host| &host.disk).collect() }
+}
+
+fn start_hosts(
+    plan: &Plan,
+    lives: &mut SimRng,
+    nodes: &mut SimRng,
+) -> Result<Vec<Host>, crate::checks::Violation> {
+    let mut hosts = Vec::with_capacity(plan.nodes);
+    for _ in 0..plan.nodes {
+        let drift = i64::from(plan.clock.drift_ppm);
+        let drift_ppm = lives.between(0, 2 * drift.unsigned_abs()).cast_signed() - drift;
+        let clock = MachineClock::new(
+            0,
+            lives.between(0, 1 << 40),
+            i32::try_from(drift_ppm).unwrap_or(0),
+            skew(plan.clock.skew_ms, lives),
+        );
+        let mut host = Host::new(clock);
+        host.start(&plan.limits, nodes)
+            .map_err(|error| violation("lives", format!("a new directory does not start: {error}")))?;
+        hosts.push(host);
+    }
+    Ok(hosts)
+}
+
+/// How far a wall clock is ahead.
+fn skew(most_ms: u64, rng: &mut SimRng) -> i64 {
+    rng.between(0, 2 * most_ms).cast_signed() - most_ms.cast_signed()
+}
+
+fn bootstrap(plan: &Plan, hosts: &[Host], rng: &mut SimRng) -> Bootstrap {
+    let members = hosts.iter().enumerate().map(|(index, host)| Member {
+        node: host.id,
+        name: crate::describe::node(index),
+        peer_address: format!("{}:7702", crate::describe::node(index)),
+        zone: format!("zone{}", index % plan.zones),
+        weight: 1,
+    });
+    Bootstrap {
+        cluster: ClusterId(u128::from(rng.bits()) << 64 | u128::from(rng.bits())),
+        partitions: plan.partitions,
+        n: plan.n,
+        r: plan.r,
+        w: plan.w,
+        members: members.collect(),
+        buckets: plan.buckets.iter().map(crate::plan::BucketPlan::settings).collect(),
+    }
+}
