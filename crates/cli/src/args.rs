@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use quorate_client::QuorumOptions;
 
 use crate::output::Format;
-use crate::{bench, bootstrap, bucket, demo, dev, export, import, kv, status};
+use crate::{bench, bootstrap, bucket, demo, dev, export, import, kv};
 
 /// Quorate: a key-value store that keeps what it acknowledged.
 #[derive(Debug, Parser)]
@@ -42,8 +42,12 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Run a whole cluster on this machine.
     Dev(dev::DevArgs),
+    /// One node, as `dev` starts it.
+    #[command(hide = true)]
+    Node(quorate_node::config::Args),
     /// Watch the store at work.
-    Demo(demo::DemoArgs),
+    #[command(subcommand)]
+    Demo(demo::DemoCommand),
     /// Store a value.
     Put(kv::PutArgs),
     /// Show the values of a key, and its context.

@@ -39,16 +39,20 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<Done> {
+    if let Command::Node(args) = &cli.command {
+        // It makes a runtime of its own.
+        quorate_node::start::main(args)?;
+        return Ok(Done::Ok);
+    }
     // One thread: what a session's answers wake runs at once and sends its next requests together.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     let global = cli.global;
     runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => dev::run(args, global.output).await,
-            Command::Demo(args) => demo::run(args).await,
+            Command::Node(_) => Ok(Done::Ok),
+            Command::Demo(command) => demo::run(command).await,
             Command::Put(args) => kv::put(args, &global).await,
             Command::Get(args) => kv::get(args, &global).await,
             Command::Delete(args) => kv::delete(args, &global).await,

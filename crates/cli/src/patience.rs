@@ -1,8 +1,9 @@
 //! Going on through trouble: long work outlives the death of a node.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quorate_client::Error;
+use tokio::time::Instant;
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_LONGEST: Duration = Duration::from_secs(2);
@@ -41,7 +42,11 @@ mod tests {
         let mut attempts = 0;
         let attempt = async || {
             attempts += 1;
-            if attempts == 4 { Ok(()) } else { Err(Error::NotAttempted { reason: Reason::Node(failure.clone()) }) }
+            if attempts == 4 {
+                Ok(())
+            } else {
+                Err(Error::NotAttempted { reason: Reason::Node(failure.clone()) })
+            }
         };
         let _ = patiently(give_up_after, attempt, |_| {}).await;
         attempts

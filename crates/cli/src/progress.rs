@@ -50,14 +50,6 @@ impl Progress {
         }
     }
 
-    /// Something that the reader should see at once.
-    pub(crate) fn note(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| output::note(text)),
-            None => output::note(text),
-        }
-    }
-
     /// Takes the bar away.
     pub(crate) fn finish(self) -> Duration {
         if let Some(bar) = &self.bar {

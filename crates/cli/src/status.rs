@@ -59,7 +59,8 @@ pub(crate) async fn run(global: &Global) -> Result<Done> {
 async fn ask(endpoints: &[String]) -> Result<ClusterState> {
     let mut answers = BTreeMap::new();
     let mut errors = Vec::new();
-    for (endpoint, answer) in endpoints.iter().zip(join_all(endpoints.iter().map(|e| admin::status(e))).await) {
+    for (endpoint, answer) in endpoints.iter().zip(join_all(endpoints.iter().map(|e| admin::status(e))).await)
+    {
         match answer {
             Ok(status) => {
                 answers.insert(status.node_id, status);
@@ -78,7 +79,8 @@ async fn ask(endpoints: &[String]) -> Result<ClusterState> {
             *known = peer.clone();
         }
     }
-    let unasked: Vec<&v1::Peer> = peers.values().filter(|peer| !answers.contains_key(&peer.node_id)).collect();
+    let unasked: Vec<&v1::Peer> =
+        peers.values().filter(|peer| !answers.contains_key(&peer.node_id)).collect();
     let asked = join_all(unasked.iter().map(|peer| ask_peer(peer))).await;
     let names: BTreeMap<u64, String> = peers.iter().map(|(id, peer)| (*id, peer.name.clone())).collect();
     let mut nodes: Vec<NodeState> = Vec::new();
@@ -167,8 +169,19 @@ fn show(state: &ClusterState) -> Result<()> {
         output::line(format!("cluster {}", state.cluster))?;
     }
     let mut table = Table::new([
-        "NODE", "ID", "STATE", "EPOCH", "PEERS UP", "OWNED", "UNAVAILABLE", "UNDER-REPLICATED", "STORAGE",
-        "UPTIME", "GRPC", "HTTP", "VERSION",
+        "NODE",
+        "ID",
+        "STATE",
+        "EPOCH",
+        "PEERS UP",
+        "OWNED",
+        "UNAVAILABLE",
+        "UNDER-REPLICATED",
+        "STORAGE",
+        "UPTIME",
+        "GRPC",
+        "HTTP",
+        "VERSION",
     ]);
     for node in &state.nodes {
         let detail = |show: &dyn Fn(&Details) -> String| node.details.as_ref().map_or("-".into(), show);

@@ -208,6 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::result_large_err, reason = "the error is figment's")]
     fn flags_win_over_the_file_and_unknown_settings_are_named() {
         figment::Jail::expect_with(|jail| {
             jail.create_file("node.toml", "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"")?;

@@ -25,8 +25,8 @@ pub(crate) struct Metrics {
     sync_latency: Histogram,
     sync_batches: Histogram,
     checkpoints: IntCounter,
-    counters: Vec<(IntCounter, fn(&View) -> u64)>,
-    gauges: Vec<(IntGauge, fn(&Sample<'_>) -> u64)>,
+    counters: Counters,
+    gauges: Gauges,
     pressure: Gauge,
     info: IntGaugeVec,
 }

@@ -18,9 +18,9 @@ use tokio::sync::watch;
 use crate::addresses::{AddressBook, NodeAddresses};
 use crate::config::Settings;
 use crate::driver::{self, Driver, Inputs};
-use crate::{grpc, http};
 use crate::metrics::{Metrics, Sample};
 use crate::peers::{Peers, Shared};
+use crate::{grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
@@ -123,9 +123,7 @@ pub async fn run(
         driver.stop();
         let _ = ended.await;
     }
-    for server in [links] {
-        server.abort();
-    }
+    links.abort();
     http.abort();
     grpc.abort();
     // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.

@@ -86,6 +86,16 @@ impl Node {
         }
     }
 
+    /// The store takes writes, or does not. A layout that was offered while it did not was dropped: ask again.
+    pub(crate) fn on_store_writable(&mut self, turn: &mut Turn<'_>, writable: bool) {
+        self.writable = writable;
+        if writable {
+            for peer in self.links.ahead(self.epoch()) {
+                turn.send(peer, Message::LayoutRequest);
+            }
+        }
+    }
+
     fn persist(&mut self, turn: &mut Turn<'_>, layout: Layout, requests: Vec<RequestId>) {
         let value = Bytes::from(layout.encode());
         let put = StoreOp::Put { key: Bytes::from_static(keys::LAYOUT), value };

@@ -54,6 +54,11 @@ impl Links {
         self.up.iter().filter(move |(_, link)| link.epoch < epoch).map(|(&peer, _)| peer)
     }
 
+    /// The reachable peers that have shown a newer epoch.
+    pub(crate) fn ahead(&self, epoch: Epoch) -> impl Iterator<Item = NodeId> {
+        self.up.iter().filter(move |(_, link)| link.epoch > epoch).map(|(&peer, _)| peer)
+    }
+
     /// A peer has shown the epoch it holds.
     pub(crate) fn saw_epoch(&mut self, peer: NodeId, epoch: Epoch) {
         if let Some(link) = self.up.get_mut(&peer) {

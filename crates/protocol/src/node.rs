@@ -114,7 +114,7 @@ impl Node {
             Event::Durable(through) => self.on_durable(turn, through),
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
-            Event::StoreWritable(writable) => self.writable = writable,
+            Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
             Event::Deadline => self.wake_operations(turn),
         }
         let commits = &self.commits;

@@ -21,21 +21,13 @@ pub struct MachineClock {
 impl MachineClock {
     /// A clock that shows `base_us` now.
     pub fn new(world_us: u64, base_us: u64, drift_ppm: i32, wall_ahead_ms: i64) -> Self {
-        Self {
-            base_us,
-            since_us: world_us,
-            drift_ppm,
-            wall_ahead_ms,
-        }
+        Self { base_us, since_us: world_us, drift_ppm, wall_ahead_ms }
     }
 
     /// What both clocks show.
     pub fn now(&self, world_us: u64) -> Now {
         let wall_ms = (WALL_START_MS + world_us / 1000).saturating_add_signed(self.wall_ahead_ms);
-        Now {
-            mono: self.mono(world_us),
-            wall_ms,
-        }
+        Now { mono: self.mono(world_us), wall_ms }
     }
 
     /// What the monotonic clock shows.
@@ -49,8 +41,7 @@ impl MachineClock {
     pub fn world_time(&self, mono: Time) -> u64 {
         let ahead = u128::from(mono.0.saturating_sub(self.base_us));
         let passed = (ahead * 1_000_000).div_ceil(u128::from(self.rate()));
-        self.since_us
-            .saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
+        self.since_us.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
     /// The machine was suspended for this long until now: its monotonic clock has not counted that.

@@ -74,9 +74,7 @@ impl SimDisk {
     /// All that would be read after a crash, under a prefix.
     pub fn synced_entries(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
         let state = self.state.borrow();
-        under(&state.synced, prefix, None)
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect()
+        under(&state.synced, prefix, None).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// Makes the record of a key unreadable until it is written anew or mended.
@@ -115,9 +113,7 @@ impl Store for SimDisk {
     fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError> {
         let mut state = self.state.borrow_mut();
         if state.full {
-            return Err(StoreError::Full {
-                detail: "the simulated disk has no room".into(),
-            });
+            return Err(StoreError::Full { detail: "the simulated disk has no room".into() });
         }
         for op in &batch {
             state.damaged.remove(op.key());
@@ -192,8 +188,7 @@ fn under<'a>(
         Some(after) if after >= prefix => Bound::Excluded(after),
         _ => Bound::Included(prefix),
     };
-    map.range::<[u8], _>((from, Bound::Unbounded))
-        .take_while(move |(key, _)| key.starts_with(prefix))
+    map.range::<[u8], _>((from, Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -201,10 +196,7 @@ mod tests {
     use super::*;
 
     fn put(key: &'static str, value: &'static str) -> StoreOp {
-        StoreOp::Put {
-            key: Bytes::from_static(key.as_bytes()),
-            value: Bytes::from_static(value.as_bytes()),
-        }
+        StoreOp::Put { key: Bytes::from_static(key.as_bytes()), value: Bytes::from_static(value.as_bytes()) }
     }
 
     #[test]
@@ -213,8 +205,7 @@ mod tests {
         for seed in 0..50 {
             let disk = SimDisk::default();
             for value in ["1", "2", "3", "4"] {
-                disk.submit(vec![put("a", value), put("b", value)])
-                    .expect("there is room");
+                disk.submit(vec![put("a", value), put("b", value)]).expect("there is room");
             }
             disk.sync(CommitNumber(2));
             disk.crash(&mut SimRng::new(seed, 0));
@@ -250,10 +241,7 @@ mod tests {
         let disk = SimDisk::default();
         disk.submit(vec![put("a", "1")]).expect("there is room");
         disk.set_full(true);
-        assert!(matches!(
-            disk.submit(vec![put("a", "2")]),
-            Err(StoreError::Full { .. })
-        ));
+        assert!(matches!(disk.submit(vec![put("a", "2")]), Err(StoreError::Full { .. })));
         assert_eq!(disk.get(b"a"), Ok(Some(Bytes::from_static(b"1"))));
         disk.set_full(false);
         assert_eq!(disk.submit(vec![put("a", "2")]), Ok(CommitNumber(2)));

@@ -26,14 +26,8 @@ pub enum Family {
 }
 
 /// All families.
-pub const FAMILIES: [Family; 6] = [
-    Family::Mix,
-    Family::Crash,
-    Family::Partition,
-    Family::SlowDisk,
-    Family::Retry,
-    Family::LastWriter,
-];
+pub const FAMILIES: [Family; 6] =
+    [Family::Mix, Family::Crash, Family::Partition, Family::SlowDisk, Family::Retry, Family::LastWriter];
 
 impl Family {
     /// The name on the command line.

@@ -164,11 +164,7 @@ impl FaultPlan {
         let down_us = rng.spread(200, 50_000);
         let trouble_us = rng.spread(500, 100_000);
         Self {
-            every_us: if rng.chance(0.8) {
-                rng.spread(2_000, 100_000)
-            } else {
-                0
-            },
+            every_us: if rng.chance(0.8) { rng.spread(2_000, 100_000) } else { 0 },
             weights,
             aims,
             mid_event_crash: if rng.chance(0.25) { 0.003 } else { 0.0 },
@@ -193,11 +189,7 @@ pub fn draw_aim(rng: &mut SimRng, faults: &[Fault]) -> Aim {
     Aim {
         moment: *rng.pick(&MOMENTS),
         fault: *rng.pick(faults),
-        target: if rng.chance(0.75) {
-            Target::Itself
-        } else {
-            Target::Other
-        },
+        target: if rng.chance(0.75) { Target::Itself } else { Target::Other },
         chance: *rng.pick(&[0.02, 0.1, 0.3]),
     }
 }

@@ -129,7 +129,11 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
     );
     println!(
         "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs",
-        figures.batches_sent, figures.batches_lost, figures.batches_doubled, figures.syncs, figures.read_repairs
+        figures.batches_sent,
+        figures.batches_lost,
+        figures.batches_doubled,
+        figures.syncs,
+        figures.read_repairs
     );
 }
 

@@ -74,14 +74,7 @@ impl Network {
                 last_arrival_us: 0,
             })
             .collect();
-        Self {
-            plan,
-            nodes,
-            directions,
-            rng,
-            traffic: Traffic::default(),
-            quiet: false,
-        }
+        Self { plan, nodes, directions, rng, traffic: Traffic::default(), quiet: false }
     }
 
     /// Carries a batch; says when it arrives.
@@ -96,10 +89,7 @@ impl Network {
             return [None, None];
         }
         let first = self.arrival(at, now_us);
-        let second = self
-            .rng
-            .chance(self.plan.duplicate)
-            .then(|| self.arrival(at, now_us));
+        let second = self.rng.chance(self.plan.duplicate).then(|| self.arrival(at, now_us));
         self.traffic.duplicated += u64::from(second.is_some());
         [Some(first), second]
     }
@@ -182,10 +172,7 @@ mod tests {
     #[test]
     fn a_stream_keeps_its_order_and_a_datagram_network_does_not() {
         let sorted = |list: &[Arrivals]| list.windows(2).all(|pair| pair[0][0] <= pair[1][0]);
-        let in_order = NetworkPlan {
-            in_order: true,
-            ..plan()
-        };
+        let in_order = NetworkPlan { in_order: true, ..plan() };
         assert!(sorted(&arrivals(in_order)));
         assert!(!sorted(&arrivals(plan())));
     }
@@ -195,10 +182,7 @@ mod tests {
         let lossy = NetworkPlan { loss: 0.5, ..plan() };
         let lost = arrivals(lossy).iter().filter(|pair| pair[0].is_none()).count();
         assert!((60..140).contains(&lost));
-        let doubling = NetworkPlan {
-            duplicate: 0.5,
-            ..plan()
-        };
+        let doubling = NetworkPlan { duplicate: 0.5, ..plan() };
         let doubled = arrivals(doubling).iter().filter(|pair| pair[1].is_some()).count();
         assert!((60..140).contains(&doubled));
     }

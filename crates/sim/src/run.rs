@@ -36,8 +36,7 @@ impl SeedReport {
 
 /// Runs one seed.
 pub fn run_seed(seed: u64, family: Family, sink: Option<TraceSink>) -> SeedReport {
-    let mut report =
-        SeedReport { seed, family, trace_hash: 0, figures: Figures::default(), violation: None };
+    let mut report = SeedReport { seed, family, trace_hash: 0, figures: Figures::default(), violation: None };
     // A panic anywhere in the core is a finding like any other.
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut world = match World::new(seed, Plan::draw(seed, family), Tracer::new(sink)) {
@@ -91,7 +90,8 @@ pub fn run_seeds(
             if seed >= seeds.end {
                 break;
             }
-            let Some(&family) = families.get(usize::try_from(seed).unwrap_or(0) % families.len().max(1)) else {
+            let Some(&family) = families.get(usize::try_from(seed).unwrap_or(0) % families.len().max(1))
+            else {
                 break;
             };
             let report = run_seed(seed, family, None);

@@ -31,12 +31,7 @@ impl Tracer {
     /// Writes a line when somebody reads.
     pub fn line(&mut self, at_us: u64, words: impl FnOnce() -> String) {
         if let Some(sink) = &mut self.sink {
-            sink(format!(
-                "{:>6}.{:03} ms  {}",
-                at_us / 1000,
-                at_us % 1000,
-                words()
-            ));
+            sink(format!("{:>6}.{:03} ms  {}", at_us / 1000, at_us % 1000, words()));
         }
     }
 

@@ -276,7 +276,8 @@ impl Workload {
                 }
             }
             Step::List => {
-                let partition = PartitionId(u16::try_from(self.rng.below(self.partitions.into())).unwrap_or(0));
+                let partition =
+                    PartitionId(u16::try_from(self.rng.below(self.partitions.into())).unwrap_or(0));
                 let history = &oracle.keys[key];
                 let after = self.rng.chance(0.3).then(|| history.key.clone());
                 let limit = u32::try_from(self.rng.between(1, 3)).unwrap_or(1);
@@ -313,7 +314,13 @@ impl Workload {
         oracle.add_operation(Operation::Put(put), key, seen.1, foreign)
     }
 
-    fn delete(&mut self, key: usize, seen: (ContextToken, DotSet), foreign: bool, oracle: &mut Oracle) -> usize {
+    fn delete(
+        &mut self,
+        key: usize,
+        seen: (ContextToken, DotSet),
+        foreign: bool,
+        oracle: &mut Oracle,
+    ) -> usize {
         let quorum = self.quorum(key, oracle);
         let history = &oracle.keys[key];
         let (bucket, key_bytes) = (history.bucket.name.clone(), history.key.clone());

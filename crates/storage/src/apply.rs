@@ -19,6 +19,10 @@ impl Background {
             if !self.shared.room.has_for_sled(generation.weight_bytes as u64) {
                 // The log has it. Sled, once refused a write, would have to be opened anew.
                 self.look_again_in(self.shared.room.interval());
+                if self.shared.room.check_if_due() {
+                    // Submitters that wait for memory are to hear that it will take a while.
+                    self.shared.wake_submitters();
+                }
                 return Ok(());
             }
             let started = Instant::now();
@@ -40,7 +44,7 @@ impl Background {
         Ok(())
     }
 
-    fn apply(&mut self, key: &Bytes, value: Option<&Bytes>) -> Result<(), String> {
+    fn apply(&mut self, key: &[u8], value: Option<&Bytes>) -> Result<(), String> {
         apply_change(&self.base, key, value, false, &mut self.scratch)?;
         match &self.rewrite {
             Some(rewrite) if rewrite.has_passed(key) => {

@@ -1,4 +1,4 @@
-//! The bytes of a batch, as they stand in the log. The memtable's keys and values are slices of the same bytes, so a batch is
+//! The bytes of a batch, as they stand in the log. The memtable's values are slices of the same bytes, so a batch is
 //! copied once, and never keeps a network buffer alive.
 //!
 //! Per operation: a tag (1 put, 2 delete), the key's length, for a put the value's length (u32, little endian), the key, the
@@ -7,17 +7,19 @@
 use bytes::Bytes;
 use quorate_protocol::store::{StoreError, StoreOp};
 
+use crate::key::Key;
+
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 
 /// The longest batch, in bytes.
 const BATCH_BYTES_MAX: usize = 512 << 20;
 
-/// What an operation costs in memory besides its key and value: two slices and a place in a tree.
-pub(crate) const OP_OVERHEAD_BYTES: usize = 96;
+/// What an operation costs in memory besides the bytes of the batch: a place in a tree, with a copy of a short key.
+pub(crate) const OP_OVERHEAD_BYTES: usize = 128;
 
 /// A key and its new value, or `None` for a deletion.
-pub(crate) type Change = (Bytes, Option<Bytes>);
+pub(crate) type Change = (Key, Option<Bytes>);
 
 /// A batch, ready for the log and for the memtable.
 pub(crate) struct EncodedBatch {
@@ -65,9 +67,9 @@ pub(crate) fn encode(ops: &[StoreOp]) -> Result<EncodedBatch, StoreError> {
             StoreOp::Put { key, value } => {
                 let value_at = end - value.len();
                 let key_at = value_at - key.len();
-                changes.push((bytes.slice(key_at..value_at), Some(bytes.slice(value_at..end))));
+                changes.push((Key::slice_of(&bytes, key_at, value_at), Some(bytes.slice(value_at..end))));
             }
-            StoreOp::Delete { key } => changes.push((bytes.slice(end - key.len()..end), None)),
+            StoreOp::Delete { key } => changes.push((Key::slice_of(&bytes, end - key.len(), end), None)),
         }
     }
     Ok(EncodedBatch { bytes, changes })
@@ -87,6 +89,7 @@ pub(crate) fn decode(payload: &Bytes) -> Result<Vec<Change>, &'static str> {
             _ => return Err("an operation is neither put nor delete"),
         };
         let key = take(payload, &mut at, key_length)?;
+        let key = Key::slice_of(&key, 0, key.len());
         let value = value_length.map(|length| take(payload, &mut at, length)).transpose()?;
         changes.push((key, value));
     }
@@ -137,9 +140,9 @@ mod tests {
     fn what_is_decoded_is_what_was_encoded() {
         let encoded = encode(&sample()).expect("small");
         assert_eq!(decode(&encoded.bytes).expect("whole"), encoded.changes);
-        assert_eq!(encoded.changes[0], (Bytes::from_static(b"a"), Some(Bytes::from_static(b"one"))));
-        assert_eq!(encoded.changes[1], (Bytes::from_static(b"bb"), None));
-        assert_eq!(encoded.changes[2], (Bytes::new(), Some(Bytes::new())));
+        assert_eq!(encoded.changes[0], (Key::from(&b"a"[..]), Some(Bytes::from_static(b"one"))));
+        assert_eq!(encoded.changes[1], (Key::from(&b"bb"[..]), None));
+        assert_eq!(encoded.changes[2], (Key::from(&b""[..]), Some(Bytes::new())));
     }
 
     #[test]

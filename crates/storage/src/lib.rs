@@ -6,7 +6,7 @@
 //! * A checkpoint makes sled durable and drops the log up to there. An opening takes in the log's rest.
 //! * A failed sync is the end: the store reports `Failed` and has to be opened anew. A full disk is not.
 //!
-//! The way of a batch: `store` -> `batch` (bytes) -> `shared` (memtable and queue) -> `committer` -> `log` -> `background`
+//! The way of a batch: `store` -> `batch` (bytes) -> `queue` (and memtable) -> `committer` -> `log` -> `background`
 //! -> `apply` -> `base` (sled) -> `checkpoint`.
 
 mod apply;
@@ -20,10 +20,12 @@ mod directory;
 pub mod disk;
 mod error;
 mod hooks;
+mod key;
 mod log;
 mod memtable;
 mod open;
 mod options;
+mod queue;
 mod rewrite;
 mod room;
 mod scan;

@@ -9,12 +9,13 @@ use quorate_protocol::store::CommitNumber;
 
 use crate::base::Base;
 use crate::batch::Change;
+use crate::key::Key;
 
 /// A generation: the last change of each key among a run of batches.
 #[derive(Default)]
 pub(crate) struct Generation {
     /// `None` is a deletion.
-    pub(crate) entries: BTreeMap<Bytes, Option<Bytes>>,
+    pub(crate) entries: BTreeMap<Key, Option<Bytes>>,
     /// The last batch that it holds.
     pub(crate) last_number: CommitNumber,
     /// Operations taken, replaced ones included.
@@ -32,7 +33,7 @@ impl Generation {
     }
 
     /// Entries within the bounds, in key order.
-    pub(crate) fn range(&self, from: Bound<&[u8]>) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
+    pub(crate) fn range(&self, from: Bound<&[u8]>) -> impl Iterator<Item = (&Key, &Option<Bytes>)> {
         self.entries.range::<[u8], _>((from, Bound::Unbounded))
     }
 }

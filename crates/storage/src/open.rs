@@ -13,12 +13,13 @@ use parking_lot::Mutex;
 use crate::apply::apply_change;
 use crate::background::Background;
 use crate::base::{Base, Scratch};
-use crate::batch::OP_OVERHEAD_BYTES;
+use crate::batch::{Change, OP_OVERHEAD_BYTES};
 use crate::committer::Committer;
 use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::error::{OpenError, io_error};
 use crate::hooks::StoreHooks;
+use crate::key::Key;
 use crate::log::replay::replay;
 use crate::log::segment::{self, create_spare, spare_path};
 use crate::log::writer::{LogWriter, SegmentPool};
@@ -120,7 +121,7 @@ pub(crate) fn open(
 struct Intake<'a> {
     base: &'a Base,
     options: &'a StoreOptions,
-    entries: BTreeMap<Bytes, Option<Bytes>>,
+    entries: BTreeMap<Key, Option<Bytes>>,
     weight_bytes: usize,
     /// An earlier attempt at these changes may have been interrupted between the chunks of a value.
     leftovers: bool,
@@ -140,7 +141,7 @@ impl<'a> Intake<'a> {
         })
     }
 
-    fn take(&mut self, changes: Vec<(Bytes, Option<Bytes>)>) -> Result<(), OpenError> {
+    fn take(&mut self, changes: Vec<Change>) -> Result<(), OpenError> {
         for (key, value) in changes {
             self.weight_bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + OP_OVERHEAD_BYTES;
             self.entries.insert(key, value);

@@ -16,10 +16,10 @@ pub struct StoreOptions {
     /// A record of the log takes waiting batches up to this many bytes (and always at least one batch).
     /// Default 8 MiB.
     pub record_bytes_max: usize,
-    /// The part of the memtable that takes writes is frozen, to be moved to sled, at this many bytes. Default 32 MiB.
+    /// The part of the memtable that takes writes is frozen, to be moved to sled, at this many bytes. Default 64 MiB.
     pub generation_bytes: usize,
     /// ... or at this many operations, whichever comes first. The larger, the cheaper is an operation in sled,
-    /// for it is coalesced and sorted with more others. Default 200,000.
+    /// for it is coalesced and sorted with more others. Default 400,000.
     pub generation_ops: usize,
     /// Bytes of batches that may wait for the disk before `submit` blocks. Default 64 MiB.
     pub unsynced_bytes_max: usize,
@@ -49,8 +49,8 @@ impl Default for StoreOptions {
             segment_bytes: 32 * MIB,
             spare_segments: 2,
             record_bytes_max: 8 << 20,
-            generation_bytes: 32 << 20,
-            generation_ops: 200_000,
+            generation_bytes: 64 << 20,
+            generation_ops: 400_000,
             unsynced_bytes_max: 64 << 20,
             unapplied_bytes_max: 256 << 20,
             checkpoint_log_bytes: 256 * MIB,

@@ -7,10 +7,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use crate::background::Background;
 use crate::base::Base;
+use crate::key::Key;
 use crate::stats::Counters;
 
 /// Copied at one go, so that generations and checkpoints need not wait long.
@@ -29,15 +28,15 @@ pub(crate) struct Rewrite {
 
 enum Progress {
     /// All keys up to this one are copied.
-    CopiedTo(Option<Bytes>),
+    CopiedTo(Option<Key>),
     Complete,
 }
 
 impl Rewrite {
     /// Whether changes of this key must go to the copy as well.
-    pub(crate) fn has_passed(&self, key: &Bytes) -> bool {
+    pub(crate) fn has_passed(&self, key: &[u8]) -> bool {
         match &self.progress {
-            Progress::CopiedTo(last) => last.as_ref().is_some_and(|last| key <= last),
+            Progress::CopiedTo(last) => last.as_ref().is_some_and(|last| *key <= **last),
             Progress::Complete => true,
         }
     }

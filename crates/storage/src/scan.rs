@@ -8,6 +8,8 @@ use bytes::Bytes;
 use quorate_protocol::store::{ScanPage, StoreError};
 
 use crate::base::{Base, Found};
+use crate::batch::Change;
+use crate::key::Key;
 use crate::memtable::{Generation, Tables};
 use crate::shared::Shared;
 
@@ -15,7 +17,7 @@ use crate::shared::Shared;
 const STRETCH_ENTRIES: usize = 256;
 
 /// Entries of a generation in key order; `None` is a deletion.
-type Entries<'a> = Box<dyn Iterator<Item = (&'a Bytes, &'a Option<Bytes>)> + 'a>;
+type Entries<'a> = Box<dyn Iterator<Item = (&'a Key, &'a Option<Bytes>)> + 'a>;
 
 /// A page being filled.
 struct Page<'a> {
@@ -31,7 +33,7 @@ enum Outcome {
     /// The page is full, or nothing follows.
     Done,
     /// All keys up to this one have been seen.
-    SeenTo(Bytes),
+    SeenTo(Key),
 }
 
 impl Shared {
@@ -45,8 +47,8 @@ impl Shared {
     ) -> Result<ScanPage, StoreError> {
         let mut page = Page { prefix, entries_max, bytes_max, bytes: 0, page: ScanPage::default() };
         let mut from = match after {
-            Some(after) if after >= prefix => Bound::Excluded(Bytes::copy_from_slice(after)),
-            _ => Bound::Included(Bytes::copy_from_slice(prefix)),
+            Some(after) if after >= prefix => Bound::Excluded(Key::from(after)),
+            _ => Bound::Included(Key::from(prefix)),
         };
         loop {
             let bound = match &from {
@@ -64,9 +66,9 @@ impl Shared {
 }
 
 impl Page<'_> {
-    fn add(&mut self, key: Bytes, value: Bytes) {
+    fn add(&mut self, key: &Key, value: Bytes) {
         self.bytes += key.len() + value.len();
-        self.page.entries.push((key, value));
+        self.page.entries.push((key.to_bytes(), value));
     }
 
     fn is_full(&self) -> bool {
@@ -77,9 +79,9 @@ impl Page<'_> {
 
 /// Everything that is needed to merge a stretch of keys, taken under one lock.
 struct Stretch {
-    active: Vec<(Bytes, Option<Bytes>)>,
+    active: Vec<Change>,
     /// The last key up to which `active` is complete, if it is not to the prefix's end.
-    ends_at: Option<Bytes>,
+    ends_at: Option<Key>,
     /// Newest first.
     frozen: Vec<Arc<Generation>>,
     base: Arc<Base>,
@@ -148,7 +150,7 @@ impl Stretch {
                     page.page.more = true;
                     return Ok(Outcome::Done);
                 }
-                Some(value) => page.add(key, value),
+                Some(value) => page.add(&key, value),
                 None => {}
             }
         }

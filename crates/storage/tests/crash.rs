@@ -52,7 +52,8 @@ fn batch(stamp: u64) -> Vec<StoreOp> {
 }
 
 fn value(stamp: u64) -> Vec<u8> {
-    let length = if stamp % SLOTS % LONG_EVERY == 0 { 60_000 + stamp % 50_000 } else { stamp % 200 };
+    let length =
+        if (stamp % SLOTS).is_multiple_of(LONG_EVERY) { 60_000 + stamp % 50_000 } else { stamp % 200 };
     let mut value = stamp.to_le_bytes().to_vec();
     value.resize(8 + length as usize, stamp as u8);
     value
@@ -125,7 +126,7 @@ fn child() {
                         *next += 1;
                         store.submit(batch(*next)).expect("the disk has room")
                     };
-                    if (round + writer + seed) % 5 == 0 {
+                    if (round + writer + seed).is_multiple_of(5) {
                         store.wait_durable(number).expect("batches become durable");
                     }
                 }
@@ -145,12 +146,14 @@ fn child() {
                 assert!(stamp >= now && found == value(stamp), "{slot} is older than the head or torn");
             }
         });
-        let checkpointing = &store;
-        scope.spawn(move || {
-            while seed % 3 == 0 {
-                checkpointing.checkpoint().expect("the disk has room");
-            }
-        });
+        if seed.is_multiple_of(3) {
+            let checkpointing = &store;
+            scope.spawn(move || {
+                loop {
+                    checkpointing.checkpoint().expect("the disk has room");
+                }
+            });
+        }
     });
 }
 

@@ -85,7 +85,8 @@ fn a_full_disk_loses_nothing_and_the_store_recovers_by_itself() {
 fn a_process_that_ends_while_the_disk_is_full_keeps_what_was_durable() {
     let (directory, disk) = (TempDir::new().expect("a temporary directory"), FaultyDisk::default());
     let store = open(&disk, directory.path(), growing());
-    let last = (0..50).map(|number| store.submit(put(number)).expect("there is room")).last();
+    let numbers = (0..50).map(|number| store.submit(put(number)).expect("there is room"));
+    let last = numbers.max();
     store.wait_durable(last.expect("there were batches")).expect("there is room");
     disk.faults.room_bytes.store(100, Ordering::SeqCst);
     let accepted = (50..).take_while(|number| store.submit(put(*number)).is_ok()).count() as u64;
@@ -210,4 +211,16 @@ fn writes_that_are_taken_in_pieces_change_nothing() {
     let mut factory = InPieces(TempDir::new().expect("a temporary directory"), disk, 0);
     let run = ModelRun { seed: 3, steps: 600, ..ModelRun::default() };
     conformance::check_against_model(&mut factory, run);
+}
+
+#[test]
+fn submitters_that_wait_for_memory_hear_of_a_full_disk() {
+    let (directory, disk) = (TempDir::new().expect("a temporary directory"), FaultyDisk::default());
+    let options = StoreOptions { free_reserve_bytes: 1 << 20, ..StoreOptions::tiny() };
+    let store = open(&disk, directory.path(), options);
+    // The log takes batches, sled does not, until memory is full.
+    disk.faults.free_bytes.store((1 << 20) - 1, Ordering::SeqCst);
+    let refusal =
+        (1..).find_map(|number| store.submit(put(number)).err()).expect("it does not wait for ever");
+    assert!(matches!(refusal, StoreError::Full { .. }), "{refusal}");
 }

@@ -22,8 +22,23 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 
 /// What the core must not be built with: runtimes, sockets, files, the operating system's randomness, engines.
 const IMPURE: [&str; 17] = [
-    "async-std", "axum", "futures", "futures-util", "getrandom", "hyper", "kube", "mio", "parking_lot", "reqwest",
-    "rustix", "sled", "smol", "socket2", "tokio", "tonic", "tracing",
+    "async-std",
+    "axum",
+    "futures",
+    "futures-util",
+    "getrandom",
+    "hyper",
+    "kube",
+    "mio",
+    "parking_lot",
+    "reqwest",
+    "rustix",
+    "sled",
+    "smol",
+    "socket2",
+    "tokio",
+    "tonic",
+    "tracing",
 ];
 
 /// Features that would bring in the operating system's randomness.
@@ -123,7 +138,9 @@ mod tests {
     #[test]
     fn a_dependency_upwards_is_noticed() {
         let package = |name: &str, on: &str, kind: &str| {
-            format!(r#"{{"packages":[{{"name":"{name}","dependencies":[{{"name":"{on}","kind":{kind}}}]}}]}}"#)
+            format!(
+                r#"{{"packages":[{{"name":"{name}","dependencies":[{{"name":"{on}","kind":{kind}}}]}}]}}"#
+            )
         };
         let wrong = |name, on, kind| directions(&package(name, on, kind)).map(|list| list.len());
         assert_eq!(wrong("quorate-node", "quorate-storage", "null").ok(), Some(0));

@@ -58,7 +58,8 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_dir() {
-            let skipped = name == "target" || name == "node_modules" || (name.starts_with('.') && name != ".ci");
+            let skipped =
+                name == "target" || name == "node_modules" || (name.starts_with('.') && name != ".ci");
             if !skipped {
                 collect(&path, files)?;
             }
@@ -111,12 +112,15 @@ fn check_file(name: &str, text: &str, report: &mut Report) {
 fn mentions(code: &str, word: &str) -> bool {
     let whole = |code: &str, word: &str| {
         code.match_indices(word).any(|(at, _)| {
-            let boundary = |neighbour: Option<char>| !neighbour.is_some_and(|c| c.is_alphanumeric() || c == '_');
+            let boundary =
+                |neighbour: Option<char>| !neighbour.is_some_and(|c| c.is_alphanumeric() || c == '_');
             boundary(code[..at].chars().next_back()) && boundary(code[at + word.len()..].chars().next())
         })
     };
     match word.rsplit_once("::") {
-        Some((path, last)) => whole(code, word) || (code.contains(&format!("{path}::{{")) && whole(code, last)),
+        Some((path, last)) => {
+            whole(code, word) || (code.contains(&format!("{path}::{{")) && whole(code, last))
+        }
         None => whole(code, word),
     }
 }

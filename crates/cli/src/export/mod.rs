@@ -68,7 +68,7 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> Result<Done> {
         }
         sink.line(key, &text)?;
         exported += 1;
-        if exported % SHOW_EVERY_KEYS == 0 {
+        if exported.is_multiple_of(SHOW_EVERY_KEYS) {
             let bytes = sink.bytes;
             progress.set(exported, &|| output::bytes(bytes));
         }
@@ -90,14 +90,19 @@ fn report(keys: u64, bytes: u64, seconds: f64, args: &ExportArgs, format: Format
         Format::Json => json!({ "keys": keys, "bytes": bytes, "seconds": seconds }).to_string(),
     };
     // Standard output may be taken by the lines.
-    if args.out.is_some() { output::line(text) } else { Ok(output::note(text)) }
+    if args.out.is_some() {
+        return output::line(text);
+    }
+    output::note(text);
+    Ok(())
 }
 
 /// All keys of the bucket, by partition, several partitions at once.
 fn keys(client: &Client, args: &ExportArgs) -> impl Stream<Item = Result<Bytes, Error>> {
     let partitions = u32::try_from(client.layout().partitions()).unwrap_or(u32::MAX);
     let slice = partitions.div_ceil(SLICES).max(1);
-    let slices = (0..partitions).step_by(slice as usize).map(move |first| first..(first + slice).min(partitions));
+    let slices =
+        (0..partitions).step_by(slice as usize).map(move |first| first..(first + slice).min(partitions));
     let list = |slice: std::ops::Range<u32>| {
         let list = ListKeys::new()
             .bucket(&args.options.bucket)
@@ -106,7 +111,8 @@ fn keys(client: &Client, args: &ExportArgs) -> impl Stream<Item = Result<Bytes, 
             .partitions(slice);
         let pages = stream::try_unfold(Some(list), |list| async {
             let Some(list) = list else { return Ok(None) };
-            let page = patiently(args.give_up_after, async || client.keys(list.clone()).await, |_| {}).await?;
+            let page =
+                patiently(args.give_up_after, async || client.keys(list.clone()).await, |_| {}).await?;
             let next = page.next.map(|cursor| list.after(cursor));
             Ok(Some((stream::iter(page.keys.into_iter().map(Ok)), next)))
         });
@@ -141,7 +147,8 @@ impl Sink {
                 let mut partial = out.as_os_str().to_owned();
                 partial.push(".partial");
                 let partial = PathBuf::from(partial);
-                let file = File::create(&partial).with_context(|| format!("creating {}", partial.display()))?;
+                let file =
+                    File::create(&partial).with_context(|| format!("creating {}", partial.display()))?;
                 (Box::new(BufWriter::with_capacity(1 << 20, file)), Some((partial, out.clone())))
             }
         };

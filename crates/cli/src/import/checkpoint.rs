@@ -38,7 +38,12 @@ pub(crate) struct Mark {
 
 impl Checkpoint {
     pub(crate) fn new(import: u128, bucket: &str) -> Self {
-        Self { version: VERSION, import: format!("{import:032x}"), bucket: bucket.into(), done: Mark::default() }
+        Self {
+            version: VERSION,
+            import: format!("{import:032x}"),
+            bucket: bucket.into(),
+            done: Mark::default(),
+        }
     }
 
     pub(crate) fn import(&self) -> Result<u128> {

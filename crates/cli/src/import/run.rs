@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::Xxh3Default;
 
+use super::ImportArgs;
 use super::checkpoint::{Checkpoint, Mark};
 use super::done::Done;
 use super::source::{self, Groups, Parsed};
-use super::ImportArgs;
 use crate::args::Global;
 use crate::lines::Line;
 use crate::output::{self, Done as Ended, Format};
@@ -68,7 +68,9 @@ fn checkpoint(args: &ImportArgs) -> Result<Checkpoint> {
     match known {
         None => Ok(Checkpoint::new(rand::random(), &args.options.bucket)),
         Some(known) if known.bucket != args.options.bucket => {
-            let name = |bucket: &str| if bucket.is_empty() { "the default bucket".into() } else { bucket.to_owned() };
+            let name = |bucket: &str| {
+                if bucket.is_empty() { "the default bucket".into() } else { bucket.to_owned() }
+            };
             bail!(
                 "--bucket: the checkpoint is of an import into {}, not {}",
                 name(&known.bucket),
@@ -130,7 +132,10 @@ impl Import<'_> {
                 busy.insert(next.line.key.clone());
                 running.push(putter.put_line(next));
             }
-            if running.is_empty() && waiting.is_empty() && let Some(ended) = input_ended {
+            if running.is_empty()
+                && waiting.is_empty()
+                && let Some(ended) = input_ended
+            {
                 return ended;
             }
             tokio::select! {

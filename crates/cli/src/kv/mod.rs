@@ -26,10 +26,7 @@ pub(crate) async fn connect(global: &Global) -> Result<Client> {
 /// Sets what all operations have in common.
 macro_rules! with_options {
     ($operation:expr, $options:expr) => {
-        $operation
-            .bucket(&$options.bucket)
-            .quorum($options.quorum())
-            .timeout($options.timeout)
+        $operation.bucket(&$options.bucket).quorum($options.quorum()).timeout($options.timeout)
     };
 }
 use with_options;
@@ -46,7 +43,13 @@ struct WrittenFields<'a> {
 }
 
 /// Shows what became of a put or delete.
-fn show_written(verb: &str, key: &[u8], written: &Written, options: &BucketAndQuorum, format: Format) -> Result<()> {
+fn show_written(
+    verb: &str,
+    key: &[u8],
+    written: &Written,
+    options: &BucketAndQuorum,
+    format: Format,
+) -> Result<()> {
     let context = context_text(&written.context);
     let vector_clock = Clock::of(&written.context);
     if format == Format::Json {

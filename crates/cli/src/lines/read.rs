@@ -55,12 +55,17 @@ pub(crate) fn read(line: &[u8]) -> Result<Line, String> {
     let text = std::str::from_utf8(line).map_err(|error| format!("not UTF-8: {error}"))?;
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| in_line(&error))?;
     let key = key(fields.key, fields.key_base64)?;
-    let single =
-        ValueFields { value: fields.value, value_base64: fields.value_base64, content_type: fields.content_type };
+    let single = ValueFields {
+        value: fields.value,
+        value_base64: fields.value_base64,
+        content_type: fields.content_type,
+    };
     let has_single = single.value.is_some() || single.value_base64.is_some() || single.content_type.is_some();
     let values = match fields.siblings {
         None => vec![value(single)?],
-        Some(_) if has_single => return Err("it has a value and siblings; it can have only one of them".into()),
+        Some(_) if has_single => {
+            return Err("it has a value and siblings; it can have only one of them".into());
+        }
         Some(siblings) if siblings.is_empty() => return Err("siblings: there is none".into()),
         Some(siblings) => siblings.into_iter().map(value).collect::<Result<_, _>>()?,
     };
@@ -70,9 +75,13 @@ pub(crate) fn read(line: &[u8]) -> Result<Line, String> {
 fn key(text: Option<Cow<'_, str>>, base64: Option<Cow<'_, str>>) -> Result<Bytes, String> {
     let key = match (text, base64) {
         (Some(text), None) => Bytes::from(text.into_owned()),
-        (None, Some(base64)) => text::from_base64(&base64).map_err(|error| format!("key_base64: {error:#}"))?,
+        (None, Some(base64)) => {
+            text::from_base64(&base64).map_err(|error| format!("key_base64: {error:#}"))?
+        }
         (None, None) => return Err("key: it is missing".into()),
-        (Some(_), Some(_)) => return Err("it has a key and a key_base64; it can have only one of them".into()),
+        (Some(_), Some(_)) => {
+            return Err("it has a key and a key_base64; it can have only one of them".into());
+        }
     };
     if key.is_empty() {
         return Err("key: it is empty".into());

@@ -53,3 +53,6 @@ const MALFORMED: &str = "malformed";
 fn mint() -> OperationId {
     OperationId(rand::random())
 }
+
+#[cfg(test)]
+mod tests;

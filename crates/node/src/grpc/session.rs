@@ -23,8 +23,8 @@ use super::{MALFORMED, mint};
 use crate::driver::{Driver, SessionAnswers};
 use crate::observe::{SharedObserver, operation_name, outcome_name};
 
-/// A session with this many operations under way reads no more.
-const UNDER_WAY_MAX: usize = 2048;
+/// A session with this many operations under way reads no more: a few busy ones fit into what the core takes at once.
+const UNDER_WAY_MAX: usize = 1024;
 /// A session with requests of this many bytes under way reads no more.
 const UNDER_WAY_BYTES_MAX: usize = 32 << 20;
 /// A message is full with this many bytes of answers.

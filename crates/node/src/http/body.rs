@@ -96,9 +96,8 @@ async fn read_all(headers: &HeaderMap, body: Body, kind: Kind, limits: &Limits) 
     }
     let mut read = BytesMut::with_capacity(announced.unwrap_or(0));
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| {
-            ApiError::new(Code::InvalidArgument, format!("the body is truncated: {error}"))
-        })?;
+        let chunk =
+            chunk.map_err(|error| ApiError::new(Code::Invalid, format!("the body is truncated: {error}")))?;
         if read.len() + chunk.len() > bytes_max {
             discard(stream, bytes_max).await;
             return Err(too_large(kind, bytes_max, limits));
@@ -142,7 +141,7 @@ impl<'a> Members<'a> {
     pub(super) fn parse(body: &'a [u8]) -> Result<Self, ApiError> {
         serde_json::from_slice(body).map_err(|error| {
             let message = format!("the body is not a JSON object: {error}");
-            ApiError::field(Code::InvalidArgument, "body", message)
+            ApiError::field(Code::Invalid, "body", message)
         })
     }
 }

@@ -10,12 +10,12 @@ use utoipa::ToSchema;
 
 use super::answer::{context_headers, context_text};
 
-/// The kinds of errors. The names are stable; messages are for people and may change.
+/// The kinds of errors, named as on the gRPC surface and in metrics. The names are stable; messages are for people and may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Code {
     /// 400: a field or parameter breaks a bound.
-    InvalidArgument,
+    Invalid,
     /// 404: there is no such route.
     NoSuchRoute,
     /// 404: there is no such bucket.
@@ -60,7 +60,7 @@ impl Code {
 
     fn describe(self) -> (&'static str, StatusCode) {
         match self {
-            Self::InvalidArgument => ("invalid_argument", StatusCode::BAD_REQUEST),
+            Self::Invalid => ("invalid", StatusCode::BAD_REQUEST),
             Self::NoSuchRoute => ("no_such_route", StatusCode::NOT_FOUND),
             Self::UnknownBucket => ("unknown_bucket", StatusCode::NOT_FOUND),
             Self::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED),
@@ -104,7 +104,7 @@ impl ApiError {
     /// A field or parameter that breaks a bound.
     pub(super) fn invalid(field: &str, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self::field(Code::InvalidArgument, field, format!("{}: {reason}", abridged(field)))
+        Self::field(Code::Invalid, field, format!("{}: {reason}", abridged(field)))
     }
 }
 
@@ -120,7 +120,7 @@ impl From<OperationError> for ApiError {
             Failure::Invalid { field: "timeout", reason } => {
                 return Self::invalid("timeout_ms", reason.clone());
             }
-            Failure::Invalid { field, .. } => (Code::InvalidArgument, Some(*field)),
+            Failure::Invalid { field, .. } => (Code::Invalid, Some(*field)),
             Failure::TooLarge { field, .. } => (Code::TooLarge, Some(*field)),
             Failure::UnknownBucket(_) => (Code::UnknownBucket, Some("bucket")),
             Failure::NotBootstrapped => (Code::NotBootstrapped, None),
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_code_is_written_alike_in_answers_and_metrics() {
         for code in [
-            Code::InvalidArgument,
+            Code::Invalid,
             Code::NoSuchRoute,
             Code::UnknownBucket,
             Code::MethodNotAllowed,

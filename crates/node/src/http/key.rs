@@ -115,7 +115,7 @@ mod tests {
             ["/kv", "/kv/", "/buckets/b/kv", "/buckets/b/kv/", "/kv/%", "/kv/%2", "/kv/%zz", "/kv/%+1"]
         {
             let error = address(path).expect("it is a key's path").expect_err(path);
-            assert_eq!(error.code, Code::InvalidArgument, "{path}");
+            assert_eq!(error.code, Code::Invalid, "{path}");
         }
         for path in ["/", "/kvx", "/buckets", "/buckets/b", "/buckets/b/keys", "/buckets//kv/x", "/x/kv/y"] {
             assert_eq!(address(path), None, "{path}");

@@ -5,14 +5,15 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use quorate_protocol::operation::{Operation, Outcome, Timed};
+use quorate_protocol::operation::{Operation, OperationResult, Outcome, Timed};
 
 use super::HttpState;
 use super::answer::{self, AbsentAnswer, FoundAnswer, WrittenAnswer};
 use super::error::{ApiError, Code, ErrorAnswer};
 use super::key::{Address, address};
-use super::openapi::{Key, PutBody, Quorums, ReadParameters, WriteParameters};
+use super::openapi::{Key, Octets, PutBody, Quorums, ReadParameters, WriteParameters};
 use super::request;
+use crate::observe::outcome_name;
 
 /// Stores a value.
 ///
@@ -23,7 +24,7 @@ use super::request;
         ("x-quorate-context" = Option<String>, Header, description = "The context, for bodies that have no room for it"),
         ("idempotency-key" = Option<String>, Header, description = "Names the operation, 1 to 255 bytes: a retry under the same name takes effect once")),
     request_body(description = "The value: in a JSON object, or raw bytes as they are", content(
-        (PutBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (PutBody = "application/json"), (Octets = "application/octet-stream"))),
     responses((status = 200, description = "Stored", body = WrittenAnswer,
             headers(("x-quorate-context" = String, description = "The context of the body"))),
         (status = "default", description = "An error", body = ErrorAnswer)))]
@@ -38,7 +39,7 @@ pub(super) async fn put_key(State(state): State<HttpState>, request: Request) ->
 #[utoipa::path(get, path = "/kv/{*key}", tag = "kv", operation_id = "get",
     params(Key, ReadParameters),
     responses((status = 200, description = "One value, or several", content(
-            (FoundAnswer<'static> = "application/json"), (Vec<u8> = "application/octet-stream")),
+            (FoundAnswer<'static> = "application/json"), (Octets = "application/octet-stream")),
             headers(("x-quorate-context" = String, description = "The context"),
                 ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"))),
         (status = 404, description = "The key has no value (or there is no such bucket)", body = AbsentAnswer,
@@ -68,7 +69,7 @@ pub(super) async fn delete_key(State(state): State<HttpState>, request: Request)
         ("x-quorate-context" = Option<String>, Header, description = "The context, for bodies that have no room for it"),
         ("idempotency-key" = Option<String>, Header, description = "Names the operation, 1 to 255 bytes: a retry under the same name takes effect once")),
     request_body(description = "The value: in a JSON object, or raw bytes as they are", content(
-        (PutBody = "application/json"), (Vec<u8> = "application/octet-stream"))),
+        (PutBody = "application/json"), (Octets = "application/octet-stream"))),
     responses((status = 200, description = "Stored", body = WrittenAnswer,
             headers(("x-quorate-context" = String, description = "The context of the body"))),
         (status = "default", description = "An error", body = ErrorAnswer)))]
@@ -80,7 +81,7 @@ pub(super) async fn put_key_in_bucket(State(state): State<HttpState>, request: R
 #[utoipa::path(get, path = "/buckets/{bucket}/kv/{*key}", tag = "kv", operation_id = "get_in_bucket",
     params(("bucket" = String, Path, description = "The bucket's name"), Key, ReadParameters),
     responses((status = 200, description = "One value, or several", content(
-            (FoundAnswer<'static> = "application/json"), (Vec<u8> = "application/octet-stream")),
+            (FoundAnswer<'static> = "application/json"), (Octets = "application/octet-stream")),
             headers(("x-quorate-context" = String, description = "The context"),
                 ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"))),
         (status = 404, description = "The key has no value (or there is no such bucket)", body = AbsentAnswer,
@@ -141,34 +142,27 @@ async fn carry_out(
     start: Instant,
     timed: Result<Timed, ApiError>,
 ) -> Response {
-    let result = match timed {
+    let (outcome, response) = match timed {
         Ok(timed) => {
             let key = key_of(&timed.operation);
             let result = state.driver.run(timed).await;
-            result.map(|outcome| (key, outcome)).map_err(ApiError::from)
-        }
-        Err(error) => Err(error),
-    };
-    let (outcome, response) = match result {
-        Ok((key, Outcome::Get(found))) => {
-            let outcome = match found.siblings.len() {
-                0 => "not_found",
-                1 => "success",
-                _ => "conflict",
-            };
-            (outcome, answer::found(&key, &found))
-        }
-        Ok((key, Outcome::Put(written) | Outcome::Delete(written))) => {
-            ("success", answer::written(&key, &written))
-        }
-        Ok((_, Outcome::List(_))) => {
-            let error = ApiError::new(Code::Storage, "the node gave an answer to another question");
-            (error.code.as_str(), error.into_response())
+            (outcome_name(&result), respond(&key, result))
         }
         Err(error) => (error.code.as_str(), error.into_response()),
     };
     state.observer.observed(name, outcome, start.elapsed(), 1);
     response
+}
+
+fn respond(key: &[u8], result: OperationResult) -> Response {
+    match result {
+        Ok(Outcome::Get(found)) => answer::found(key, &found),
+        Ok(Outcome::Put(written) | Outcome::Delete(written)) => answer::written(key, &written),
+        Ok(Outcome::List(_)) => {
+            ApiError::new(Code::Storage, "the node gave an answer to another question").into_response()
+        }
+        Err(error) => ApiError::from(error).into_response(),
+    }
 }
 
 fn key_of(operation: &Operation) -> Bytes {

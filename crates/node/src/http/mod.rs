@@ -12,6 +12,8 @@ mod openapi;
 mod parameters;
 mod request;
 mod router;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -123,6 +123,12 @@ pub(super) struct PutBody {
     parameters: Quorums,
 }
 
+/// A value as it is.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it is there for the document: the value is kept as it was sent")]
+pub(super) struct Octets(Vec<u8>);
+
 /// The document of the whole surface.
 pub fn document() -> OpenApi {
     finished(super::router::routes().into_openapi())
@@ -194,5 +200,6 @@ mod tests {
             assert!(document["components"]["schemas"][reference].is_object(), "{reference}");
         }
         assert!(text.contains("\"quorum_unavailable\""), "the codes are listed");
+        assert_eq!(document["components"]["schemas"]["Octets"]["format"], "binary");
     }
 }

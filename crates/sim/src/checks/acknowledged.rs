@@ -12,10 +12,7 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     for (copies, covered, _) in history.all_promises() {
         for at in covered.iter() {
             let dot = history.dots()[at].dot;
-            let covering = holders
-                .iter()
-                .filter(|container| container.context.covers(dot))
-                .count();
+            let covering = holders.iter().filter(|container| container.context.covers(dot)).count();
             if covering < copies {
                 return Err(violation(
                     "acknowledged",

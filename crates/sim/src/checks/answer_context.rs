@@ -23,20 +23,25 @@ pub(super) fn of_write(oracle: &Oracle, operation: usize, covered: &DotSet) -> C
     if let Some(at) = record.seen.iter().find(|&at| !covered.contains(at)) {
         return Err(violation(
             "answer_context",
-            format!("the answer to {what} does not cover {}, which its context covered", name(oracle, key, at)),
+            format!(
+                "the answer to {what} does not cover {}, which its context covered",
+                name(oracle, key, at)
+            ),
         ));
     }
     // The answers of a last-writer-wins bucket cover all; there a clock decides.
     if history.last_writer_wins() {
         return Ok(());
     }
-    let unseen = covered
-        .iter()
-        .find(|&at| !own(at) && !record.seen.contains(at) && !history.may_be_replaced(at));
+    let unseen =
+        covered.iter().find(|&at| !own(at) && !record.seen.contains(at) && !history.may_be_replaced(at));
     match unseen {
         Some(at) => Err(violation(
             "answer_context",
-            format!("the answer to {what} covers {}, which its client never saw and which lives", name(oracle, key, at)),
+            format!(
+                "the answer to {what} covers {}, which its client never saw and which lives",
+                name(oracle, key, at)
+            ),
         )),
         None => Ok(()),
     }

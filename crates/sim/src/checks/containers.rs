@@ -10,10 +10,7 @@ pub(super) fn decode(encoded: &EncodedContainer) -> Result<Container, Violation>
         .map_err(|error| violation("containers", format!("{error}: {}", encoded.0.escape_ascii())))?;
     // Equal containers have equal bytes, on which digests, caches and comparisons of replicas rest.
     if container.encode() != *encoded {
-        return Err(violation(
-            "containers",
-            format!("{container:?} is not encoded as it would be"),
-        ));
+        return Err(violation("containers", format!("{container:?} is not encoded as it would be")));
     }
     Ok(container)
 }

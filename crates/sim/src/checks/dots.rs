@@ -65,7 +65,9 @@ fn new(oracle: &mut Oracle, key: usize, sibling: &Sibling, by: Maker) -> Check {
 
 fn value_is_the_operations(oracle: &Oracle, operation: usize, sibling: &Sibling) -> Check {
     match &oracle.operations[operation].operation {
-        Operation::Put(put) if put.value == sibling.value && put.content_type == sibling.content_type => Ok(()),
+        Operation::Put(put) if put.value == sibling.value && put.content_type == sibling.content_type => {
+            Ok(())
+        }
         other => Err(violation("dots", format!("{sibling:?} is not what was asked for: {other:?}"))),
     }
 }

@@ -7,16 +7,19 @@ use super::{Check, Disks, answers, violation};
 use crate::describe;
 use crate::oracle::Oracle;
 
-pub(super) fn check(oracle: &Oracle, operation: usize, claimed: u32, answer: &Context, disks: &Disks<'_>) -> Check {
+pub(super) fn check(
+    oracle: &Oracle,
+    operation: usize,
+    claimed: u32,
+    answer: &Context,
+    disks: &Disks<'_>,
+) -> Check {
     let record = &oracle.operations[operation];
     let history = &oracle.keys[answers::key(oracle, operation)?];
     let needed = claimed.max(record.quorum.w);
     let holders = disks.durable(&history.store_key, record.quorum.n)?;
     // The answer's context covers what the client had seen and the write itself, and so does what was replicated.
-    let covering = holders
-        .iter()
-        .filter(|container| container.context.covers_all(answer))
-        .count();
+    let covering = holders.iter().filter(|container| container.context.covers_all(answer)).count();
     if covering < needed as usize {
         return Err(violation(
             "durable",

@@ -26,7 +26,11 @@ pub(super) fn check(oracle: &Oracle, attempt: usize, shown: &DotSet) -> Check {
     match greater {
         Some(at) => Err(violation(
             "last_writer",
-            format!("{what} shows {}, and not {}, which is later", super::names(oracle, key, shown), name(oracle, key, at)),
+            format!(
+                "{what} shows {}, and not {}, which is later",
+                super::names(oracle, key, shown),
+                name(oracle, key, at)
+            ),
         )),
         None => Ok(()),
     }

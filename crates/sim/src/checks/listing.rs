@@ -34,7 +34,12 @@ pub(super) fn page(oracle: &Oracle, list: &List, listed: &Listed) -> Check {
 }
 
 /// Compares a whole listing of a partition of a bucket with the disks of its owners.
-pub(crate) fn exactly_live_keys(oracle: &Oracle, histories: &[usize], listed: &[Bytes], disks: &Disks<'_>) -> Check {
+pub(crate) fn exactly_live_keys(
+    oracle: &Oracle,
+    histories: &[usize],
+    listed: &[Bytes],
+    disks: &Disks<'_>,
+) -> Check {
     let mut live = Vec::new();
     for &key in histories {
         let history = &oracle.keys[key];

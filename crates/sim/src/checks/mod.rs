@@ -86,7 +86,13 @@ pub fn committed(before: Option<Bytes>, after: &EncodedContainer) -> Check {
 }
 
 /// An answer, at the moment the node gives it. Does the oracle's bookkeeping too.
-pub fn answered(oracle: &mut Oracle, attempt: usize, result: &OperationResult, disks: Option<&Disks<'_>>, late_us: u64) -> Check {
+pub fn answered(
+    oracle: &mut Oracle,
+    attempt: usize,
+    result: &OperationResult,
+    disks: Option<&Disks<'_>>,
+    late_us: u64,
+) -> Check {
     answers::once_and_in_time(oracle, attempt, late_us)?;
     oracle.attempts[attempt].state = AttemptState::Answered;
     let operation = oracle.attempts[attempt].operation;
@@ -158,10 +164,9 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
             last_writer::check(oracle, attempt, &shown)
         }
         (Operation::List(list), Outcome::List(listed)) => listing::page(oracle, list, listed),
-        (operation, outcome) => Err(violation(
-            "answers",
-            format!("{operation:?} was answered with {outcome:?}"),
-        )),
+        (operation, outcome) => {
+            Err(violation("answers", format!("{operation:?} was answered with {outcome:?}")))
+        }
     }
 }
 
@@ -182,13 +187,18 @@ pub fn all_answered(oracle: &Oracle) -> Check {
 }
 
 fn open(token: &Bytes) -> Result<Context, Violation> {
-    peek(token).map_err(|error| violation("answers", format!("a context in an answer is unreadable: {error}")))
+    peek(token)
+        .map_err(|error| violation("answers", format!("a context in an answer is unreadable: {error}")))
 }
 
 /// A write in words, for the details of violations.
 pub(crate) fn name(oracle: &Oracle, key: usize, at: usize) -> String {
     let record = &oracle.keys[key].dots()[at];
-    format!("{} (of {})", crate::describe::dot(record.dot), crate::describe::operation_name(oracle, record.operation))
+    format!(
+        "{} (of {})",
+        crate::describe::dot(record.dot),
+        crate::describe::operation_name(oracle, record.operation)
+    )
 }
 
 fn names(oracle: &Oracle, key: usize, set: &DotSet) -> String {

@@ -20,11 +20,17 @@ pub(super) fn shown(oracle: &Oracle, key: usize, siblings: &[Sibling]) -> Result
     let mut operations = BTreeSet::new();
     for sibling in siblings {
         let Some(at) = history.position(sibling.dot) else {
-            return Err(violation("operations", format!("a read shows {sibling:?}, which no node has stored")));
+            return Err(violation(
+                "operations",
+                format!("a read shows {sibling:?}, which no node has stored"),
+            ));
         };
         let operation = history.dots()[at].operation;
         if oracle.operation_of(sibling.operation) != Some(operation) {
-            return Err(violation("operations", format!("a read shows {sibling:?} under another write's dot")));
+            return Err(violation(
+                "operations",
+                format!("a read shows {sibling:?} under another write's dot"),
+            ));
         }
         if !operations.insert(operation) {
             return Err(violation(
@@ -38,7 +44,13 @@ pub(super) fn shown(oracle: &Oracle, key: usize, siblings: &[Sibling]) -> Result
 }
 
 /// A write that is about to be made is not one that its coordinator has made already, or holds.
-pub(super) fn made_once(oracle: &Oracle, key: usize, container: &Container, sibling: &Sibling, by: Maker) -> Check {
+pub(super) fn made_once(
+    oracle: &Oracle,
+    key: usize,
+    container: &Container,
+    sibling: &Sibling,
+    by: Maker,
+) -> Check {
     let Some(operation) = oracle.operation_of(sibling.operation) else { return Ok(()) };
     let what = describe::operation_name(oracle, operation);
     let before = container.siblings.iter().filter(|other| other.operation == sibling.operation);
@@ -50,7 +62,10 @@ pub(super) fn made_once(oracle: &Oracle, key: usize, container: &Container, sibl
         (first.node, first.life) == (by.node, by.life) && by.at_us - first.at_us < REMEMBERED_US
     };
     if oracle.operations[operation].dots.iter().any(again) {
-        return Err(violation("operations", format!("one life of {} makes {what} twice", describe::node(by.node))));
+        return Err(violation(
+            "operations",
+            format!("one life of {} makes {what} twice", describe::node(by.node)),
+        ));
     }
     Ok(())
 }
@@ -60,7 +75,10 @@ pub(super) fn may_succeed(oracle: &Oracle, operation: usize) -> Check {
     let record = &oracle.operations[operation];
     let what = describe::operation_name(oracle, operation);
     if record.foreign {
-        return Err(violation("operations", format!("{what} has a context of another key and was carried out")));
+        return Err(violation(
+            "operations",
+            format!("{what} has a context of another key and was carried out"),
+        ));
     }
     if record.attempts == 1 && record.dots.len() > 1 {
         return Err(violation(

@@ -23,10 +23,9 @@ pub(super) fn check(before: Option<Bytes>, after: &EncodedContainer) -> Check {
         before.context.covers(sibling.dot) && before.siblings.iter().all(|other| other.dot != sibling.dot)
     });
     match back {
-        Some(sibling) => Err(violation(
-            "replica_memory",
-            format!("a replica that had dropped {sibling:?} holds it again"),
-        )),
+        Some(sibling) => {
+            Err(violation("replica_memory", format!("a replica that had dropped {sibling:?} holds it again")))
+        }
         None => Ok(()),
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn on_disks(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check 
             let right = holders
                 .iter()
                 .filter(|container| {
-                    container.context.covers(dot) && container.siblings.iter().all(|sibling| sibling.dot != dot)
+                    container.context.covers(dot)
+                        && container.siblings.iter().all(|sibling| sibling.dot != dot)
                 })
                 .count();
             if right < copies {

@@ -18,9 +18,7 @@ impl DotSet {
 
     /// Whether a position is in it.
     pub fn contains(&self, at: usize) -> bool {
-        self.words
-            .get(at / 64)
-            .is_some_and(|word| word >> (at % 64) & 1 == 1)
+        self.words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
     }
 
     /// Adds all of another set.

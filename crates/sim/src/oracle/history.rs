@@ -99,21 +99,14 @@ impl KeyHistory {
 
     pub(super) fn add(&mut self, sibling: &Sibling, operation: usize, maker: Maker) -> usize {
         let at = self.dots.len();
-        self.dots.push(DotRecord {
-            dot: sibling.dot,
-            operation,
-            hlc: sibling.hlc,
-            maker,
-        });
+        self.dots.push(DotRecord { dot: sibling.dot, operation, hlc: sibling.hlc, maker });
         self.positions.insert(sibling.dot, at);
         at
     }
 
     /// The writes that a context covers.
     pub fn covered(&self, context: &Context) -> DotSet {
-        (0..self.dots.len())
-            .filter(|&at| context.covers(self.dots[at].dot))
-            .collect()
+        (0..self.dots.len()).filter(|&at| context.covers(self.dots[at].dot)).collect()
     }
 
     /// The join of all contexts ever seen of this key.

@@ -121,10 +121,7 @@ impl Oracle {
             let store_key = keys::data(partition, bucket.id, key);
             Some(KeyHistory::new(bucket, key.clone(), store_key, partition))
         });
-        Self {
-            keys: histories.collect(),
-            ..Self::default()
-        }
+        Self { keys: histories.collect(), ..Self::default() }
     }
 
     /// The key whose container is stored under this one.
@@ -185,7 +182,14 @@ impl Oracle {
     }
 
     /// An operation is sent; what its answer must keep is settled by what is acknowledged now.
-    pub fn begin(&mut self, operation: usize, client: usize, node: (usize, u32), started: Time, timeout_us: u64) -> usize {
+    pub fn begin(
+        &mut self,
+        operation: usize,
+        client: usize,
+        node: (usize, u32),
+        started: Time,
+        timeout_us: u64,
+    ) -> usize {
         let record = &mut self.operations[operation];
         record.attempts += 1;
         let first = record.attempts == 1;
@@ -265,7 +269,11 @@ impl Oracle {
         }
         self.keys[key].forget_replaced();
         for record in &self.operations {
-            if record.key == Some(key) && record.fate != Fate::NotAttempted && record.attempts > 0 && !record.foreign {
+            if record.key == Some(key)
+                && record.fate != Fate::NotAttempted
+                && record.attempts > 0
+                && !record.foreign
+            {
                 self.keys[key].replace(&record.seen);
             }
         }

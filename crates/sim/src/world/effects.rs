@@ -72,7 +72,8 @@ impl World {
             return Ok(());
         }
         process.wake_us = None;
-        let due = process.node.next_deadline().is_some_and(|deadline| deadline <= host.clock.mono(self.now_us));
+        let due =
+            process.node.next_deadline().is_some_and(|deadline| deadline <= host.clock.mono(self.now_us));
         if due {
             return self.handle(node, Event::Deadline);
         }
@@ -156,7 +157,10 @@ impl World {
 
     fn send(&mut self, node: usize, to: quorate_protocol::id::NodeId, message: Message) -> Check {
         let Some(peer) = self.hosts.iter().position(|host| host.id == to) else {
-            return Err(violation("answers", format!("{} sends to {to}, who does not exist", describe::node(node))));
+            return Err(violation(
+                "answers",
+                format!("{} sends to {to}, who does not exist", describe::node(node)),
+            ));
         };
         let moment = match &message {
             Message::Replicate { key, container, .. } => {
@@ -236,7 +240,10 @@ impl World {
             .submit(ops)
             .map_err(|error| violation("disk", format!("the simulated disk takes no batch: {error}")))?;
         if process.core_number(given) != number {
-            return Err(violation("disk", format!("the core calls its commit {number:?}, and it is {given:?}")));
+            return Err(violation(
+                "disk",
+                format!("the core calls its commit {number:?}, and it is {given:?}"),
+            ));
         }
         self.plan_sync(node);
         self.moment(node, Moment::Committed)
@@ -272,10 +279,18 @@ impl World {
         self.handle(node, Event::Durable(core_number))
     }
 
-    fn answer(&mut self, node: usize, request: RequestId, result: quorate_protocol::operation::OperationResult) -> Check {
+    fn answer(
+        &mut self,
+        node: usize,
+        request: RequestId,
+        result: quorate_protocol::operation::OperationResult,
+    ) -> Check {
         let attempt = usize::try_from(request.0).unwrap_or(usize::MAX);
         let Some(record) = self.oracle.attempts.get(attempt) else {
-            return Err(violation("answers", format!("{} answers {request:?}, which nobody asked", describe::node(node))));
+            return Err(violation(
+                "answers",
+                format!("{} answers {request:?}, which nobody asked", describe::node(node)),
+            ));
         };
         let (operation, client) = (record.operation, record.client);
         let late_us = self.late_us(node, attempt);

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use quorate_protocol::id::{OperationId, PartitionId};
-use quorate_protocol::operation::{Failure, Get, List, Operation, OperationResult, Outcome, Put, QuorumOptions};
+use quorate_protocol::operation::{
+    Failure, Get, List, Operation, OperationResult, Outcome, Put, QuorumOptions,
+};
 use quorate_protocol::version::{ContentType, ContextToken};
 
 use super::World;
@@ -134,7 +136,12 @@ impl World {
         Ok(())
     }
 
-    fn get(&mut self, key: usize, node: usize, r: Option<u32>) -> Result<(ContextToken, Vec<Bytes>), Violation> {
+    fn get(
+        &mut self,
+        key: usize,
+        node: usize,
+        r: Option<u32>,
+    ) -> Result<(ContextToken, Vec<Bytes>), Violation> {
         let history = &self.oracle.keys[key];
         let quorum = QuorumOptions { r, ..QuorumOptions::default() };
         let get = Get { bucket: history.bucket.name.clone(), key: history.key.clone(), quorum };

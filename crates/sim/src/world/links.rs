@@ -64,8 +64,16 @@ impl World {
         self.queue.plan(at_us, Happening::Node { node, life, what });
     }
 
-    pub(super) fn link_up(&mut self, node: usize, peer: usize, peer_life: u32, connection: u64, epoch: Epoch) -> Check {
-        let outdated = self.connected[self.pair(node, peer)] != Some(connection) || self.hosts[peer].life != peer_life;
+    pub(super) fn link_up(
+        &mut self,
+        node: usize,
+        peer: usize,
+        peer_life: u32,
+        connection: u64,
+        epoch: Epoch,
+    ) -> Check {
+        let outdated =
+            self.connected[self.pair(node, peer)] != Some(connection) || self.hosts[peer].life != peer_life;
         let Some(process) = self.hosts[node].process.as_mut().filter(|_| !outdated) else {
             return Ok(());
         };

@@ -92,7 +92,9 @@ impl World {
         let keys: Vec<(String, Bytes)> = plan
             .buckets
             .iter()
-            .flat_map(|bucket| (0..plan.keys).map(move |key| (bucket.name.clone(), Bytes::from(format!("k{key}")))))
+            .flat_map(|bucket| {
+                (0..plan.keys).map(move |key| (bucket.name.clone(), Bytes::from(format!("k{key}"))))
+            })
             .collect();
         let oracle = Oracle::new(&layout, &keys);
         let workload = Workload::new(plan.workload.clone(), keys.len(), layout.partitions(), stream(3));
@@ -245,7 +247,11 @@ fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) ->
     Disks { owners: disks.map(|host| &host.disk).collect() }
 }
 
-fn start_hosts(plan: &Plan, lives: &mut SimRng, nodes: &mut SimRng) -> Result<Vec<Host>, crate::checks::Violation> {
+fn start_hosts(
+    plan: &Plan,
+    lives: &mut SimRng,
+    nodes: &mut SimRng,
+) -> Result<Vec<Host>, crate::checks::Violation> {
     let mut hosts = Vec::with_capacity(plan.nodes);
     for _ in 0..plan.nodes {
         let drift = i64::from(plan.clock.drift_ppm);

@@ -99,7 +99,11 @@ impl Happening {
     fn is_business(&self) -> bool {
         match self {
             Self::Node { what, .. } => !matches!(what, ToNode::Wake),
-            Self::Connect { .. } | Self::Restart(_) | Self::Resumed(_) | Self::Mend(_) | Self::MendDisk(_) => true,
+            Self::Connect { .. }
+            | Self::Restart(_)
+            | Self::Resumed(_)
+            | Self::Mend(_)
+            | Self::MendDisk(_) => true,
             Self::ClientStep(_) | Self::GiveUp { .. } | Self::RandomFault => false,
         }
     }

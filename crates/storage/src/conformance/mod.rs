@@ -1,6 +1,6 @@
 //! What every [`Store`] has to do, as a suite that runs on any of them.
 //!
-//! ```ignore
+//! ```text
 //! #[test]
 //! fn conforms() {
 //!     quorate_storage::conformance::check_all(&mut MyFactory::default(), 1);

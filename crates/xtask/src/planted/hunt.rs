@@ -27,7 +27,10 @@ pub fn hunt_all(root: &Path, bugs: &[Bug], seeds: u64) -> anyhow::Result<Vec<Str
     let copy = Copy::new(root, under.join("planted/sources"))?;
     let hunter = Hunter { copy, target: under.join("planted/target"), seeds };
     let mut wrong = hunter.check_healthy(bugs)?;
-    println!("{:<34} {:<10} {:>10} {:>16}   promise that broke first", "planted bug", "family", "first seed", "caught");
+    println!(
+        "{:<34} {:<10} {:>10} {:>16}   promise that broke first",
+        "planted bug", "family", "first seed", "caught"
+    );
     for bug in bugs {
         print!("{:<34} {:<10} ", bug.name, bug.family);
         std::io::stdout().flush()?;

@@ -77,9 +77,8 @@ pub fn read(root: &Path) -> anyhow::Result<Vec<Bug>> {
 
 fn parse(patch: &Path, text: &str) -> anyhow::Result<Bug> {
     let name = patch.file_stem().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
-    let (head, _) = text
-        .split_once("\n--- ")
-        .with_context(|| format!("{name} has no diff that begins with `--- `"))?;
+    let (head, _) =
+        text.split_once("\n--- ").with_context(|| format!("{name} has no diff that begins with `--- `"))?;
     let field = |label: &str| {
         let line = head.lines().find_map(|line| line.strip_prefix(label));
         line.map(|value| value.trim().to_owned()).with_context(|| format!("{name} has no line `{label} ...`"))
@@ -115,8 +114,9 @@ mod tests {
             patch: PathBuf::new(),
         };
         let bugs: Vec<Bug> = ["a", "b", "c", "d"].into_iter().map(bug).collect();
-        let mut all: Vec<Bug> =
-            (0..3).flat_map(|third| Selection::Third(third).of(bugs.clone()).expect("thirds exist")).collect();
+        let mut all: Vec<Bug> = (0..3)
+            .flat_map(|third| Selection::Third(third).of(bugs.clone()).expect("thirds exist"))
+            .collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         assert_eq!(all, bugs);
         assert!(Selection::Names(vec!["z".into()]).of(bugs).is_err());

@@ -1,0 +1,285 @@
+//! A cluster of processes on this machine.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use futures::future::{join_all, select_all, try_join_all};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use quorate_proto::v1;
+
+use super::ports::{self, Ports};
+use super::process::{Announcement, NodeProcess, NodeSpec};
+use super::record::{self, MemberRecord, Record, node_name};
+use crate::admin;
+use crate::settings::ClusterSettings;
+
+/// Until every node sees every other one.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+const READY_LOOK: Duration = Duration::from_millis(20);
+
+/// What a cluster is opened or made with.
+pub(crate) struct ClusterOptions {
+    pub(crate) directory: PathBuf,
+    /// None: as the directory says, or 3.
+    pub(crate) nodes: Option<u16>,
+    pub(crate) settings: ClusterSettings,
+    /// None: as in the last run, or 7700. 0: free ports.
+    pub(crate) port_base: Option<u16>,
+}
+
+/// Nodes as child processes. Those still running when it is dropped are killed.
+pub(crate) struct LocalCluster {
+    directory: PathBuf,
+    record: Record,
+    nodes: Vec<LocalNode>,
+    /// Keeps others off the directory.
+    _lock: File,
+}
+
+struct LocalNode {
+    spec: NodeSpec,
+    /// None: it is not running.
+    process: Option<NodeProcess>,
+    /// From its last start.
+    announcement: Option<Announcement>,
+}
+
+/// A running node, for showing.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeInfo {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) grpc: String,
+    pub(crate) http: String,
+    pub(crate) pid: u32,
+}
+
+impl LocalCluster {
+    /// Opens or makes the directory, starts all nodes, and returns when they are one cluster that serves.
+    pub(crate) async fn start(options: ClusterOptions) -> Result<Self> {
+        let directory = &options.directory;
+        let lock = record::lock(directory)?;
+        let directory =
+            directory.canonicalize().with_context(|| format!("finding {}", directory.display()))?;
+        let record = Record::open(&directory, options.nodes, &options.settings, options.port_base)?;
+        let ports = ports::plan(record.port_base, record.nodes)?;
+        ports::check_free(&ports)?;
+        let nodes =
+            ports.iter().enumerate().map(|(at, ports)| LocalNode::new(&directory, at, ports)).collect();
+        let mut cluster = Self { directory, record, nodes, _lock: lock };
+        cluster.start_all().await?;
+        cluster.bootstrap().await?;
+        cluster.wait_ready().await?;
+        Ok(cluster)
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn settings(&self) -> &ClusterSettings {
+        &self.record.settings
+    }
+
+    /// The nodes that have ever run, in order.
+    pub(crate) fn nodes(&self) -> Vec<NodeInfo> {
+        let info = |node: &LocalNode| {
+            let announcement = node.announcement.as_ref()?;
+            Some(NodeInfo {
+                name: node.spec.name.clone(),
+                id: announcement.node.clone(),
+                grpc: announcement.grpc.clone(),
+                http: announcement.http.clone(),
+                pid: announcement.pid,
+            })
+        };
+        self.nodes.iter().filter_map(info).collect()
+    }
+
+    /// Whether any node is running.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.nodes.iter().any(|node| node.process.is_some())
+    }
+
+    /// Resolves when a node has died, and says which and how.
+    pub(crate) async fn next_death(&mut self) -> (usize, Option<ExitStatus>) {
+        let exits = self.nodes.iter().enumerate().filter_map(|(at, node)| {
+            let process = node.process.as_ref()?;
+            Some(async move { (at, process.exited().await) }.boxed())
+        });
+        let exits: Vec<_> = exits.collect();
+        if exits.is_empty() {
+            return std::future::pending().await;
+        }
+        let ((at, status), _, _) = select_all(exits).await;
+        self.nodes[at].process = None;
+        (at, status)
+    }
+
+    /// Kills a node with SIGKILL.
+    pub(crate) async fn kill(&mut self, node: usize) {
+        if let Some(process) = self.nodes[node].process.take() {
+            process.kill().await;
+        }
+    }
+
+    /// Starts a node that is not running, where it was before, and returns when it listens.
+    pub(crate) async fn revive(&mut self, node: usize) -> Result<()> {
+        let others = self.nodes.iter().enumerate().filter(|(at, _)| *at != node);
+        let seeds = others.filter_map(|(_, other)| Some(other.announcement.as_ref()?.peer.clone())).collect();
+        self.nodes[node].start(seeds).await
+    }
+
+    /// Stops all nodes; their data stays.
+    pub(crate) async fn stop(mut self) {
+        let processes = self.nodes.iter_mut().filter_map(|node| node.process.take());
+        join_all(processes.map(NodeProcess::stop)).await;
+    }
+
+    async fn start_all(&mut self) -> Result<()> {
+        if self.record.port_base == 0 {
+            // Nobody knows yet where the later ones will listen: each is told of those before it, and finds them.
+            let mut seeds = Vec::new();
+            for node in &mut self.nodes {
+                node.start(seeds.clone()).await?;
+                seeds.extend(node.announcement.as_ref().map(|announcement| announcement.peer.clone()));
+            }
+            return Ok(());
+        }
+        let peers: Vec<String> = self.nodes.iter().map(|node| node.spec.peer.clone()).collect();
+        try_join_all(self.nodes.iter_mut().map(|node| {
+            let own = node.spec.peer.clone();
+            let seeds = peers.iter().filter(|peer| **peer != own).cloned().collect();
+            node.start(seeds)
+        }))
+        .await?;
+        Ok(())
+    }
+
+    /// Founds the cluster, unless it is.
+    async fn bootstrap(&mut self) -> Result<()> {
+        let cluster_id = self.record.cluster_id()?;
+        let mut statuses = self.statuses().await?;
+        for (node, status) in self.nodes.iter().zip(&statuses) {
+            ensure!(
+                status.cluster_id.is_empty() || status.cluster_id.as_ref() == cluster_id,
+                "{} belongs to another cluster: {} was mixed up",
+                node.spec.name,
+                self.directory.display()
+            );
+        }
+        let members = match self.record.members.clone() {
+            Some(members) => members,
+            None => {
+                let members: Vec<MemberRecord> = statuses.iter().enumerate().map(member_record).collect();
+                self.record.members = Some(members.clone());
+                self.record.save(&self.directory)?;
+                members
+            }
+        };
+        for ((node, status), member) in self.nodes.iter().zip(&statuses).zip(&members) {
+            ensure!(
+                format!("{:016x}", status.node_id) == member.node,
+                "{} is now node {:016x}, and was {}: its data in {} is not what it was",
+                node.spec.name,
+                status.node_id,
+                member.node,
+                node.spec.directory.display()
+            );
+        }
+        statuses.retain(|status| status.cluster_id.is_empty());
+        let members = members.iter().map(wire_member).collect::<Result<Vec<_>>>()?;
+        let request = self.record.settings.bootstrap(cluster_id, members);
+        for status in &statuses {
+            admin::bootstrap(&status.grpc_address, request.clone()).await.context("bootstrap")?;
+        }
+        Ok(())
+    }
+
+    async fn statuses(&self) -> Result<Vec<v1::StatusResponse>> {
+        let nodes = self.nodes.iter().filter(|node| node.process.is_some());
+        let addresses = nodes.filter_map(|node| Some(node.announcement.as_ref()?.grpc.clone()));
+        let asked = stream::iter(addresses).map(|address| async move { admin::status(&address).await });
+        asked.buffered(16).try_collect().await
+    }
+
+    /// Waits until all running nodes see each other and no partition lacks an owner that runs.
+    pub(crate) async fn wait_ready(&mut self) -> Result<()> {
+        let give_up = Instant::now() + READY_TIMEOUT;
+        let all_run = self.nodes.iter().all(|node| node.process.is_some());
+        loop {
+            if let Some((at, status)) = self.next_death().now_or_never() {
+                let status = status.map_or("unknown".into(), |status| status.to_string());
+                bail!("{} died while the cluster was starting ({status})", self.nodes[at].spec.name);
+            }
+            let statuses = self.statuses().await?;
+            let ids: Vec<u64> = statuses.iter().map(|status| status.node_id).collect();
+            let links_up = |status: &v1::StatusResponse| {
+                let mut peers = status.peers.iter().filter(|peer| ids.contains(&peer.node_id));
+                peers.all(|peer| peer.reachable)
+            };
+            let serves = |status: &v1::StatusResponse| {
+                !status.cluster_id.is_empty() && (!all_run || status.partitions_under_replicated == 0)
+            };
+            if statuses.iter().all(|status| links_up(status) && serves(status)) {
+                return Ok(());
+            }
+            if Instant::now() >= give_up {
+                bail!("the nodes do not find each other; their logs are in {}", self.directory.display());
+            }
+            tokio::time::sleep(READY_LOOK).await;
+        }
+    }
+}
+
+impl LocalNode {
+    fn new(directory: &Path, at: usize, ports: &Ports) -> Self {
+        let name = node_name(at);
+        let address = |port: u16| format!("127.0.0.1:{port}");
+        let spec = NodeSpec {
+            directory: directory.join(&name),
+            log: directory.join(format!("{name}.log")),
+            name,
+            grpc: address(ports.grpc),
+            http: address(ports.http),
+            peer: address(ports.peer),
+            seeds: Vec::new(),
+        };
+        Self { spec, process: None, announcement: None }
+    }
+
+    async fn start(&mut self, seeds: Vec<String>) -> Result<()> {
+        self.spec.seeds = seeds;
+        if let Some(announcement) = &self.announcement {
+            // Where it was: clients and peers know it there.
+            self.spec.grpc.clone_from(&announcement.grpc);
+            self.spec.http.clone_from(&announcement.http);
+            self.spec.peer.clone_from(&announcement.peer);
+        }
+        let process = NodeProcess::start(&self.spec).await?;
+        self.announcement = Some(process.announcement.clone());
+        self.process = Some(process);
+        Ok(())
+    }
+}
+
+fn member_record((at, status): (usize, &v1::StatusResponse)) -> MemberRecord {
+    MemberRecord {
+        node: format!("{:016x}", status.node_id),
+        name: node_name(at),
+        peer_address: status.peer_address.clone(),
+    }
+}
+
+fn wire_member(member: &MemberRecord) -> Result<v1::Member> {
+    Ok(v1::Member {
+        node_id: u64::from_str_radix(&member.node, 16).context("the record's node ids are damaged")?,
+        name: member.name.clone(),
+        peer_address: member.peer_address.clone(),
+        zone: String::new(),
+        weight: 1,
+    })
+}

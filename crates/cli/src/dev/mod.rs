@@ -1,0 +1,37 @@
+//! `quorate dev`: a whole cluster on this machine, each node a process of its own.
+
+mod cluster;
+mod ports;
+mod process;
+mod record;
+mod supervise;
+
+pub(crate) use cluster::{ClusterOptions, LocalCluster};
+pub(crate) use supervise::run;
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::settings::ClusterSettings;
+
+/// Run a whole cluster on this machine: each node is a process of its own, with its data in a directory. Ctrl-C stops it and
+/// leaves the data; the next `dev` on the same directory goes on with it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DevArgs {
+    /// How many nodes [default: 3].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
+    nodes: Option<u16>,
+    /// Where the data is, or shall be [default: a new directory among the temporary files].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    settings: ClusterSettings,
+    /// Node i, counted from 0, listens on this + 10 i for gRPC, the next port for HTTP and the one after that for other
+    /// nodes; 0: on free ports [default: 7700].
+    #[arg(long, value_name = "PORT")]
+    port_base: Option<u16>,
+    /// Start a node that died again.
+    #[arg(long)]
+    restart: bool,
+}

@@ -1,0 +1,159 @@
+//! Watching over a cluster until told to stop.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::DevArgs;
+use super::cluster::{ClusterOptions, LocalCluster, NodeInfo};
+use crate::output::{self, Done, Format, Table};
+
+/// A node that lives this long was started well.
+const SETTLED: Duration = Duration::from_secs(10);
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+const RESTART_PAUSE_LONGEST: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: DevArgs, format: Format) -> Result<Done> {
+    let directory = match args.data.clone() {
+        Some(directory) => directory,
+        None => {
+            let new = tempfile::Builder::new().prefix("quorate-dev-").tempdir();
+            new.context("making a directory for the data")?.keep()
+        }
+    };
+    let options = ClusterOptions {
+        directory,
+        nodes: args.nodes,
+        settings: args.settings.clone(),
+        port_base: args.port_base,
+    };
+    let mut signals = Signals::new()?;
+    let mut cluster = tokio::select! {
+        cluster = LocalCluster::start(options) => cluster?,
+        // Nodes that have been started stop with the pipe to them.
+        () = signals.next() => bail!("stopped while the cluster was starting"),
+    };
+    show(&cluster, format)?;
+    let watched = watch(&mut cluster, args.restart, &mut signals).await;
+    if watched.is_ok() {
+        output::note("stopping");
+    }
+    tokio::select! {
+        () = cluster.stop() => {}
+        () = signals.next() => bail!("not waiting for the nodes to stop"),
+    }
+    watched?;
+    Ok(Done::Ok)
+}
+
+/// Reports deaths, and restarts who died when asked to. Returns when told to stop; fails when no node is left.
+async fn watch(cluster: &mut LocalCluster, restart: bool, signals: &mut Signals) -> Result<()> {
+    let mut pause = RESTART_PAUSE;
+    let mut started = Instant::now();
+    loop {
+        let (at, status) = tokio::select! {
+            death = cluster.next_death() => death,
+            () = signals.next() => return Ok(()),
+        };
+        let node = cluster.nodes().swap_remove(at);
+        let status = status.map_or("unknown".into(), |status| status.to_string());
+        let name = &node.name;
+        output::note(format!("{name} died (pid {}, {status})", node.pid));
+        if !restart {
+            if !cluster.is_alive() {
+                bail!("no node is left");
+            }
+            continue;
+        }
+        pause =
+            if started.elapsed() > SETTLED { RESTART_PAUSE } else { (pause * 2).min(RESTART_PAUSE_LONGEST) };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = signals.next() => return Ok(()),
+        }
+        started = Instant::now();
+        let revived = tokio::select! {
+            revived = cluster.revive(at) => revived,
+            () = signals.next() => return Ok(()),
+        };
+        match revived {
+            Ok(()) => {
+                let node = cluster.nodes().swap_remove(at);
+                output::note(format!("{name} runs again (pid {})", node.pid));
+            }
+            Err(error) if cluster.is_alive() => output::note(format!("{name} stays down: {error:#}")),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    data: String,
+    nodes: Vec<ShownNode>,
+}
+
+#[derive(Serialize)]
+struct ShownNode {
+    id: String,
+    grpc: String,
+    http: String,
+    pid: u32,
+}
+
+fn show(cluster: &LocalCluster, format: Format) -> Result<()> {
+    let nodes = cluster.nodes();
+    let data = cluster.directory().display().to_string();
+    if format == Format::Json {
+        let node = |node: &NodeInfo| ShownNode {
+            id: node.id.clone(),
+            grpc: node.grpc.clone(),
+            http: node.http.clone(),
+            pid: node.pid,
+        };
+        return output::json(&Shown { nodes: nodes.iter().map(node).collect(), data });
+    }
+    let mut table = Table::new(["NODE", "ID", "GRPC", "HTTP", "PID"]);
+    for node in &nodes {
+        table.row([
+            node.name.clone(),
+            node.id.clone(),
+            node.grpc.clone(),
+            format!("http://{}", node.http),
+            node.pid.to_string(),
+        ]);
+    }
+    table.print()?;
+    let settings = cluster.settings();
+    let number = |value: Option<u32>| value.map_or("?".into(), |value| value.to_string());
+    output::line(format!(
+        "ready: {} nodes, n={} r={} w={}; data and logs in {data}",
+        nodes.len(),
+        number(settings.n),
+        number(settings.r),
+        number(settings.w),
+    ))?;
+    output::line(format!("Ctrl-C stops it and leaves the data; `quorate dev --data {data}` goes on with it."))
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

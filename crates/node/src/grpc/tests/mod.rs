@@ -1,0 +1,243 @@
+//! A real client, a real socket and the real loop.
+#![allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
+
+mod rig;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quorate_proto::convert::status::error_of_status;
+use quorate_proto::v1;
+use quorate_proto::v1::operation_error::Code as Kind;
+use quorate_proto::v1::{request, response};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tonic::Code;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use rig::{NODE, PARTITIONS, Rig, founding};
+
+fn put(key: &str, value: &str) -> v1::PutRequest {
+    let (key, value) = (Bytes::from(key.to_owned()), Bytes::from(value.to_owned()));
+    v1::PutRequest { key, value, ..Default::default() }
+}
+
+fn get(key: &str) -> v1::GetRequest {
+    v1::GetRequest { key: Bytes::from(key.to_owned()), ..Default::default() }
+}
+
+fn asking(id: u64, operation: request::Operation) -> v1::Request {
+    v1::Request { id, operation: Some(operation) }
+}
+
+#[tokio::test]
+async fn a_value_is_stored_read_replaced_and_deleted() {
+    let rig = Rig::founded().await;
+    let mut kv = rig.kv();
+    let absent = kv.get(get("k")).await.unwrap_err();
+    assert_eq!(absent.code(), Code::NotFound);
+    assert!(error_of_status(&absent).unwrap().context.is_empty());
+
+    let first = kv.put(put("k", "one")).await.unwrap().into_inner();
+    assert_eq!((first.primaries, first.epoch), (1, 1));
+    let replacing = v1::PutRequest { context: first.context, ..put("k", "two") };
+    kv.put(replacing).await.unwrap();
+    let found = kv.get(get("k")).await.unwrap().into_inner();
+    assert_eq!(found.siblings.len(), 1);
+    assert_eq!(found.siblings[0].value, "two");
+
+    let delete = v1::DeleteRequest { key: "k".into(), context: found.context, ..Default::default() };
+    kv.delete(delete).await.unwrap();
+    let deleted = error_of_status(&kv.get(get("k")).await.unwrap_err()).unwrap();
+    assert_eq!(deleted.code(), Kind::NotFound);
+    assert!(!deleted.context.is_empty(), "a deleted key has been seen");
+
+    let misnamed = v1::PutRequest { operation_id: "short".into(), ..put("k", "v") };
+    let refused = kv.put(misnamed).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(error_of_status(&refused).unwrap().field, "operation_id");
+    let heard = rig.heard.0.lock().clone();
+    let expected = [
+        (("delete", "success"), 1),
+        (("get", "not_found"), 2),
+        (("get", "success"), 1),
+        (("put", "invalid"), 1),
+        (("put", "success"), 2),
+    ];
+    assert_eq!(heard, BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_in_its_order_each_for_itself() {
+    let rig = Rig::founded().await;
+    let mut kv = rig.kv();
+    let requests = vec![
+        asking(7, request::Operation::Put(put("a", "1"))),
+        v1::Request { id: 7, operation: None },
+        asking(9, request::Operation::Get(get(""))),
+        asking(7, request::Operation::Put(put("b", "2"))),
+    ];
+    let answers = kv.batch(v1::BatchRequest { requests }).await.unwrap().into_inner().responses;
+    let ids: Vec<_> = answers.iter().map(|answer| answer.id).collect();
+    assert_eq!(ids, [7, 7, 9, 7]);
+    let fields = answers.into_iter().map(|answer| match answer.result.unwrap() {
+        response::Result::Put(_) => "stored".to_owned(),
+        response::Result::Error(error) => error.field,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(fields.collect::<Vec<_>>(), ["stored", "request", "key", "stored"]);
+    let many = vec![asking(1, request::Operation::Get(get("a"))); 1001];
+    let refused = kv.batch(v1::BatchRequest { requests: many }).await.unwrap_err();
+    assert_eq!(error_of_status(&refused).unwrap().field, "requests");
+}
+
+#[tokio::test]
+async fn every_live_key_is_listed_once() {
+    let rig = Rig::founded().await;
+    let mut kv = rig.kv();
+    let name = |key| format!("key-{key:03}");
+    for chunk in (0..200).collect::<Vec<_>>().chunks(50) {
+        let puts = chunk.iter().map(|&key| asking(key, request::Operation::Put(put(&name(key), "v"))));
+        kv.batch(v1::BatchRequest { requests: puts.collect() }).await.unwrap();
+    }
+    let gone = v1::DeleteRequest { key: name(0).into(), ..Default::default() };
+    kv.delete(gone).await.unwrap();
+    let mut keys = Vec::new();
+    let mut request = v1::KeysRequest { limit: 7, ..Default::default() };
+    loop {
+        let page = kv.keys(request.clone()).await.unwrap().into_inner();
+        assert!(page.keys.len() <= 7);
+        keys.extend(page.keys);
+        if page.cursor.is_empty() {
+            break;
+        }
+        request.cursor = page.cursor;
+    }
+    keys.sort();
+    assert_eq!(keys, (1..200).map(name).collect::<Vec<_>>());
+    let unknown = v1::KeysRequest { bucket: "none".into(), ..Default::default() };
+    let refused = kv.keys(unknown).await.unwrap_err();
+    assert_eq!(error_of_status(&refused).unwrap().code(), Kind::UnknownBucket);
+}
+
+#[tokio::test]
+async fn a_session_answers_everything_it_was_asked_and_then_ends() {
+    let rig = Rig::founded().await;
+    let messages = (0..100).map(|message| {
+        let requests = (0..50).map(|at| {
+            let id = message * 50 + at;
+            match at % 3 {
+                0 => asking(id, request::Operation::Put(put(&format!("k{}", id % 500), "v"))),
+                1 => asking(id, request::Operation::Get(get(&format!("absent-{id}")))),
+                _ => v1::Request { id, operation: None },
+            }
+        });
+        v1::SessionRequest { requests: requests.collect() }
+    });
+    let stream = rig.kv().session(tokio_stream::iter(messages)).await.unwrap();
+    let mut stream = stream.into_inner();
+    let mut seen = vec![0; 5000];
+    while let Some(message) = stream.message().await.unwrap() {
+        for answer in message.responses {
+            let id = answer.id as usize;
+            seen[id] += 1;
+            let result = answer.result.unwrap();
+            match id % 50 % 3 {
+                // One of many puts without a context may find the key full, or the node's queue.
+                0 => assert!(matches!(result, response::Result::Put(_) | response::Result::Error(_))),
+                1 => match result {
+                    response::Result::Get(found) => assert!(found.siblings.is_empty()),
+                    response::Result::Error(error) => assert_eq!(error.code(), Kind::Overloaded),
+                    other => panic!("{other:?}"),
+                },
+                _ => assert!(matches!(result, response::Result::Error(error) if error.field == "request")),
+            }
+        }
+    }
+    assert!(seen.iter().all(|&count| count == 1));
+    assert_eq!(rig.heard.0.lock().values().sum::<u64>(), 5000);
+}
+
+#[tokio::test]
+async fn a_session_that_waits_ends_when_the_node_stops() {
+    let rig = Rig::founded().await;
+    let (requests, stream) = tokio::sync::mpsc::channel(1);
+    let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
+    let mut answers = rig.kv().session(stream).await.unwrap().into_inner();
+    let request = asking(1, request::Operation::Put(put("k", "v")));
+    requests.send(v1::SessionRequest { requests: vec![request] }).await.unwrap();
+    assert_eq!(answers.message().await.unwrap().unwrap().responses[0].id, 1);
+    rig.stop.send(()).unwrap();
+    assert_eq!(answers.message().await.unwrap(), None);
+    drop((requests, answers, rig.channel));
+    tokio::time::timeout(Duration::from_secs(5), rig.served).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_cluster_is_founded_once_and_described() {
+    let rig = Rig::start().await;
+    let mut admin = rig.admin();
+    let before = admin.get_layout(v1::GetLayoutRequest {}).await.unwrap_err();
+    assert_eq!(before.code(), Code::FailedPrecondition);
+    assert_eq!(rig.kv().get(get("k")).await.unwrap_err().code(), Code::FailedPrecondition);
+    let status = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.node_id, status.epoch, status.storage_bytes), (NODE, 0, 42));
+
+    let layout = admin.bootstrap(founding()).await.unwrap().into_inner().layout;
+    assert_eq!(admin.bootstrap(founding()).await.unwrap().into_inner().layout, layout);
+    let other = v1::BootstrapRequest { partitions: 2 * PARTITIONS, ..founding() };
+    assert_eq!(admin.bootstrap(other).await.unwrap_err().code(), Code::FailedPrecondition);
+
+    let described = admin.get_layout(v1::GetLayoutRequest {}).await.unwrap().into_inner();
+    assert_eq!(described.layout, layout);
+    assert_eq!(described.addresses[0].grpc_address, rig.address.to_string());
+    assert_eq!(described.addresses[0].peer_address, "peer:1");
+    let buckets = admin.list_buckets(v1::ListBucketsRequest {}).await.unwrap().into_inner().buckets;
+    assert_eq!(buckets[0].name, "default");
+    let status = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!((status.epoch, status.partitions_owned), (1, PARTITIONS));
+    assert!(rig.driver.layout().is_some());
+}
+
+#[tokio::test]
+async fn health_tells_whether_the_cluster_is_founded() {
+    let rig = Rig::start().await;
+    let mut health = HealthClient::new(rig.channel.clone());
+    let mut watched =
+        health.watch(HealthCheckRequest { service: "quorate.v1.Kv".into() }).await.unwrap().into_inner();
+    let mut wait_for = async |wanted: i32| {
+        while watched.message().await.unwrap() != Some(HealthCheckResponse { status: wanted }) {}
+    };
+    wait_for(2).await;
+    rig.admin().bootstrap(founding()).await.unwrap();
+    wait_for(1).await;
+}
+
+#[tokio::test]
+async fn plain_http_is_told_which_port_it_meant() {
+    let rig = Rig::start().await;
+    let mut stream = TcpStream::connect(rig.address).await.unwrap();
+    stream.write_all(b"GET /kv/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    assert!(answer.contains("http://host:7701"), "{answer}");
+}
+
+#[tokio::test]
+async fn large_answers_of_a_session_come_in_several_messages() {
+    let rig = Rig::founded().await;
+    let large = "x".repeat(700 << 10);
+    rig.kv().put(put("k", &large)).await.unwrap();
+    let requests = (0..20).map(|id| asking(id, request::Operation::Get(get("k")))).collect();
+    let stream = tokio_stream::iter([v1::SessionRequest { requests }]);
+    let mut answers = rig.kv().session(stream).await.unwrap().into_inner();
+    let mut answered = 0;
+    while let Some(message) = answers.message().await.unwrap() {
+        assert!(message.responses.len() <= 2, "a message is full with a mebibyte");
+        answered += message.responses.len();
+    }
+    assert_eq!(answered, 20);
+}

@@ -1,0 +1,195 @@
+//! A node without a disk, served on a real socket.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use quorate_proto::convert::layout::cluster_id_to_wire;
+use quorate_proto::v1;
+use quorate_proto::v1::admin_client::AdminClient;
+use quorate_proto::v1::kv_client::KvClient;
+use quorate_protocol::id::{ClusterId, NodeId, StartId};
+use quorate_protocol::message::Message;
+use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
+use quorate_protocol::time::Hlc;
+use quorate_protocol::{Limits, Node, NodeConfig};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+use crate::addresses::{Addresses, NodeAddresses};
+use crate::driver::{self, Driver, Inputs, Outbox, StorePressure};
+use crate::grpc::{GrpcState, ServeError, serve};
+use crate::observe::Observer;
+
+pub(super) const NODE: u64 = 0xA11CE;
+pub(super) const PARTITIONS: u32 = 8;
+
+#[derive(Default)]
+struct Memory {
+    entries: BTreeMap<Bytes, Bytes>,
+    batches: u64,
+}
+
+struct MemoryStore {
+    memory: Mutex<Memory>,
+    on_durable: Box<dyn Fn(CommitNumber) + Send + Sync>,
+}
+
+impl Store for MemoryStore {
+    fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError> {
+        let mut memory = self.memory.lock();
+        for op in batch {
+            match op {
+                StoreOp::Put { key, value } => drop(memory.entries.insert(key, value)),
+                StoreOp::Delete { key } => drop(memory.entries.remove(&key)),
+            }
+        }
+        memory.batches += 1;
+        let number = CommitNumber(memory.batches);
+        (self.on_durable)(number);
+        Ok(number)
+    }
+
+    fn durable(&self) -> CommitNumber {
+        CommitNumber(self.memory.lock().batches)
+    }
+
+    fn wait_durable(&self, _number: CommitNumber) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.memory.lock().entries.get(key).cloned())
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        entries_max: usize,
+        _bytes_max: usize,
+    ) -> Result<ScanPage, StoreError> {
+        let memory = self.memory.lock();
+        let mut found = memory
+            .entries
+            .iter()
+            .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key[..] > *after))
+            .map(|(key, value)| (key.clone(), value.clone()));
+        let entries = found.by_ref().take(entries_max).collect();
+        Ok(ScanPage { entries, more: found.next().is_some() })
+    }
+
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl StorePressure for MemoryStore {
+    fn fraction(&self) -> f64 {
+        0.0
+    }
+}
+
+struct NoPeers;
+
+impl Outbox for NoPeers {
+    fn send(&mut self, _to: NodeId, _hlc: Hlc, _messages: Vec<Message>) {}
+}
+
+struct Fixed(SocketAddr);
+
+impl Addresses for Fixed {
+    fn own(&self) -> NodeAddresses {
+        NodeAddresses { peer: "peer:1".into(), grpc: self.0.to_string(), http: "host:7701".into() }
+    }
+
+    fn of(&self, _node: NodeId) -> Option<NodeAddresses> {
+        None
+    }
+}
+
+/// Counts what it hears.
+#[derive(Default)]
+pub(super) struct Heard(pub(super) Mutex<BTreeMap<(&'static str, &'static str), u64>>);
+
+impl Observer for Heard {
+    fn observed(&self, operation: &'static str, outcome: &'static str, _elapsed: Duration, count: u64) {
+        *self.0.lock().entry((operation, outcome)).or_default() += count;
+    }
+}
+
+pub(super) struct Rig {
+    pub(super) address: SocketAddr,
+    pub(super) channel: Channel,
+    pub(super) heard: Arc<Heard>,
+    pub(super) driver: Driver,
+    pub(super) stop: oneshot::Sender<()>,
+    pub(super) served: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Rig {
+    /// A node that has no layout yet.
+    pub(super) async fn start() -> Self {
+        let inputs = Inputs::new();
+        let store = MemoryStore { memory: Mutex::default(), on_durable: Box::new(inputs.on_durable()) };
+        let config = NodeConfig {
+            node: NodeId(NODE),
+            start: StartId(1),
+            seed: [7; 32],
+            limits: Limits::default(),
+            token_secret: None,
+        };
+        let node = Node::new(config, None);
+        let (driver, _) = driver::start(node, Arc::new(store), NoPeers, inputs, 1024).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let heard = Arc::new(Heard::default());
+        let state = GrpcState {
+            driver: driver.clone(),
+            limits: Arc::new(Limits::default()),
+            addresses: Arc::new(Fixed(address)),
+            storage_bytes: Arc::new(|| 42),
+            observer: heard.clone(),
+        };
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(serve(listener, state, async {
+            let _ = stopped.await;
+        }));
+        let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+        Self { address, channel, heard, driver, stop, served }
+    }
+
+    /// A cluster of one node.
+    pub(super) async fn founded() -> Self {
+        let rig = Self::start().await;
+        rig.admin().bootstrap(founding()).await.unwrap();
+        rig
+    }
+
+    pub(super) fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel.clone())
+    }
+
+    pub(super) fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel.clone())
+    }
+}
+
+pub(super) fn founding() -> v1::BootstrapRequest {
+    v1::BootstrapRequest {
+        cluster_id: cluster_id_to_wire(ClusterId(9)),
+        partitions: PARTITIONS,
+        members: vec![v1::Member {
+            node_id: NODE,
+            name: "alice".into(),
+            peer_address: "old:1".into(),
+            ..Default::default()
+        }],
+        ..Default::default()
+    }
+}
