@@ -1,7 +1,7 @@
 //! Names and sentences for traces and violations.
 
 use quorate_protocol::id::NodeId;
-use quorate_protocol::message::{Fetched, Message, Refusal};
+use quorate_protocol::message::{Fetched, Message, Refusal, ScannedKey};
 use quorate_protocol::operation::{Attempted, Operation, OperationResult, Outcome};
 use quorate_protocol::version::{Container, Context, Dot, EncodedContainer, Sibling, peek};
 
@@ -47,8 +47,11 @@ pub fn operation(oracle: &Oracle, at: usize) -> String {
             format!("{name} of {}/{} having seen {}", delete.bucket, key(&delete.key), token(&delete.context))
         }
         Operation::List(list) => format!(
-            "{name} of {} in partition {}, {} keys after {:?}",
-            list.bucket, list.partition, list.limit, list.after
+            "{name} of {} in partition {}, {} keys after {}",
+            list.bucket,
+            list.partition,
+            list.limit,
+            list.after.as_ref().map_or_else(|| "the start".into(), |after| key(after))
         ),
     };
     let asked = [("n", quorum.n), ("r", quorum.r), ("w", quorum.w), ("pr", quorum.pr), ("pw", quorum.pw)];
@@ -105,7 +108,16 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         Operation::Put(put) => oracle
             .operation_of(put.operation)
             .map_or_else(|| "an unknown put".into(), |at| operation_name(oracle, at)),
-        other => format!("{other:?}"),
+        Operation::Get(get) => format!("a get of {}/{}", get.bucket, key(&get.key)),
+        Operation::Delete(delete) => {
+            format!(
+                "a delete of {}/{} having seen {}",
+                delete.bucket,
+                key(&delete.key),
+                token(&delete.context)
+            )
+        }
+        Operation::List(list) => format!("a listing of {} in partition {}", list.bucket, list.partition),
     };
     match message {
         Message::Replicate { tag, key: at, container: encoded, .. } => {
@@ -126,9 +138,20 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
             Err(why) => format!("not fetched {}: {}", short(tag.0), refusal(*why)),
         },
         Message::Scan { tag, partition, after, limit, .. } => {
-            format!("scan {}: {limit} keys of partition {partition} after {after:?}", short(tag.0))
+            let after = after.as_ref().map_or_else(|| "the start".into(), |after| key(after));
+            format!("scan {}: {limit} keys of partition {partition} after {after}", short(tag.0))
         }
-        Message::ScanReply { tag, result, .. } => format!("scanned {}: {result:?}", short(tag.0)),
+        Message::ScanReply { tag, result, .. } => match result {
+            Ok(page) => {
+                let one = |scanned: &ScannedKey| {
+                    format!("{} ({})", key(&scanned.key), if scanned.live { "live" } else { "deleted" })
+                };
+                let list: Vec<String> = page.keys.iter().map(one).collect();
+                let more = if page.more { ", and more" } else { "" };
+                format!("scanned {}: [{}]{more}", short(tag.0), list.join(", "))
+            }
+            Err(why) => format!("not scanned {}: {}", short(tag.0), refusal(*why)),
+        },
         Message::Forward { tag, timed } => format!(
             "forward {}: {} in {} us",
             short(tag.0),
@@ -168,7 +191,14 @@ pub fn outcome(result: &OperationResult) -> String {
             found.primaries,
             token(&found.context)
         ),
-        Ok(Outcome::List(listed)) => format!("listed {:?}, next after {:?}", listed.keys, listed.next),
+        Ok(Outcome::List(listed)) => {
+            let list: Vec<String> = listed.keys.iter().map(|listed| key(listed)).collect();
+            let next = listed
+                .next
+                .as_ref()
+                .map_or_else(|| "the end".into(), |next| format!("more after {}", key(next)));
+            format!("listed [{}], then {next}", list.join(", "))
+        }
         Err(error) => {
             let attempted = match error.attempted {
                 Attempted::NotAttempted => "nothing done",

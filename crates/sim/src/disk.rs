@@ -150,7 +150,7 @@ impl Store for SimDisk {
         let mut page = ScanPage::default();
         let mut bytes = 0;
         for (key, value) in under(&state.visible, prefix, after) {
-            if !page.entries.is_empty() && (page.entries.len() >= entries_max || bytes > bytes_max) {
+            if page.entries.len() >= entries_max || (!page.entries.is_empty() && bytes > bytes_max) {
                 page.more = true;
                 break;
             }

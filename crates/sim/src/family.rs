@@ -23,11 +23,20 @@ pub enum Family {
     Retry,
     /// Last-writer-wins buckets under jumping clocks.
     LastWriter,
+    /// Much is deleted, having been seen or blindly, while replicas miss it.
+    Delete,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 6] =
-    [Family::Mix, Family::Crash, Family::Partition, Family::SlowDisk, Family::Retry, Family::LastWriter];
+pub const FAMILIES: [Family; 7] = [
+    Family::Mix,
+    Family::Crash,
+    Family::Partition,
+    Family::SlowDisk,
+    Family::Retry,
+    Family::LastWriter,
+    Family::Delete,
+];
 
 impl Family {
     /// The name on the command line.
@@ -39,6 +48,7 @@ impl Family {
             Self::SlowDisk => "slow-disk",
             Self::Retry => "retry",
             Self::LastWriter => "lww",
+            Self::Delete => "delete",
         }
     }
 
@@ -51,6 +61,7 @@ impl Family {
             Self::SlowDisk => 4,
             Self::Retry => 5,
             Self::LastWriter => 6,
+            Self::Delete => 7,
         }
     }
 
@@ -63,6 +74,7 @@ impl Family {
             Self::SlowDisk => slow_disk(plan, rng),
             Self::Retry => retry(plan, rng),
             Self::LastWriter => last_writer(plan, rng),
+            Self::Delete => delete(plan, rng),
         }
     }
 }
@@ -108,6 +120,11 @@ fn slow_disk(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.weigh(Fault::Crash, 3);
     plan.faults.weigh(Fault::CrashAll, 2);
     plan.faults.weigh(Fault::FullDisk, u32::from(rng.chance(0.3)));
+    if rng.chance(0.3) {
+        // Nothing stays in memory, so that what cannot be read matters.
+        plan.faults.weigh(Fault::DamagedRecord, 10);
+        plan.limits.cache_bytes = 0;
+    }
     plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::CrashAll, Fault::SlowDisk]));
     plan.faults.budget = 40;
     plan.disk.sync_us = (1_000, rng.spread(5_000, 50_000));
@@ -137,6 +154,20 @@ fn last_writer(plan: &mut Plan, rng: &mut SimRng) {
     plan.workload.weigh(Step::DeleteBlind, if rng.chance(0.5) { 2 } else { 0 });
     plan.workload.weigh(Step::PutBlind, 6);
     plan.workload.weigh(Step::Get, 4);
+}
+
+fn delete(plan: &mut Plan, rng: &mut SimRng) {
+    plan.workload.weigh(Step::DeleteSeen, 6);
+    plan.workload.weigh(Step::DeleteBlind, if rng.chance(0.5) { 4 } else { 0 });
+    plan.workload.weigh(Step::PutBlind, 4);
+    plan.workload.weigh(Step::Get, 6);
+    plan.workload.weigh(Step::List, 2);
+    plan.workload.read_after = 1.0;
+    // Replicas miss deletes, and hear of them again only from a read.
+    plan.network.loss = *rng.pick(&[0.05, 0.2, 0.4]);
+    plan.faults.weigh(Fault::CutOneWay, 6);
+    plan.faults.weigh(Fault::Isolate, 3);
+    plan.faults.weigh(Fault::Deafen, 3);
 }
 
 /// Takes the random faults out; what the family is about is put in after.

@@ -1,9 +1,8 @@
 //! A core handles an event; what it wants is carried out, in order, unless the process dies in between.
 
-use bytes::Bytes;
 use quorate_protocol::message::Message;
-use quorate_protocol::store::{CommitNumber, Store, StoreOp};
-use quorate_protocol::version::EncodedContainer;
+use quorate_protocol::operation::OperationResult;
+use quorate_protocol::store::Store;
 use quorate_protocol::{Effect, Event, RequestId};
 
 use super::queue::{Happening, ToNode};
@@ -11,7 +10,6 @@ use super::{World, disks};
 use crate::checks::{self, Check, violation};
 use crate::describe;
 use crate::faults::Moment;
-use crate::oracle::Maker;
 
 /// Requests of the driver that are no operations have ids from here on.
 const BOOTSTRAP_REQUEST: u64 = 1 << 60;
@@ -115,11 +113,7 @@ impl World {
             Effect::Send { to, message } => self.send(node, to, message),
             Effect::Commit { number, ops } => self.commit(node, number, ops),
             Effect::Read { token, key } => {
-                let host = &self.hosts[node];
-                // A read may see what was written after it began.
-                let found = self.rngs.disk.chance(0.5).then(|| host.disk.get(&key));
-                self.tracer.mix(token.0);
-                self.after_read(node, ToNode::Read { token, key, found });
+                self.read(node, token, key);
                 Ok(())
             }
             Effect::Scan { token, prefix, after, entries_max, bytes_max } => {
@@ -144,147 +138,7 @@ impl World {
         }
     }
 
-    fn maker(&self, node: usize) -> Maker {
-        Maker { node, life: self.hosts[node].life, at_us: self.now_us }
-    }
-
-    fn after_read(&mut self, node: usize, what: ToNode) {
-        let (low, high) = self.plan.disk.read_us;
-        let at_us = self.now_us + self.rngs.disk.between(low, high);
-        let life = self.hosts[node].life;
-        self.queue.plan(at_us, Happening::Node { node, life, what });
-    }
-
-    fn send(&mut self, node: usize, to: quorate_protocol::id::NodeId, message: Message) -> Check {
-        let Some(peer) = self.hosts.iter().position(|host| host.id == to) else {
-            return Err(violation(
-                "answers",
-                format!("{} sends to {to}, who does not exist", describe::node(node)),
-            ));
-        };
-        let moment = match &message {
-            Message::Replicate { key, container, .. } => {
-                let known = |history: &crate::oracle::KeyHistory| {
-                    history.key == key.key && history.bucket.id == key.bucket
-                };
-                if let Some(at) = self.oracle.keys.iter().position(known) {
-                    let by = self.maker(node);
-                    checks::observed(&mut self.oracle, at, container, by)?;
-                }
-                Some(Moment::Replicated)
-            }
-            Message::ReplicateReply { result: Ok(()), .. } => Some(Moment::ReplicaAcknowledged),
-            Message::FetchReply { result: Ok(_), .. } => Some(Moment::Fetched),
-            Message::Forward { .. } => Some(Moment::Forwarded),
-            _ => None,
-        };
-        match self.outbox.iter_mut().find(|(destination, _)| *destination == peer) {
-            Some((_, batch)) if !self.plan.network.split_batches => batch.push(message),
-            _ => self.outbox.push((peer, vec![message])),
-        }
-        match moment {
-            Some(moment) => self.moment(node, moment),
-            None => Ok(()),
-        }
-    }
-
-    /// Hands what was to be sent to the network.
-    pub(super) fn flush(&mut self, node: usize) {
-        if self.outbox.is_empty() {
-            return;
-        }
-        let mut outbox = std::mem::take(&mut self.outbox);
-        let host = &self.hosts[node];
-        if let Some(process) = &host.process {
-            let (life, hlc) = (host.life, process.node.hlc());
-            for (to, messages) in outbox.drain(..) {
-                self.tracer.mix(messages.len() as u64);
-                if !process.links.contains_key(&to) {
-                    continue;
-                }
-                let to_life = self.hosts[to].life;
-                let mut plan = |at_us, messages| {
-                    let what = ToNode::Batch { from: node, from_life: life, hlc, messages };
-                    self.queue.plan(at_us, Happening::Node { node: to, life: to_life, what });
-                };
-                match self.network.send(node, to, self.now_us) {
-                    [Some(once), Some(again)] => {
-                        plan(once, messages.clone());
-                        plan(again, messages);
-                    }
-                    [Some(once), None] => plan(once, messages),
-                    [None, _] => {}
-                }
-            }
-        }
-        outbox.clear();
-        self.outbox = outbox;
-    }
-
-    fn commit(&mut self, node: usize, number: CommitNumber, ops: Vec<StoreOp>) -> Check {
-        for op in &ops {
-            if let StoreOp::Put { key, value } = op
-                && let Some(at) = self.oracle.key_of(key)
-            {
-                let container = EncodedContainer(value.clone());
-                self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
-                let by = self.maker(node);
-                checks::observed(&mut self.oracle, at, &container, by)?;
-                checks::committed(self.hosts[node].disk.visible_value(key), &container)?;
-            }
-        }
-        let host = &mut self.hosts[node];
-        let Some(process) = &mut host.process else { return Ok(()) };
-        let given = host
-            .disk
-            .submit(ops)
-            .map_err(|error| violation("disk", format!("the simulated disk takes no batch: {error}")))?;
-        if process.core_number(given) != number {
-            return Err(violation(
-                "disk",
-                format!("the core calls its commit {number:?}, and it is {given:?}"),
-            ));
-        }
-        self.plan_sync(node);
-        self.moment(node, Moment::Committed)
-    }
-
-    /// One sync covers all that was submitted before it began.
-    pub(super) fn plan_sync(&mut self, node: usize) {
-        let now_us = self.now_us;
-        let host = &mut self.hosts[node];
-        let Some(process) = &mut host.process else { return };
-        if process.syncing || host.disk.durable() == host.disk.submitted() {
-            return;
-        }
-        process.syncing = true;
-        let (low, high) =
-            if host.slow_until_us > now_us { self.plan.disk.slow_sync_us } else { self.plan.disk.sync_us };
-        let at_us = now_us.max(host.full_until_us) + self.rngs.disk.between(low, high);
-        let what = ToNode::Synced(host.disk.submitted());
-        let life = host.life;
-        self.queue.plan(at_us, Happening::Node { node, life, what });
-    }
-
-    fn synced(&mut self, node: usize, number: CommitNumber) -> Check {
-        let host = &mut self.hosts[node];
-        let Some(process) = &mut host.process else { return Ok(()) };
-        process.syncing = false;
-        host.disk.sync(number);
-        let core_number = process.core_number(number);
-        self.figures.syncs += 1;
-        self.note(node, || format!("has synced up to {}", core_number.0));
-        self.plan_sync(node);
-        self.moment(node, Moment::Synced)?;
-        self.handle(node, Event::Durable(core_number))
-    }
-
-    fn answer(
-        &mut self,
-        node: usize,
-        request: RequestId,
-        result: quorate_protocol::operation::OperationResult,
-    ) -> Check {
+    fn answer(&mut self, node: usize, request: RequestId, result: OperationResult) -> Check {
         let attempt = usize::try_from(request.0).unwrap_or(usize::MAX);
         let Some(record) = self.oracle.attempts.get(attempt) else {
             return Err(violation(
@@ -361,9 +215,4 @@ impl World {
             }
         }
     }
-}
-
-/// The records of clients' data on a disk.
-pub(super) fn data_records(entries: Vec<(Bytes, Bytes)>) -> Vec<Bytes> {
-    entries.into_iter().map(|(key, _)| key).filter(|key| key.first() == Some(&b'd')).collect()
 }

@@ -1,13 +1,16 @@
 //! The simulated world: machines, the network between them, clients, and what goes wrong, on one thread under one clock.
 //!
-//! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants; `links` connects nodes;
-//! `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all faults over, everything looked at.
+//! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants, with `sending` and
+//! `storing`; `links` connects nodes; `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all
+//! faults over, everything looked at.
 
 mod clients;
 mod effects;
 mod finish;
 mod links;
 mod queue;
+mod sending;
+mod storing;
 mod trouble;
 
 use std::fmt;

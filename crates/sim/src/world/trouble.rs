@@ -2,8 +2,8 @@
 
 use quorate_protocol::store::Store;
 
-use super::effects::data_records;
 use super::queue::{Happening, ToNode};
+use super::storing::data_records;
 use super::{World, skew};
 use crate::checks::{Check, violation};
 use crate::clock::MachineClock;

@@ -1,0 +1,77 @@
+//! What a core sends: looked at, put together by destination, handed to the network.
+
+use quorate_protocol::id::NodeId;
+use quorate_protocol::message::Message;
+
+use super::World;
+use super::queue::{Happening, ToNode};
+use crate::checks::{self, Check, violation};
+use crate::describe;
+use crate::faults::Moment;
+use crate::oracle::KeyHistory;
+
+impl World {
+    pub(super) fn send(&mut self, node: usize, to: NodeId, message: Message) -> Check {
+        let Some(peer) = self.hosts.iter().position(|host| host.id == to) else {
+            return Err(violation(
+                "answers",
+                format!("{} sends to {to}, who does not exist", describe::node(node)),
+            ));
+        };
+        let moment = match &message {
+            Message::Replicate { key, container, .. } => {
+                let known = |history: &KeyHistory| history.key == key.key && history.bucket.id == key.bucket;
+                if let Some(at) = self.oracle.keys.iter().position(known) {
+                    let by = self.maker(node);
+                    checks::observed(&mut self.oracle, at, container, by)?;
+                }
+                Some(Moment::Replicated)
+            }
+            Message::ReplicateReply { result: Ok(()), .. } => Some(Moment::ReplicaAcknowledged),
+            Message::FetchReply { result: Ok(_), .. } => Some(Moment::Fetched),
+            Message::Forward { .. } => Some(Moment::Forwarded),
+            _ => None,
+        };
+        match self.outbox.iter_mut().find(|(destination, _)| *destination == peer) {
+            Some((_, batch)) if !self.plan.network.split_batches => batch.push(message),
+            _ => self.outbox.push((peer, vec![message])),
+        }
+        match moment {
+            Some(moment) => self.moment(node, moment),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands what was to be sent to the network.
+    pub(super) fn flush(&mut self, node: usize) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        let host = &self.hosts[node];
+        if let Some(process) = &host.process {
+            let (life, hlc) = (host.life, process.node.hlc());
+            for (to, messages) in outbox.drain(..) {
+                self.tracer.mix(messages.len() as u64);
+                if !process.links.contains_key(&to) {
+                    continue;
+                }
+                let to_life = self.hosts[to].life;
+                let mut plan = |at_us, messages| {
+                    let what = ToNode::Batch { from: node, from_life: life, hlc, messages };
+                    self.queue.plan(at_us, Happening::Node { node: to, life: to_life, what });
+                };
+                match self.network.send(node, to, self.now_us) {
+                    [Some(once), Some(again)] => {
+                        plan(once, messages.clone());
+                        plan(again, messages);
+                    }
+                    [Some(once), None] => plan(once, messages),
+                    [None, _] => {}
+                }
+            }
+        }
+        outbox.clear();
+        self.outbox = outbox;
+    }
+}

@@ -1,0 +1,97 @@
+//! What a core writes and reads: batches become durable by and by, and reads take a while.
+
+use bytes::Bytes;
+use quorate_protocol::store::{CommitNumber, Store, StoreOp};
+use quorate_protocol::version::EncodedContainer;
+use quorate_protocol::{Event, ReadToken};
+
+use super::World;
+use super::queue::{Happening, ToNode};
+use crate::checks::{self, Check, violation};
+use crate::describe;
+use crate::faults::Moment;
+use crate::oracle::Maker;
+
+impl World {
+    pub(super) fn commit(&mut self, node: usize, number: CommitNumber, ops: Vec<StoreOp>) -> Check {
+        for op in &ops {
+            if let StoreOp::Put { key, value } = op
+                && let Some(at) = self.oracle.key_of(key)
+            {
+                let container = EncodedContainer(value.clone());
+                self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
+                let by = self.maker(node);
+                checks::observed(&mut self.oracle, at, &container, by)?;
+                checks::committed(self.hosts[node].disk.visible_value(key), &container)?;
+            }
+        }
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return Ok(()) };
+        let given = host
+            .disk
+            .submit(ops)
+            .map_err(|error| violation("disk", format!("the simulated disk takes no batch: {error}")))?;
+        if process.core_number(given) != number {
+            return Err(violation(
+                "disk",
+                format!("the core calls its commit {number:?}, and it is {given:?}"),
+            ));
+        }
+        self.plan_sync(node);
+        self.moment(node, Moment::Committed)
+    }
+
+    /// One sync covers all that was submitted before it began.
+    pub(super) fn plan_sync(&mut self, node: usize) {
+        let now_us = self.now_us;
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return };
+        if process.syncing || host.disk.durable() == host.disk.submitted() {
+            return;
+        }
+        process.syncing = true;
+        let (low, high) =
+            if host.slow_until_us > now_us { self.plan.disk.slow_sync_us } else { self.plan.disk.sync_us };
+        let at_us = now_us.max(host.full_until_us) + self.rngs.disk.between(low, high);
+        let what = ToNode::Synced(host.disk.submitted());
+        let life = host.life;
+        self.queue.plan(at_us, Happening::Node { node, life, what });
+    }
+
+    pub(super) fn synced(&mut self, node: usize, number: CommitNumber) -> Check {
+        let host = &mut self.hosts[node];
+        let Some(process) = &mut host.process else { return Ok(()) };
+        process.syncing = false;
+        host.disk.sync(number);
+        let core_number = process.core_number(number);
+        self.figures.syncs += 1;
+        self.note(node, || format!("has synced up to {}", core_number.0));
+        self.plan_sync(node);
+        self.moment(node, Moment::Synced)?;
+        self.handle(node, Event::Durable(core_number))
+    }
+
+    pub(super) fn maker(&self, node: usize) -> Maker {
+        Maker { node, life: self.hosts[node].life, at_us: self.now_us }
+    }
+
+    /// A read may see what was written after it began.
+    pub(super) fn read(&mut self, node: usize, token: ReadToken, key: Bytes) {
+        let host = &self.hosts[node];
+        let found = self.rngs.disk.chance(0.5).then(|| host.disk.get(&key));
+        self.tracer.mix(token.0);
+        self.after_read(node, ToNode::Read { token, key, found });
+    }
+
+    pub(super) fn after_read(&mut self, node: usize, what: ToNode) {
+        let (low, high) = self.plan.disk.read_us;
+        let at_us = self.now_us + self.rngs.disk.between(low, high);
+        let life = self.hosts[node].life;
+        self.queue.plan(at_us, Happening::Node { node, life, what });
+    }
+}
+
+/// The records of clients' data on a disk.
+pub(super) fn data_records(entries: Vec<(Bytes, Bytes)>) -> Vec<Bytes> {
+    entries.into_iter().map(|(key, _)| key).filter(|key| key.first() == Some(&b'd')).collect()
+}
