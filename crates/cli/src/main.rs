@@ -26,6 +26,10 @@ use clap::Parser as _;
 use crate::args::{Cli, Command};
 use crate::output::Done;
 
+/// Many threads take and give small pieces all the time: the system's allocator shows in profiles.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {

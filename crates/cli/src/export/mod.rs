@@ -58,7 +58,7 @@ pub(crate) async fn run(args: ExportArgs, global: &Global) -> Result<Done> {
             async { Ok((key, read.await?)) }
         })
         .try_buffer_unordered(in_flight);
-    let (mut exported, mut text) = (0, Vec::new());
+    let (mut exported, mut text) = (0_u64, Vec::new());
     while let Some((key, found)) = found.try_next().await? {
         text.clear();
         lines::write(&key, &found.values, &mut text)?;

@@ -1,0 +1,200 @@
+//! A cluster of real processes on loopback, each node killed, stopped and started again as a test wants it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use quorate_proto::convert::layout::cluster_id_to_wire;
+use quorate_proto::convert::status::error_of_status;
+use quorate_proto::v1::admin_client::AdminClient;
+use quorate_proto::v1::kv_client::KvClient;
+use quorate_proto::v1::{
+    BootstrapRequest, BucketSettings, ConflictPolicy, Member, OperationError, StatusRequest,
+};
+use quorate_protocol::id::ClusterId;
+use tempfile::TempDir;
+use tonic::Status;
+use tonic::transport::Channel;
+
+/// How long anything that must come true may take, on a machine that is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One node's process.
+pub struct Process {
+    directory: PathBuf,
+    ports: [u16; 3],
+    seed: String,
+    child: Option<Child>,
+    pub id: u64,
+}
+
+impl Process {
+    fn start(&mut self) {
+        let listen = |port: u16| format!("127.0.0.1:{port}");
+        let log = File::options().create(true).append(true).open(self.directory.with_extension("log"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_quorate"))
+            .args(["node", "--announce", "--stop-with-stdin", "--seed", &self.seed])
+            .args(["--grpc-listen", &listen(self.ports[0]), "--http-listen", &listen(self.ports[1])])
+            .args(["--peer-listen", &listen(self.ports[2]), "--data-dir"])
+            .arg(&self.directory)
+            .env("QUORATE_FREE_RESERVE_BYTES", "0")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log.expect("the log can be written"))
+            .spawn()
+            .expect("the node starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("it is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the node speaks");
+        let announced: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+            let log = std::fs::read_to_string(self.directory.with_extension("log")).unwrap_or_default();
+            panic!("the node did not start: {line:?}\n{log}")
+        });
+        let port = |surface: &str| {
+            let address = announced[surface].as_str().expect("an address");
+            address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port")
+        };
+        self.ports = [port("grpc"), port("http"), port("peer")];
+        self.id = u64::from_str_radix(announced["node"].as_str().expect("an id"), 16).expect("an id");
+        self.child = Some(child);
+    }
+
+    /// SIGKILL: nothing more is written or said.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("it is ours");
+            child.wait().expect("it was ours");
+        }
+    }
+
+    /// Starts it again, on its data and its addresses.
+    pub fn revive(&mut self) {
+        assert!(self.child.is_none(), "it is running");
+        self.start();
+    }
+
+    /// SIGSTOP or SIGCONT: the process is there and does nothing, its links seem alive for a while.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.as_ref().expect("it is running").id().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().expect("kill exists");
+        assert!(status.success());
+    }
+
+    /// Its key-value service.
+    pub fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel())
+    }
+
+    /// Its administration.
+    pub fn admin(&self) -> AdminClient<Channel> {
+        AdminClient::new(self.channel())
+    }
+
+    pub fn grpc_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    fn channel(&self) -> Channel {
+        let endpoint = Channel::from_shared(format!("http://{}", self.grpc_address())).expect("an address");
+        endpoint.connect_lazy()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Some nodes that are one cluster.
+pub struct Cluster {
+    pub nodes: Vec<Process>,
+    _directory: TempDir,
+}
+
+impl Cluster {
+    /// Starts and bootstraps: N = 3 (or all, if fewer), R and W majorities, and a bucket `lww`.
+    pub async fn start(nodes: usize) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut cluster = Self { nodes: Vec::new(), _directory: directory };
+        for at in 0..nodes {
+            let seed = cluster
+                .nodes
+                .first()
+                .map_or_else(String::new, |first| format!("127.0.0.1:{}", first.ports[2]));
+            let mut process = Process {
+                directory: cluster._directory.path().join(format!("n{at}")),
+                ports: [0; 3],
+                // A node's own address as its seed is as good as none.
+                seed: if seed.is_empty() { "127.0.0.1:1".into() } else { seed },
+                child: None,
+                id: 0,
+            };
+            process.start();
+            cluster.nodes.push(process);
+        }
+        let member = |node: &Process| Member {
+            node_id: node.id,
+            name: format!("{:x}", node.id),
+            peer_address: format!("127.0.0.1:{}", node.ports[2]),
+            ..Member::default()
+        };
+        let request = BootstrapRequest {
+            cluster_id: cluster_id_to_wire(ClusterId(rand::random())),
+            partitions: 16,
+            members: cluster.nodes.iter().map(member).collect(),
+            buckets: vec![BucketSettings {
+                name: "lww".into(),
+                conflict: ConflictPolicy::LastWriterWins.into(),
+                ..BucketSettings::default()
+            }],
+            ..BootstrapRequest::default()
+        };
+        for node in &cluster.nodes {
+            node.admin().bootstrap(request.clone()).await.expect("a fresh node takes its first layout");
+        }
+        cluster.wait_linked().await;
+        cluster
+    }
+
+    /// Waits until every running node reaches every other running one.
+    pub async fn wait_linked(&self) {
+        let running: Vec<&Process> = self.nodes.iter().filter(|node| node.child.is_some()).collect();
+        let started = Instant::now();
+        for node in &running {
+            loop {
+                assert!(started.elapsed() < PATIENCE, "the nodes do not find each other");
+                if let Ok(status) = node.admin().status(StatusRequest {}).await {
+                    let reachable = status.get_ref().peers.iter().filter(|peer| peer.reachable).count();
+                    if reachable + 1 == running.len() {
+                        break;
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    /// Waits until the other nodes have noticed that this one is gone.
+    pub async fn wait_noticed(&self, gone: &[usize]) {
+        let started = Instant::now();
+        for (at, node) in self.nodes.iter().enumerate().filter(|(at, _)| !gone.contains(at)) {
+            loop {
+                assert!(started.elapsed() < PATIENCE, "node {at} does not notice");
+                let status = node.admin().status(StatusRequest {}).await.expect("it is running");
+                let reachable = status.get_ref().peers.iter().filter(|peer| peer.reachable).count();
+                if reachable + 1 + gone.len() == self.nodes.len() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// What a failed call says of itself.
+pub fn detail(status: &Status) -> OperationError {
+    error_of_status(status).unwrap_or_else(|| panic!("{status:?} has no detail"))
+}
