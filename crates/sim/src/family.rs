@@ -19,6 +19,8 @@ pub enum Family {
     Partition,
     /// Disks sync slowly, so that much is visible and not durable.
     SlowDisk,
+    /// Disks cannot read records for a while, or have no room, and nothing stays in memory.
+    BadDisk,
     /// Clients retry under the same id, at the same node and at others, while the first attempt may still run.
     Retry,
     /// Last-writer-wins buckets under jumping clocks.
@@ -28,11 +30,12 @@ pub enum Family {
 }
 
 /// All families.
-pub const FAMILIES: [Family; 7] = [
+pub const FAMILIES: [Family; 8] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
     Family::SlowDisk,
+    Family::BadDisk,
     Family::Retry,
     Family::LastWriter,
     Family::Delete,
@@ -46,6 +49,7 @@ impl Family {
             Self::Crash => "crash",
             Self::Partition => "partition",
             Self::SlowDisk => "slow-disk",
+            Self::BadDisk => "bad-disk",
             Self::Retry => "retry",
             Self::LastWriter => "lww",
             Self::Delete => "delete",
@@ -62,6 +66,7 @@ impl Family {
             Self::Retry => 5,
             Self::LastWriter => 6,
             Self::Delete => 7,
+            Self::BadDisk => 8,
         }
     }
 
@@ -72,6 +77,7 @@ impl Family {
             Self::Crash => crash(plan, rng),
             Self::Partition => partition(plan, rng),
             Self::SlowDisk => slow_disk(plan, rng),
+            Self::BadDisk => bad_disk(plan, rng),
             Self::Retry => retry(plan, rng),
             Self::LastWriter => last_writer(plan, rng),
             Self::Delete => delete(plan, rng),
@@ -121,14 +127,29 @@ fn slow_disk(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.weigh(Fault::CrashAll, 2);
     plan.faults.weigh(Fault::FullDisk, u32::from(rng.chance(0.3)));
     if rng.chance(0.3) {
-        // Nothing stays in memory, so that what cannot be read matters.
-        plan.faults.weigh(Fault::DamagedRecord, 10);
-        plan.limits.cache_bytes = 0;
+        // So little may wait for the disk that something is refused.
+        plan.limits.client_operations = 1 + rng.below(6);
+        plan.limits.replica_requests = 1 + rng.below(6);
     }
     plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::CrashAll, Fault::SlowDisk]));
     plan.faults.budget = 40;
     plan.disk.sync_us = (1_000, rng.spread(5_000, 50_000));
     plan.disk.slow_sync_us = (20_000, 200_000);
+}
+
+fn bad_disk(plan: &mut Plan, rng: &mut SimRng) {
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(1_000, 20_000);
+    plan.faults.weigh(Fault::DamagedRecord, 10);
+    plan.faults.weigh(Fault::FullDisk, if rng.chance(0.3) { 3 } else { 0 });
+    plan.faults.weigh(Fault::CutOneWay, if rng.chance(0.5) { 3 } else { 0 });
+    plan.faults.weigh(Fault::Crash, 1);
+    plan.faults.budget = 40;
+    let trouble_us = rng.spread(20_000, 200_000);
+    plan.faults.trouble_us = (trouble_us / 4, trouble_us);
+    plan.limits.cache_bytes = 0;
+    plan.workload.weigh(Step::Get, 8);
+    plan.workload.read_after = 1.0;
 }
 
 fn retry(plan: &mut Plan, rng: &mut SimRng) {

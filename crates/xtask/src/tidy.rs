@@ -73,7 +73,7 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
 fn is_source(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("rs" | "proto" | "toml" | "sh" | "yaml" | "yml" | "md"))
-        || path.parent().is_some_and(|parent| parent.ends_with(".ci"))
+        || path.parent().and_then(Path::file_name).is_some_and(|parent| parent == ".ci")
 }
 
 fn check_file(name: &str, text: &str, report: &mut Report) {

@@ -19,10 +19,9 @@ pub(super) fn check(oracle: &Oracle, attempt: usize, shown: &DotSet) -> Check {
         return Err(violation("last_writer", format!("{what} shows {}", super::names(oracle, key, shown))));
     }
     let winner = shown.iter().next().map(|at| history.rank(at));
-    let greater = attempt
-        .must_cover
-        .iter()
-        .find(|&at| !history.was_seen_by_a_writer(at) && winner < Some(history.rank(at)));
+    let mut acknowledged = attempt.expectations.iter().flat_map(|expected| expected.must_cover.iter());
+    let greater =
+        { acknowledged }.find(|&at| !history.was_seen_by_a_writer(at) && winner < Some(history.rank(at)));
     match greater {
         Some(at) => Err(violation(
             "last_writer",

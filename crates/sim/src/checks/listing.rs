@@ -1,4 +1,5 @@
-//! A listing is in order, makes progress, names only keys that were ever written, and, when all is at rest, names exactly
+//! A listing is in order and makes progress. It names every key of its range that holds an acknowledged write which
+//! nobody can have replaced, and none whose every write was replaced for good (r + w > n); when all is at rest, exactly
 //! the keys that live.
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use quorate_protocol::version::Container;
 use super::{Check, Disks, violation};
 use crate::oracle::Oracle;
 
-pub(super) fn page(oracle: &Oracle, list: &List, listed: &Listed) -> Check {
+pub(super) fn page(oracle: &Oracle, attempt: usize, list: &List, listed: &Listed) -> Check {
+    let attempt = &oracle.attempts[attempt];
     let wrong = |detail: String| Err(violation("listing", format!("{detail}: {listed:?}")));
     if listed.keys.len() > list.limit as usize {
         return wrong(format!("a page has more than {} keys", list.limit));
@@ -22,13 +24,23 @@ pub(super) fn page(oracle: &Oracle, list: &List, listed: &Listed) -> Check {
     {
         return wrong("the next page would go back".into());
     }
-    let written = |key: &&Bytes| {
-        oracle.keys.iter().any(|history| {
-            history.key == *key && history.partition == list.partition && !history.dots().is_empty()
-        })
-    };
-    match listed.keys.iter().find(|key| !written(key)) {
-        Some(key) => wrong(format!("{} was never written", key.escape_ascii())),
+    let in_range = |key: &Bytes| all_after(key) && listed.next.as_ref().is_none_or(|next| key <= next);
+    for expected in &attempt.expectations {
+        let history = &oracle.keys[expected.key];
+        let is_listed = listed.keys.contains(&history.key);
+        let lives = expected.must_cover.iter().any(|at| !history.was_seen_by_a_writer(at));
+        if lives && !is_listed && in_range(&history.key) {
+            return wrong(format!("{} lives", history.key.escape_ascii()));
+        }
+        let mut writes = 0..history.dots().len();
+        if is_listed && writes.all(|at| expected.must_not_show.contains(at)) {
+            return wrong(format!("{} does not live", history.key.escape_ascii()));
+        }
+    }
+    let known =
+        |key: &Bytes| attempt.expectations.iter().any(|expected| oracle.keys[expected.key].key == key);
+    match listed.keys.iter().find(|key| !known(key)) {
+        Some(key) => wrong(format!("{} is no key of that partition", key.escape_ascii())),
         None => Ok(()),
     }
 }

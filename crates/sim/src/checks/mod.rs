@@ -163,7 +163,7 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
             hidden::in_answer(oracle, key, &covered, &shown)?;
             last_writer::check(oracle, attempt, &shown)
         }
-        (Operation::List(list), Outcome::List(listed)) => listing::page(oracle, list, listed),
+        (Operation::List(list), Outcome::List(listed)) => listing::page(oracle, attempt, list, listed),
         (operation, outcome) => {
             Err(violation("answers", format!("{operation:?} was answered with {outcome:?}")))
         }

@@ -7,18 +7,19 @@ use crate::oracle::{DotSet, Oracle};
 
 pub(super) fn in_answer(oracle: &Oracle, attempt: usize, shown: &DotSet) -> Check {
     let attempt = &oracle.attempts[attempt];
-    let back = shown.iter().find(|&at| attempt.must_not_show.contains(at));
-    match (back, oracle.operations[attempt.operation].key) {
-        (Some(at), Some(key)) => Err(violation(
-            "resurrection",
-            format!(
-                "{} shows {}, whose replacement was acknowledged before it began",
-                describe::operation_name(oracle, attempt.operation),
-                name(oracle, key, at)
-            ),
-        )),
-        _ => Ok(()),
+    for expected in &attempt.expectations {
+        if let Some(at) = shown.iter().find(|&at| expected.must_not_show.contains(at)) {
+            return Err(violation(
+                "resurrection",
+                format!(
+                    "{} shows {}, whose replacement was acknowledged before it began",
+                    describe::operation_name(oracle, attempt.operation),
+                    name(oracle, expected.key, at)
+                ),
+            ));
+        }
     }
+    Ok(())
 }
 
 /// As many owners as acknowledged still cover what was replaced, and do not hold it.

@@ -9,16 +9,17 @@ use crate::oracle::{DotSet, Oracle};
 
 pub(super) fn covers(oracle: &Oracle, attempt: usize, covered: &DotSet) -> Check {
     let attempt = &oracle.attempts[attempt];
-    let missing = attempt.must_cover.iter().find(|&at| !covered.contains(at));
-    match (missing, oracle.operations[attempt.operation].key) {
-        (Some(at), Some(key)) => Err(violation(
-            "stale_reads",
-            format!(
-                "{} does not cover {}, which was acknowledged before it began",
-                describe::operation_name(oracle, attempt.operation),
-                name(oracle, key, at)
-            ),
-        )),
-        _ => Ok(()),
+    for expected in &attempt.expectations {
+        if let Some(at) = expected.must_cover.iter().find(|&at| !covered.contains(at)) {
+            return Err(violation(
+                "stale_reads",
+                format!(
+                    "{} does not cover {}, which was acknowledged before it began",
+                    describe::operation_name(oracle, attempt.operation),
+                    name(oracle, expected.key, at)
+                ),
+            ));
+        }
     }
+    Ok(())
 }

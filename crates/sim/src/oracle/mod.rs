@@ -5,6 +5,7 @@
 
 mod dot_set;
 mod history;
+mod records;
 
 use std::collections::BTreeMap;
 
@@ -18,87 +19,7 @@ use quorate_protocol::version::Sibling;
 
 pub use dot_set::DotSet;
 pub use history::{DotRecord, KeyHistory, Maker};
-
-/// What came of an operation, over all its attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It may or may not have had an effect.
-    Unknown,
-    /// A client was told that it succeeded.
-    Acknowledged,
-    /// All attempts were refused before anything was done: it must have no effect.
-    NotAttempted,
-}
-
-/// One operation of a client, the same over all its attempts.
-#[derive(Clone, Debug)]
-pub struct OperationRecord {
-    /// As it is sent.
-    pub operation: Operation,
-    /// The key, by position; none for a listing.
-    pub key: Option<usize>,
-    /// The writes that its author has seen.
-    pub seen: DotSet,
-    /// Whether it carries a context of another key, and must be refused.
-    pub foreign: bool,
-    /// What came of it so far.
-    pub fate: Fate,
-    /// How many times it was sent.
-    pub attempts: u32,
-    /// How many of these ended with nothing done.
-    pub refused: u32,
-    /// The effective quorums.
-    pub quorum: Quorum,
-    /// The positions of the writes that nodes made of it.
-    pub dots: Vec<usize>,
-}
-
-/// The quorums that an operation asks for, explicitly or by its bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quorum {
-    /// How many owners count.
-    pub n: u32,
-    /// How many answer a read.
-    pub r: u32,
-    /// How many acknowledge a write.
-    pub w: u32,
-    /// Whether n is the bucket's, so that the promises to reads hold.
-    pub whole: bool,
-}
-
-/// Where an attempt stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AttemptState {
-    /// The node has not answered.
-    Open,
-    /// The node has answered.
-    Answered,
-    /// The node died first.
-    Lost,
-}
-
-/// One sending of an operation to one node.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// Which operation.
-    pub operation: usize,
-    /// Who sent it.
-    pub client: usize,
-    /// To which node,
-    pub node: usize,
-    /// in which of its lives.
-    pub life: u32,
-    /// When, on the node's monotonic clock.
-    pub started: Time,
-    /// How much time it was given.
-    pub timeout_us: u64,
-    /// Where it stands.
-    pub state: AttemptState,
-    /// What its answer has to cover.
-    pub must_cover: DotSet,
-    /// What its answer must not show.
-    pub must_not_show: DotSet,
-}
+pub use records::{Attempt, AttemptState, Expectation, Fate, OperationRecord, Quorum};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -196,12 +117,13 @@ impl Oracle {
         if record.fate == Fate::NotAttempted {
             record.fate = Fate::Unknown;
         }
-        let (mut must_cover, mut must_not_show) = (DotSet::default(), DotSet::default());
+        let record = &self.operations[operation];
+        let expectations = match &record.operation {
+            Operation::List(list) => self.expected_of_listing(list),
+            Operation::Put(_) | Operation::Get(_) | Operation::Delete(_) => self.expected(record).collect(),
+        };
         if let Some(key) = record.key {
             let history = &mut self.keys[key];
-            if record.quorum.whole {
-                (must_cover, must_not_show) = history.promises(record.quorum.r);
-            }
             if record.operation.is_write() && !record.foreign {
                 history.replace(&record.seen);
                 if first && chooses_itself(&record.operation, history) {
@@ -217,10 +139,28 @@ impl Oracle {
             started,
             timeout_us,
             state: AttemptState::Open,
-            must_cover,
-            must_not_show,
+            expectations,
         });
         self.attempts.len() - 1
+    }
+
+    fn expected(&self, record: &OperationRecord) -> impl Iterator<Item = Expectation> {
+        let key = record.key.filter(|_| record.quorum.whole);
+        key.into_iter().map(|key| self.expectation(key, record.quorum.r))
+    }
+
+    fn expected_of_listing(&self, list: &List) -> Vec<Expectation> {
+        let of_listing = |&key: &usize| {
+            let history = &self.keys[key];
+            history.bucket.name == list.bucket && history.partition == list.partition
+        };
+        let keys = (0..self.keys.len()).filter(of_listing);
+        keys.map(|key| self.expectation(key, self.keys[key].bucket.r)).collect()
+    }
+
+    fn expectation(&self, key: usize, r: u32) -> Expectation {
+        let (must_cover, must_not_show) = self.keys[key].promises(r);
+        Expectation { key, must_cover, must_not_show }
     }
 
     /// A node died: what it had not answered stays unknown.
