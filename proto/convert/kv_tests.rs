@@ -1,3 +1,5 @@
+//! Requests and answers survive the way to the wire and back.
+
 #![allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Messages survive the way to the wire and back.
+
 #![allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
 use std::time::Duration;

@@ -22,12 +22,12 @@ use tonic::transport::Channel;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One node's process.
-pub struct Process {
+pub(crate) struct Process {
     directory: PathBuf,
     ports: [u16; 3],
     seed: String,
     child: Option<Child>,
-    pub id: u64,
+    pub(crate) id: u64,
 }
 
 impl Process {
@@ -62,7 +62,7 @@ impl Process {
     }
 
     /// SIGKILL: nothing more is written or said.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("it is ours");
             child.wait().expect("it was ours");
@@ -70,29 +70,29 @@ impl Process {
     }
 
     /// Starts it again, on its data and its addresses.
-    pub fn revive(&mut self) {
+    pub(crate) fn revive(&mut self) {
         assert!(self.child.is_none(), "it is running");
         self.start();
     }
 
     /// SIGSTOP or SIGCONT: the process is there and does nothing, its links seem alive for a while.
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.as_ref().expect("it is running").id().to_string();
         let status = Command::new("kill").args([signal, &pid]).status().expect("kill exists");
         assert!(status.success());
     }
 
     /// Its key-value service.
-    pub fn kv(&self) -> KvClient<Channel> {
+    pub(crate) fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel())
     }
 
     /// Its administration.
-    pub fn admin(&self) -> AdminClient<Channel> {
+    pub(crate) fn admin(&self) -> AdminClient<Channel> {
         AdminClient::new(self.channel())
     }
 
-    pub fn grpc_address(&self) -> String {
+    pub(crate) fn grpc_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
     }
 
@@ -109,14 +109,14 @@ impl Drop for Process {
 }
 
 /// Some nodes that are one cluster.
-pub struct Cluster {
-    pub nodes: Vec<Process>,
+pub(crate) struct Cluster {
+    pub(crate) nodes: Vec<Process>,
     _directory: TempDir,
 }
 
 impl Cluster {
     /// Starts and bootstraps: N = 3 (or all, if fewer), R and W majorities, and a bucket `lww`.
-    pub async fn start(nodes: usize) -> Self {
+    pub(crate) async fn start(nodes: usize) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut cluster = Self { nodes: Vec::new(), _directory: directory };
         for at in 0..nodes {
@@ -160,7 +160,7 @@ impl Cluster {
     }
 
     /// Waits until every running node reaches every other running one.
-    pub async fn wait_linked(&self) {
+    pub(crate) async fn wait_linked(&self) {
         let running: Vec<&Process> = self.nodes.iter().filter(|node| node.child.is_some()).collect();
         let started = Instant::now();
         for node in &running {
@@ -178,7 +178,7 @@ impl Cluster {
     }
 
     /// Waits until the other nodes have noticed that this one is gone.
-    pub async fn wait_noticed(&self, gone: &[usize]) {
+    pub(crate) async fn wait_noticed(&self, gone: &[usize]) {
         let started = Instant::now();
         for (at, node) in self.nodes.iter().enumerate().filter(|(at, _)| !gone.contains(at)) {
             loop {
@@ -195,6 +195,6 @@ impl Cluster {
 }
 
 /// What a failed call says of itself.
-pub fn detail(status: &Status) -> OperationError {
+pub(crate) fn detail(status: &Status) -> OperationError {
     error_of_status(status).unwrap_or_else(|| panic!("{status:?} has no detail"))
 }

@@ -79,19 +79,19 @@ pub(crate) struct BucketAndQuorum {
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(crate) bucket: String,
     /// How many of the key's owners count.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     n: Option<u32>,
     /// How many must answer a read.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     r: Option<u32>,
     /// How many must acknowledge a write.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     w: Option<u32>,
     /// How many of those that answer a read must be primaries.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..))]
     pr: Option<u32>,
     /// How many of those that acknowledge a write must be primaries.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..))]
     pw: Option<u32>,
     /// Give up after this time (500ms, 5s, 1m).
     #[arg(long, value_parser = duration, default_value = "5s")]

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct ClusterSettings {
     /// How many nodes hold each key [default: 3, or the number of nodes if that is less].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) n: Option<u32>,
     /// How many of them must answer a read [default: a majority].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) r: Option<u32>,
     /// How many of them must acknowledge a write [default: a majority].
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) w: Option<u32>,
     /// A bucket beside the default one: NAME, or NAME:conflict=lww,n=3,r=2,w=2 with any of these (conflict is
     /// siblings or lww); may be repeated.

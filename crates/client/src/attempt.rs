@@ -63,6 +63,9 @@ pub(crate) async fn run<A: Attempt>(
         };
         let failed = match attempt.attempt(&link, deadline).await {
             Ok(answer) => {
+                if !link.is_up() {
+                    link.mark_up();
+                }
                 cluster.budget.deposit();
                 return Ok(answer);
             }

@@ -1,30 +1,25 @@
 //! The client: unary calls, each to an owner of its key.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
-use quorate_proto::v1::operation_error::Code;
 use quorate_proto::v1::request::Operation;
 use quorate_proto::v1::response::Result as Answer;
 use quorate_protocol::id::PartitionId;
 use quorate_protocol::layout::Layout;
 use thiserror::Error;
 
-use crate::attempt::{self, Attempt, Failed};
+use crate::attempt;
 use crate::budget::RetryOptions;
 use crate::cluster::{self, Cluster, Links, NoLayout};
-use crate::error::{Error, Reason};
-use crate::link::{self, Link};
+use crate::error::Error;
+use crate::link;
+use crate::operate::{self, deadline, expect_delete, expect_get, expect_put};
 use crate::operation::{Delete, Found, Get, KeysPage, ListKeys, Put, Written};
 use crate::session::Session;
+use crate::unary::{UnaryKeys, UnaryOperation};
 use crate::wire;
-
-/// How much longer than its node an operation is waited for: the node's own verdict is worth more than "no answer".
-pub(crate) const GRACE: Duration = Duration::from_millis(500);
-/// The longest that a node gives an operation.
-const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 
 /// How a client behaves.
 #[derive(Clone, Debug)]
@@ -190,198 +185,6 @@ impl Client {
 
     async fn unary(&self, operation: Operation, timeout: Option<Duration>) -> Result<Answer, Error> {
         let mut attempt = UnaryOperation { operation };
-        run_operation(&self.cluster, timeout, &mut attempt).await
-    }
-}
-
-/// An attempt that carries one of the operations that sessions know.
-pub(crate) trait OperationAttempt: Attempt<Answer = Answer> {
-    fn operation(&self) -> &Operation;
-}
-
-/// Runs an operation at the owners of its key, and takes note of the epoch that comes back.
-pub(crate) async fn run_operation(
-    cluster: &Cluster,
-    timeout: Option<Duration>,
-    attempt: &mut impl OperationAttempt,
-) -> Result<Answer, Error> {
-    let (bucket, key) = match attempt.operation() {
-        Operation::Get(get) => (&get.bucket, &get.key),
-        Operation::Put(put) => (&put.bucket, &put.key),
-        Operation::Delete(delete) => (&delete.bucket, &delete.key),
-    };
-    let partition = cluster.routing().partition_of(bucket, key);
-    let deadline = deadline(cluster, timeout);
-    match attempt::run(cluster, partition, deadline, attempt).await {
-        Ok(answer) => {
-            cluster.saw_epoch(epoch_of(&answer));
-            Ok(answer)
-        }
-        Err(Error::Indeterminate { reason, context, .. }) => {
-            Err(Error::Indeterminate { reason, operation: wire::operation_id(attempt.operation()), context })
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn deadline(cluster: &Cluster, timeout: Option<Duration>) -> Instant {
-    Instant::now() + timeout.unwrap_or(cluster.options.timeout).min(TIMEOUT_MAX)
-}
-
-fn epoch_of(answer: &Answer) -> u64 {
-    match answer {
-        Answer::Get(get) => get.epoch,
-        Answer::Put(put) => put.epoch,
-        Answer::Delete(delete) => delete.epoch,
-        Answer::Error(_) => 0,
-    }
-}
-
-/// What an operation's failure means for trying it again; a delete learns the context that it has to carry then.
-pub(crate) fn learn_from(operation: &mut Operation, failed: &Failed) {
-    if let Operation::Delete(delete) = operation
-        && let Error::Indeterminate { context: Some(context), .. } = &failed.error
-    {
-        delete.context = context.as_bytes().clone();
-    }
-}
-
-/// Puts carry their operation id and take effect once; a delete without context would delete what came after it.
-pub(crate) fn may_repeat_indeterminate(operation: &Operation) -> bool {
-    match operation {
-        Operation::Get(_) | Operation::Put(_) => true,
-        Operation::Delete(delete) => !delete.context.is_empty(),
-    }
-}
-
-pub(crate) fn expect_get(answer: Answer) -> Result<v1::GetResponse, Error> {
-    match answer {
-        Answer::Get(get) => Ok(get),
-        Answer::Put(_) | Answer::Delete(_) | Answer::Error(_) => Err(Error::not_attempted(mismatch())),
-    }
-}
-
-pub(crate) fn expect_put(answer: Answer) -> Result<v1::PutResponse, Error> {
-    match answer {
-        Answer::Put(put) => Ok(put),
-        Answer::Get(_) | Answer::Delete(_) | Answer::Error(_) => Err(Error::indeterminate(mismatch())),
-    }
-}
-
-pub(crate) fn expect_delete(answer: Answer) -> Result<v1::DeleteResponse, Error> {
-    match answer {
-        Answer::Delete(delete) => Ok(delete),
-        Answer::Get(_) | Answer::Put(_) | Answer::Error(_) => Err(Error::indeterminate(mismatch())),
-    }
-}
-
-fn mismatch() -> Reason {
-    Reason::Protocol {
-        address: "the node".into(),
-        message: "the answer is to another kind of operation".into(),
-    }
-}
-
-fn left(deadline: Instant) -> Duration {
-    deadline.saturating_duration_since(Instant::now())
-}
-
-pub(crate) fn unreachable(link: &Link, message: String) -> Error {
-    Error::not_attempted(Reason::Unreachable { address: link.address.clone(), message })
-}
-
-pub(crate) fn unclear(read: bool, reason: Reason) -> Error {
-    if read { Error::not_attempted(reason) } else { Error::indeterminate(reason) }
-}
-
-struct UnaryOperation {
-    operation: Operation,
-}
-
-impl OperationAttempt for UnaryOperation {
-    fn operation(&self) -> &Operation {
-        &self.operation
-    }
-}
-
-impl Attempt for UnaryOperation {
-    type Answer = Answer;
-
-    async fn attempt(&mut self, link: &Arc<Link>, deadline: Instant) -> Result<Answer, Failed> {
-        let read = matches!(self.operation, Operation::Get(_));
-        let (channel, generation) = link.channel().await.map_err(|message| unreachable(link, message))?;
-        let mut kv = link::kv(channel);
-        let mut operation = self.operation.clone();
-        wire::set_timeout(&mut operation, left(deadline));
-        let call = async {
-            match operation {
-                Operation::Get(get) => match kv.get(get).await {
-                    Ok(answer) => Ok(Answer::Get(answer.into_inner())),
-                    Err(status) => absent(&status).map(Answer::Get).ok_or(status),
-                },
-                Operation::Put(put) => kv.put(put).await.map(|answer| Answer::Put(answer.into_inner())),
-                Operation::Delete(delete) => {
-                    kv.delete(delete).await.map(|answer| Answer::Delete(answer.into_inner()))
-                }
-            }
-        };
-        let failed = match tokio::time::timeout(left(deadline) + GRACE, call).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(status)) => wire::failed(&link.address, &status, read),
-            Err(_) => no_answer(link, read).into(),
-        };
-        if matches!(failed.error.reason(), Reason::ConnectionLost { .. }) {
-            link.drop_channel(generation).await;
-        }
-        learn_from(&mut self.operation, &failed);
-        Err(failed)
-    }
-
-    fn may_repeat_indeterminate(&self) -> bool {
-        may_repeat_indeterminate(&self.operation)
-    }
-}
-
-pub(crate) fn no_answer(link: &Link, read: bool) -> Error {
-    let address = link.address.clone();
-    unclear(read, Reason::NoAnswer { address })
-}
-
-/// The answer to a get that comes as a status: the key has no value.
-fn absent(status: &tonic::Status) -> Option<v1::GetResponse> {
-    let detail = error_of_status(status)?;
-    (detail.code() == Code::NotFound).then_some(v1::GetResponse {
-        siblings: Vec::new(),
-        context: detail.context,
-        primaries: 0,
-        epoch: 0,
-    })
-}
-
-struct UnaryKeys {
-    request: v1::KeysRequest,
-}
-
-impl Attempt for UnaryKeys {
-    type Answer = v1::KeysResponse;
-
-    async fn attempt(&mut self, link: &Arc<Link>, deadline: Instant) -> Result<v1::KeysResponse, Failed> {
-        let (channel, generation) = link.channel().await.map_err(|message| unreachable(link, message))?;
-        let mut request = self.request.clone();
-        request.timeout_ms = wire::timeout_ms(left(deadline));
-        let mut kv = link::kv(channel);
-        let failed = match tokio::time::timeout(left(deadline) + GRACE, kv.keys(request)).await {
-            Ok(Ok(answer)) => return Ok(answer.into_inner()),
-            Ok(Err(status)) => wire::failed(&link.address, &status, true),
-            Err(_) => no_answer(link, true).into(),
-        };
-        if matches!(failed.error.reason(), Reason::ConnectionLost { .. }) {
-            link.drop_channel(generation).await;
-        }
-        Err(failed)
-    }
-
-    fn may_repeat_indeterminate(&self) -> bool {
-        true
+        operate::run(&self.cluster, timeout, &mut attempt).await
     }
 }

@@ -34,9 +34,11 @@ mod client;
 mod cluster;
 mod error;
 mod link;
+mod operate;
 mod operation;
 mod routing;
 mod session;
+mod unary;
 mod wire;
 
 pub use budget::RetryOptions;

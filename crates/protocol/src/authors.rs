@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use rand::Rng;
+use rand_chacha::rand_core::Rng;
 
 use crate::id::{ActorId, PartitionId};
 use crate::version::Dot;

@@ -1,5 +1,6 @@
 //! Watching over a cluster until told to stop.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -8,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::DevArgs;
 use super::cluster::{ClusterOptions, LocalCluster, NodeInfo};
+use super::record::node_name;
 use crate::output::{self, Done, Format, Table};
 
 /// A node that lives this long was started well.
@@ -16,25 +18,24 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 const RESTART_PAUSE_LONGEST: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: DevArgs, format: Format) -> Result<Done> {
-    let directory = match args.data.clone() {
-        Some(directory) => directory,
-        None => {
-            let new = tempfile::Builder::new().prefix("quorate-dev-").tempdir();
-            new.context("making a directory for the data")?.keep()
-        }
-    };
+    let (directory, own) = directory(&args)?;
     let options = ClusterOptions {
-        directory,
+        directory: directory.clone(),
         nodes: args.nodes,
         settings: args.settings.clone(),
         port_base: args.port_base,
     };
     let mut signals = Signals::new()?;
-    let mut cluster = tokio::select! {
-        cluster = LocalCluster::start(options) => cluster?,
+    let started = tokio::select! {
+        started = LocalCluster::start(options) => started,
         // Nodes that have been started stop with the pipe to them.
         () = signals.next() => bail!("stopped while the cluster was starting"),
     };
+    if started.is_err() && own && !directory.join(node_name(0)).exists() {
+        // Nothing was started: what nobody asked for by name is not left behind.
+        std::fs::remove_dir_all(&directory).context("removing the directory made for the data")?;
+    }
+    let mut cluster = started?;
     show(&cluster, format)?;
     let watched = watch(&mut cluster, args.restart, &mut signals).await;
     if watched.is_ok() {
@@ -46,6 +47,15 @@ pub(crate) async fn run(args: DevArgs, format: Format) -> Result<Done> {
     }
     watched?;
     Ok(Done::Ok)
+}
+
+/// The one that is asked for; or a new one, that is this program's own.
+fn directory(args: &DevArgs) -> Result<(PathBuf, bool)> {
+    if let Some(directory) = &args.data {
+        return Ok((directory.clone(), false));
+    }
+    let new = tempfile::Builder::new().prefix("quorate-dev-").tempdir();
+    Ok((new.context("making a directory for the data")?.keep(), true))
 }
 
 /// Reports deaths, and restarts who died when asked to. Returns when told to stop; fails when no node is left.

@@ -14,7 +14,7 @@ use clap::Args;
 
 use crate::args::{BucketAndQuorum, duration};
 
-/// Put JSON lines, {"key": "...", "value": <JSON>}, into the cluster. Values are stored byte for byte; bytes that are
+/// Put JSON lines, {"key": "...", "value": ANY JSON}, into the cluster. Values are stored byte for byte; bytes that are
 /// no JSON come as "value_base64" with a "content_type", keys that are not UTF-8 as "key_base64", several values of
 /// one key as "siblings".
 ///

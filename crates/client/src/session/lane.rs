@@ -13,8 +13,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::window::Window;
-use crate::client::GRACE;
 use crate::link::{self, Link};
+use crate::operate::GRACE;
 
 /// A message is closed at either of these, well below the 4 MiB that gRPC servers take by default.
 const MESSAGE_REQUESTS_MAX: usize = 1024;

@@ -12,10 +12,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use self::lane::{Command, LaneError};
 use crate::attempt::{Attempt, Failed};
-use crate::client::{self, OperationAttempt, no_answer, run_operation, unclear, unreachable};
 use crate::cluster::Cluster;
 use crate::error::{Error, Reason};
 use crate::link::Link;
+use crate::operate::{self, OperationAttempt, no_answer, unclear, unreachable};
 use crate::operation::{Delete, Found, Get, Put, Written};
 use crate::wire;
 
@@ -45,14 +45,14 @@ impl Session {
         let get = get.into();
         let timeout = get.timeout;
         let answer = self.run(wire::get(get), timeout).await?;
-        Ok(wire::found(client::expect_get(answer)?))
+        Ok(wire::found(operate::expect_get(answer)?))
     }
 
     /// Stores a value in place of all that the put's context has seen.
     pub async fn put(&self, put: Put) -> Result<Written, Error> {
         let timeout = put.timeout;
         let answer = self.run(wire::put(put), timeout).await?;
-        Ok(wire::put_written(client::expect_put(answer)?))
+        Ok(wire::put_written(operate::expect_put(answer)?))
     }
 
     /// Deletes all that the delete's context has seen; without one, all that a read shows.
@@ -60,14 +60,14 @@ impl Session {
         let delete = delete.into();
         let timeout = delete.timeout;
         let answer = self.run(wire::delete(delete), timeout).await?;
-        Ok(wire::delete_written(client::expect_delete(answer)?))
+        Ok(wire::delete_written(operate::expect_delete(answer)?))
     }
 
     async fn run(&self, operation: Operation, timeout: Option<Duration>) -> Result<Answer, Error> {
         // Never closed; and if it were, going without a permit would only be less bounded.
         let _permit = self.inner.in_flight.acquire().await.ok();
         let mut attempt = SessionOperation { inner: &self.inner, operation };
-        run_operation(&self.inner.cluster, timeout, &mut attempt).await
+        operate::run(&self.inner.cluster, timeout, &mut attempt).await
     }
 }
 
@@ -131,11 +131,11 @@ impl Attempt for SessionOperation<'_> {
             }
         };
         let failed = Failed::from(error);
-        client::learn_from(&mut self.operation, &failed);
+        operate::learn_from(&mut self.operation, &failed);
         Err(failed)
     }
 
     fn may_repeat_indeterminate(&self) -> bool {
-        client::may_repeat_indeterminate(&self.operation)
+        operate::may_repeat_indeterminate(&self.operation)
     }
 }
