@@ -131,7 +131,7 @@ fn a_bad_line_is_named_and_those_before_it_are_stored() {
 }
 
 #[test]
-fn a_second_import_replaces_only_when_asked() {
+fn a_second_import_replaces_unless_asked_not_to() {
     let data = directory();
     let dev = Dev::start(data.path(), &["--nodes", "1"]);
     let import = |text: &str, flags: &[&str]| {
@@ -139,11 +139,18 @@ fn a_second_import_replaces_only_when_asked() {
         assert_eq!(said.code, Some(0), "{said:?}");
     };
     import("{\"key\":\"k\",\"value\":1}\n", &[]);
-    import("{\"key\":\"k\",\"value\":2}\n", &[]);
+    import("{\"key\":\"k\",\"value\":2}\n", &["--beside"]);
     let both = "{\"key\":\"k\",\"siblings\":[{\"value\":1},{\"value\":2}]}\n";
     assert_eq!(export(&dev, &[]), both);
-    import("{\"key\":\"k\",\"value\":3}\n{\"key\":\"k\",\"value\":4}\n", &["--replace"]);
+    import("{\"key\":\"k\",\"value\":3}\n{\"key\":\"k\",\"value\":4}\n", &[]);
     assert_eq!(export(&dev, &[]), "{\"key\":\"k\",\"value\":4}\n", "the later line stays");
-    import(both, &["--replace"]);
+    import(both, &[]);
     assert_eq!(export(&dev, &[]), both, "siblings come back as such");
+    assert_eq!(dev.run(["delete", "k"]).code, Some(0));
+    import("{\"key\":\"k\",\"value\":4}\n", &[]);
+    assert_eq!(
+        export(&dev, &[]),
+        "{\"key\":\"k\",\"value\":4}\n",
+        "an import is not a retry of an earlier one"
+    );
 }
