@@ -30,6 +30,8 @@ pub struct Host {
     pub slow_until_us: u64,
     /// Until when nothing can be synced for want of room.
     pub full_until_us: u64,
+    /// Since when the process knows of that.
+    pub told_full_us: Option<u64>,
 }
 
 /// A running process.
@@ -61,6 +63,7 @@ impl Host {
             silenced: Vec::new(),
             slow_until_us: 0,
             full_until_us: 0,
+            told_full_us: None,
         }
     }
 
@@ -90,6 +93,7 @@ impl Host {
     /// The process dies, and with it what the disk had not synced, or a part of that.
     pub fn crash(&mut self, rng: &mut SimRng, last_words: f64) {
         self.process = None;
+        self.told_full_us = None;
         self.disk.crash(rng);
         if !rng.chance(last_words) {
             self.silenced.push(self.life);

@@ -16,7 +16,7 @@ use crate::args::{BucketAndQuorum, duration};
 
 /// Put JSON lines into the cluster.
 ///
-/// A line is {"key": "...", "value": <JSON>}. Values are stored byte for byte; bytes that are
+/// A line is {"key": "...", "value": ANY JSON}. Values are stored byte for byte; bytes that are
 /// no JSON come as "value_base64" with a "content_type", keys that are not UTF-8 as "key_base64", several values of
 /// one key as "siblings".
 ///

@@ -1,3 +1,5 @@
+//! Pages of keys: cursors, bounds, and what a page says of the next.
+
 #![allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
 use std::future::ready;

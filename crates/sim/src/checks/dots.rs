@@ -6,7 +6,7 @@
 use quorate_protocol::operation::Operation;
 use quorate_protocol::version::{Container, Sibling};
 
-use super::{Check, name, operations, violation};
+use super::{Check, Violation, limits, name, operations, violation};
 use crate::describe;
 use crate::oracle::{Fate, Maker, Oracle};
 
@@ -15,8 +15,10 @@ pub(super) fn check(oracle: &mut Oracle, key: usize, container: &Container, by: 
         match oracle.keys[key].position(sibling.dot) {
             Some(at) => known(oracle, key, at, sibling)?,
             None => {
-                operations::made_once(oracle, key, container, sibling, by)?;
-                new(oracle, key, sibling, by)?;
+                let operation = new(oracle, key, sibling)?;
+                limits::of_new_write(oracle, key, operation, container, by)?;
+                operations::made_once(oracle, key, container, operation, by)?;
+                oracle.add_dot(key, sibling, operation, by);
             }
         }
     }
@@ -36,7 +38,8 @@ fn known(oracle: &Oracle, key: usize, at: usize, sibling: &Sibling) -> Check {
     value_is_the_operations(oracle, record.operation, sibling)
 }
 
-fn new(oracle: &mut Oracle, key: usize, sibling: &Sibling, by: Maker) -> Check {
+/// The operation that a write belongs to, of which nobody has heard before.
+fn new(oracle: &Oracle, key: usize, sibling: &Sibling) -> Result<usize, Violation> {
     let dot = describe::dot(sibling.dot);
     let Some(operation) = oracle.operation_of(sibling.operation) else {
         return Err(violation("dots", format!("{dot} is a write that no client asked for: {sibling:?}")));
@@ -59,8 +62,7 @@ fn new(oracle: &mut Oracle, key: usize, sibling: &Sibling, by: Maker) -> Check {
             format!("{dot} of {what} was covered by a context before the write was there"),
         ));
     }
-    oracle.add_dot(key, sibling, operation, by);
-    Ok(())
+    Ok(operation)
 }
 
 fn value_is_the_operations(oracle: &Oracle, operation: usize, sibling: &Sibling) -> Check {

@@ -13,6 +13,7 @@ mod durable;
 mod epochs;
 mod hidden;
 mod last_writer;
+mod limits;
 mod listing;
 mod not_attempted;
 mod operations;

@@ -48,12 +48,12 @@ pub(super) fn made_once(
     oracle: &Oracle,
     key: usize,
     container: &Container,
-    sibling: &Sibling,
+    operation: usize,
     by: Maker,
 ) -> Check {
-    let Some(operation) = oracle.operation_of(sibling.operation) else { return Ok(()) };
     let what = describe::operation_name(oracle, operation);
-    let before = container.siblings.iter().filter(|other| other.operation == sibling.operation);
+    let before =
+        container.siblings.iter().filter(|sibling| oracle.operation_of(sibling.operation) == Some(operation));
     if before.count() > 1 {
         return Err(violation("operations", format!("a coordinator that holds {what} makes it again")));
     }

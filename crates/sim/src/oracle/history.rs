@@ -19,6 +19,8 @@ pub struct Maker {
     pub life: u32,
     /// When, in the time of the world.
     pub at_us: u64,
+    /// Since when it knows that its disk is full, if it is.
+    pub full_since_us: Option<u64>,
 }
 
 /// One write as some node committed it.

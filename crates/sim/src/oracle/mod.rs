@@ -10,6 +10,7 @@ mod records;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use quorate_protocol::Limits;
 use quorate_protocol::id::OperationId;
 use quorate_protocol::keys;
 use quorate_protocol::layout::{Layout, PARTITIONS_MAX};
@@ -30,19 +31,21 @@ pub struct Oracle {
     pub operations: Vec<OperationRecord>,
     /// All attempts; a request's id is its position.
     pub attempts: Vec<Attempt>,
+    /// What the nodes are limited to.
+    pub limits: Limits,
     by_id: BTreeMap<OperationId, usize>,
 }
 
 impl Oracle {
     /// An oracle for these keys, given as (bucket's name, key).
-    pub fn new(layout: &Layout, keys: &[(String, Bytes)]) -> Self {
+    pub fn new(layout: &Layout, keys: &[(String, Bytes)], limits: Limits) -> Self {
         let histories = keys.iter().filter_map(|(bucket, key)| {
             let bucket = layout.bucket(bucket)?.clone();
             let partition = layout.partition_of(bucket.id, key);
             let store_key = keys::data(partition, bucket.id, key);
             Some(KeyHistory::new(bucket, key.clone(), store_key, partition))
         });
-        Self { keys: histories.collect(), ..Self::default() }
+        Self { keys: histories.collect(), limits, ..Self::default() }
     }
 
     /// The key whose container is stored under this one.
@@ -77,6 +80,7 @@ impl Oracle {
             seen,
             foreign,
             fate: Fate::Unknown,
+            asked_us: u64::MAX,
             attempts: 0,
             refused: 0,
             quorum,
@@ -102,17 +106,19 @@ impl Oracle {
         }
     }
 
-    /// An operation is sent; what its answer must keep is settled by what is acknowledged now.
+    /// An operation is sent, at this time of the world and of the node's monotonic clock; what its answer must keep is
+    /// settled by what is acknowledged now.
     pub fn begin(
         &mut self,
         operation: usize,
         client: usize,
         node: (usize, u32),
-        started: Time,
+        (now_us, started): (u64, Time),
         timeout_us: u64,
     ) -> usize {
         let record = &mut self.operations[operation];
         record.attempts += 1;
+        record.asked_us = record.asked_us.min(now_us);
         let first = record.attempts == 1;
         if record.fate == Fate::NotAttempted {
             record.fate = Fate::Unknown;

@@ -29,6 +29,8 @@ pub struct OperationRecord {
     pub foreign: bool,
     /// What came of it so far.
     pub fate: Fate,
+    /// When it was sent for the first time.
+    pub asked_us: u64,
     /// How many times it was sent.
     pub attempts: u32,
     /// How many of these ended with nothing done.

@@ -41,7 +41,8 @@ impl World {
     pub(super) fn begin(&mut self, operation: usize, client: usize, node: usize, timeout_us: u64) -> usize {
         let host = &self.hosts[node];
         let started = host.clock.mono(self.now_us);
-        let attempt = self.oracle.begin(operation, client, (node, host.life), started, timeout_us);
+        let attempt =
+            self.oracle.begin(operation, client, (node, host.life), (self.now_us, started), timeout_us);
         self.figures.retries += u64::from(self.oracle.operations[operation].attempts > 1);
         self.tracer.mix(operation as u64);
         self.tracer.line(self.now_us, || {

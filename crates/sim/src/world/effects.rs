@@ -51,6 +51,7 @@ impl World {
             }
             ToNode::LinkDown { peer, connection } => self.link_down(node, peer, connection),
             ToNode::Writable(writable) => {
+                self.hosts[node].told_full_us = (!writable).then_some(self.now_us);
                 self.note(node, || format!("its disk {} room", if writable { "has" } else { "has no" }));
                 self.handle(node, Event::StoreWritable(writable))
             }

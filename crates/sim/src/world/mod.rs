@@ -37,6 +37,9 @@ use queue::{Happening, Queue, ToNode};
 /// More steps than any healthy run takes: something goes in circles.
 const STEPS_MAX: u64 = 200_000;
 
+/// More than any healthy run has under way at once.
+const PLANNED_MAX: usize = 20_000;
+
 /// Who goes wrong when; kept apart so that a change in one place does not redraw the others.
 #[derive(Debug)]
 struct Rngs {
@@ -99,7 +102,7 @@ impl World {
                 (0..plan.keys).map(move |key| (bucket.name.clone(), Bytes::from(format!("k{key}"))))
             })
             .collect();
-        let oracle = Oracle::new(&layout, &keys);
+        let oracle = Oracle::new(&layout, &keys, plan.limits.clone());
         let workload = Workload::new(plan.workload.clone(), keys.len(), layout.partitions(), stream(3));
         let network = Network::new(plan.nodes, plan.network.clone(), stream(4));
         let faults_left = plan.faults.budget;
@@ -208,6 +211,9 @@ impl World {
         self.figures.steps += 1;
         if self.figures.steps > STEPS_MAX {
             return Err(violation("answers", format!("after {STEPS_MAX} steps the run is not over")));
+        }
+        if self.queue.len() > PLANNED_MAX {
+            return Err(violation("queues", "the messages under way multiply".into()));
         }
         self.tracer.mix(at_us);
         match what {

@@ -124,6 +124,11 @@ impl Queue {
         Some((entry.at_us, entry.what))
     }
 
+    /// How much is planned.
+    pub(super) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// Whether anything is to come but timers and the patience of clients.
     pub(super) fn is_busy(&self) -> bool {
         self.busy > 0

@@ -72,7 +72,12 @@ impl World {
     }
 
     pub(super) fn maker(&self, node: usize) -> Maker {
-        Maker { node, life: self.hosts[node].life, at_us: self.now_us }
+        Maker {
+            node,
+            life: self.hosts[node].life,
+            at_us: self.now_us,
+            full_since_us: self.hosts[node].told_full_us,
+        }
     }
 
     /// A read may see what was written after it began.
