@@ -13,7 +13,9 @@ use crate::args::Global;
 use crate::output::{self, Done, Format};
 use crate::settings::ClusterSettings;
 
-/// Make running nodes one cluster. The same command again is harmless, and goes on where one was interrupted.
+/// Make running nodes one cluster.
+///
+/// The nodes are `quorate-node` processes that belong to no cluster yet. The same command again is harmless, and goes on where one was interrupted.
 #[derive(Debug, Args)]
 pub(crate) struct BootstrapArgs {
     /// The nodes' gRPC addresses: host:port, or host:port,name=a,zone=z,weight=2 with any of these. Without, those

@@ -86,8 +86,8 @@ pub(crate) async fn run<A: Attempt>(
             return Err(final_error(failed.error));
         }
         // Nothing reached that node, so going to the next one adds no load: neither a pause nor the budget is due.
-        let free = matches!(failed.error.reason(), Reason::Unreachable { .. }) && routing.has_untried(&tried);
-        if free {
+        let unreachable = matches!(failed.error.reason(), Reason::Unreachable { .. });
+        if unreachable && routing.has_untried(&tried) && Instant::now() < deadline {
             continue;
         }
         let pause = backoff::pause(pauses).max(failed.pushback.unwrap_or_default());

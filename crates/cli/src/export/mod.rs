@@ -24,7 +24,9 @@ const LISTINGS: usize = 4;
 const SLICES: u32 = 32;
 const SHOW_EVERY_KEYS: u64 = 256;
 
-/// Write a bucket as JSON lines, one for each key, as `import` takes them. Of a bucket that is written to meanwhile each
+/// Write a bucket as JSON lines.
+///
+/// One line for each key, as `import` takes them. Of a bucket that is written to meanwhile each
 /// line is what its key held at some moment of the export.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExportArgs {

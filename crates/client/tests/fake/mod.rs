@@ -121,6 +121,13 @@ impl Fake {
         self.nodes[node].take().unwrap().shutdown_background();
     }
 
+    /// Something takes connections there, and never says a word.
+    pub(crate) fn fall_silent(&mut self, node: usize) -> std::net::TcpListener {
+        self.kill(node);
+        let address = self.shared.addresses.lock().unwrap()[node].clone();
+        std::net::TcpListener::bind(address).unwrap()
+    }
+
     pub(crate) fn revive(&mut self, node: usize) {
         let address = self.shared.addresses.lock().unwrap()[node].parse().unwrap();
         self.serve(node, address);
