@@ -42,7 +42,7 @@ pub fn hunt_all(root: &Path, bugs: &[Bug], seeds: u64) -> anyhow::Result<Vec<Str
                 }
             }
             Err(error) => {
-                println!("{error:#}");
+                println!("{}", error.to_string().lines().next().unwrap_or_default());
                 wrong.push(format!("{}: {error:#}", bug.name));
             }
         }
