@@ -88,7 +88,7 @@ pub(crate) struct BucketAndQuorum {
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..))]
     pw: Option<u32>,
     /// Give up after this time (500ms, 5s, 1m).
-    #[arg(long, value_parser = duration, default_value = "5s")]
+    #[arg(long, value_parser = timeout, default_value = "5s")]
     pub(crate) timeout: Duration,
 }
 
@@ -112,6 +112,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number = f64::from_str(number).map_err(|_| format!("{number:?} is no number"))?;
     Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|error| error.to_string())
+}
+
+/// A time that an operation can be given.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if (Duration::from_millis(1)..=Duration::from_secs(60)).contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err("it is not from 1ms to 60s".into())
+    }
 }
 
 #[cfg(test)]

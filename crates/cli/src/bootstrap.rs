@@ -22,7 +22,7 @@ pub(crate) struct BootstrapArgs {
     /// of --endpoint.
     members: Vec<MemberSpec>,
     /// Into how many slices the keys are divided, a power of two; fixed for good [default: 256].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     partitions: Option<u32>,
     #[command(flatten)]
     settings: ClusterSettings,

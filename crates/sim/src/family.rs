@@ -126,7 +126,7 @@ fn slow_disk(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.weigh(Fault::Crash, 3);
     plan.faults.weigh(Fault::CrashAll, 2);
     plan.faults.weigh(Fault::FullDisk, u32::from(rng.chance(0.3)));
-    if rng.chance(0.3) {
+    if rng.chance(0.5) {
         // So little may wait for the disk that something is refused.
         plan.limits.client_operations = 1 + rng.below(6);
         plan.limits.replica_requests = 1 + rng.below(6);
@@ -156,7 +156,7 @@ fn retry(plan: &mut Plan, rng: &mut SimRng) {
     plan.workload.retry = 0.9;
     plan.workload.patience = *rng.pick(&[0.1, 0.5, 1.2]);
     plan.network.loss = *rng.pick(&[0.0, 0.05, 0.2]);
-    plan.network.duplicate = *rng.pick(&[0.0, 0.2]);
+    plan.network.duplicate = *rng.pick(&[0.0, 0.2, 0.5]);
     plan.faults.weigh(Fault::Crash, 5);
     plan.faults.weigh(Fault::DropConnection, 5);
     plan.faults.weigh(Fault::CutOneWay, 3);

@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::ImportArgs;
-use super::checkpoint::{Checkpoint, Mark};
+use super::checkpoint::{self, Checkpoint, Mark};
 use super::done::Done;
 use super::source::{self, Groups, Parsed};
 use crate::args::Global;
@@ -29,6 +29,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: ImportArgs, global: &Global) -> Result<Ended> {
     let (input, size) = source::open(&args.input)?;
+    let _lock = args.resume.as_deref().map(checkpoint::lock).transpose()?;
     let checkpoint = checkpoint(&args)?;
     let in_flight = usize::from(args.in_flight);
     let options = Options { session_in_flight: in_flight, ..Options::default() };
@@ -45,6 +46,9 @@ pub(crate) async fn run(args: ImportArgs, global: &Global) -> Result<Ended> {
         checkpoint,
         progress: Progress::new("import", size.map_or(Unit::Unknown, Unit::BytesOf)),
     };
+    // Before the first line goes out: a run that is killed at once must leave its name behind, for the operation ids of
+    // its lines follow from it.
+    import.save()?;
     let result = import.run(source::start(input, from)).await;
     // What is done is done, also when the rest is not.
     import.save()?;

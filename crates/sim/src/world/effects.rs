@@ -11,6 +11,9 @@ use crate::checks::{self, Check, violation};
 use crate::describe;
 use crate::faults::Moment;
 
+/// More than any healthy node wants done because of one event.
+const EFFECTS_MAX: usize = 2_000;
+
 /// Requests of the driver that are no operations have ids from here on.
 const BOOTSTRAP_REQUEST: u64 = 1 << 60;
 
@@ -88,6 +91,13 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         process.node.handle(host.clock.now(self.now_us), event, &mut effects);
         checks::bounded(&process.node, &self.plan.limits)?;
+        if effects.len() > EFFECTS_MAX {
+            let count = effects.len();
+            return Err(violation(
+                "queues",
+                format!("{} wants {count} things done at once", describe::node(node)),
+            ));
+        }
         let share = self.plan.faults.mid_event_crash;
         let dies_after = (!self.peace && self.rngs.faults.chance(share))
             .then(|| self.rngs.faults.below(effects.len() + 1));

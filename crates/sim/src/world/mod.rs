@@ -10,6 +10,7 @@ mod finish;
 mod links;
 mod queue;
 mod sending;
+mod setup;
 mod storing;
 mod trouble;
 
@@ -18,12 +19,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_protocol::Effects;
-use quorate_protocol::id::ClusterId;
-use quorate_protocol::layout::{Bootstrap, Layout, Member};
+use quorate_protocol::layout::{Bootstrap, Layout};
 use quorate_protocol::message::Message;
 
-use crate::checks::{Check, Disks, EpochWitness, violation};
-use crate::clock::MachineClock;
+use crate::checks::{Check, Disks, EpochWitness, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
@@ -33,6 +32,7 @@ use crate::rng::SimRng;
 use crate::trace::Tracer;
 use crate::workload::Workload;
 use queue::{Happening, Queue, ToNode};
+use setup::{bootstrap, start_hosts};
 
 /// More steps than any healthy run takes: something goes in circles.
 const STEPS_MAX: u64 = 200_000;
@@ -87,7 +87,7 @@ impl fmt::Debug for World {
 
 impl World {
     /// A world as it is before anything happens.
-    pub fn new(seed: u64, plan: Plan, tracer: Tracer) -> Result<Self, crate::checks::Violation> {
+    pub fn new(seed: u64, plan: Plan, tracer: Tracer) -> Result<Self, Violation> {
         let stream = |number: u64| SimRng::new(seed, 100 + number);
         let mut lives = stream(1);
         let mut nodes = stream(2);
@@ -254,51 +254,4 @@ fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) ->
     let owners = layout.owners(oracle.keys[key].partition).iter();
     let disks = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner));
     Disks { owners: disks.map(|host| &host.disk).collect() }
-}
-
-fn start_hosts(
-    plan: &Plan,
-    lives: &mut SimRng,
-    nodes: &mut SimRng,
-) -> Result<Vec<Host>, crate::checks::Violation> {
-    let mut hosts = Vec::with_capacity(plan.nodes);
-    for _ in 0..plan.nodes {
-        let drift = i64::from(plan.clock.drift_ppm);
-        let drift_ppm = lives.between(0, 2 * drift.unsigned_abs()).cast_signed() - drift;
-        let clock = MachineClock::new(
-            0,
-            lives.between(0, 1 << 40),
-            i32::try_from(drift_ppm).unwrap_or(0),
-            skew(plan.clock.skew_ms, lives),
-        );
-        let mut host = Host::new(clock);
-        host.start(&plan.limits, nodes)
-            .map_err(|error| violation("lives", format!("a new directory does not start: {error}")))?;
-        hosts.push(host);
-    }
-    Ok(hosts)
-}
-
-/// How far a wall clock is ahead.
-fn skew(most_ms: u64, rng: &mut SimRng) -> i64 {
-    rng.between(0, 2 * most_ms).cast_signed() - most_ms.cast_signed()
-}
-
-fn bootstrap(plan: &Plan, hosts: &[Host], rng: &mut SimRng) -> Bootstrap {
-    let members = hosts.iter().enumerate().map(|(index, host)| Member {
-        node: host.id,
-        name: crate::describe::node(index),
-        peer_address: format!("{}:7702", crate::describe::node(index)),
-        zone: format!("zone{}", index % plan.zones),
-        weight: 1,
-    });
-    Bootstrap {
-        cluster: ClusterId(u128::from(rng.bits()) << 64 | u128::from(rng.bits())),
-        partitions: plan.partitions,
-        n: plan.n,
-        r: plan.r,
-        w: plan.w,
-        members: members.collect(),
-        buckets: plan.buckets.iter().map(crate::plan::BucketPlan::settings).collect(),
-    }
 }

@@ -2,9 +2,10 @@
 
 use quorate_protocol::store::Store;
 
+use super::World;
 use super::queue::{Happening, ToNode};
+use super::setup::skew;
 use super::storing::data_records;
-use super::{World, skew};
 use crate::checks::{Check, violation};
 use crate::clock::MachineClock;
 use crate::faults::{FAULTS, Fault, Moment, Target};
