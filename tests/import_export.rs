@@ -115,6 +115,39 @@ fn a_killed_import_goes_on_and_stores_nothing_twice() {
 }
 
 #[test]
+fn an_interrupted_export_goes_on() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--nodes", "1"]);
+    let input = lines(5_000);
+    assert_eq!(run_with_input(&mut dev.command(["import", "-", "--beside"]), input.as_bytes()).code, Some(0));
+    let out = data.path().join("out.jsonl");
+    let export = || {
+        dev.command([
+            "export",
+            "--in-flight",
+            "4",
+            "--resume",
+            "--sort",
+            "--out",
+            out.to_str().expect("a name"),
+        ])
+    };
+    let parts = data.path().join("out.jsonl.parts");
+    let complete = || {
+        let entries = std::fs::read_dir(&parts).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "jsonl")).count()
+    };
+    let mut first = export().stdout(Stdio::null()).spawn().expect("it starts");
+    eventually("some of it is done", || complete() > 0 || out.exists());
+    first.kill().expect("it is ours");
+    first.wait().expect("it was ours");
+    let said = command::run(&mut export());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(std::fs::read_to_string(&out).expect("it is there"), input);
+    assert!(!parts.exists(), "the parts are put away");
+}
+
+#[test]
 fn a_bad_line_is_named_and_those_before_it_are_stored() {
     let data = directory();
     let dev = Dev::start(data.path(), &["--nodes", "1"]);
