@@ -66,7 +66,7 @@ fn every_kind_of_value_comes_back() {
 fn an_import_outlives_the_death_of_a_node() {
     let data = directory();
     let dev = Dev::start(data.path(), &["--restart"]);
-    let input = lines(20_000);
+    let input = lines(8_000);
     let file = write(&data.path().join("in.jsonl"), &input);
     let checkpoint = data.path().join("checkpoint");
     let import = dev
@@ -78,7 +78,7 @@ fn an_import_outlives_the_death_of_a_node() {
     eventually("some of it is stored", || !dev.run(["keys", "--limit", "1"]).out.is_empty());
     signal(dev.pids()[1], "-KILL");
     let said = command::Said::by(&import.wait_with_output().expect("it was ours")).json();
-    assert_eq!(said["lines"], 20_000);
+    assert_eq!(said["lines"], 8_000);
     dev.wait_for_note("node-2 runs again");
     assert_eq!(export(&dev, &[]), input);
 }
@@ -87,7 +87,7 @@ fn an_import_outlives_the_death_of_a_node() {
 fn a_killed_import_goes_on_and_stores_nothing_twice() {
     let data = directory();
     let dev = Dev::start(data.path(), &[]);
-    let input = lines(30_000);
+    let input = lines(15_000);
     let file = write(&data.path().join("in.jsonl"), &input);
     let checkpoint = data.path().join("checkpoint");
     let resume = checkpoint.to_str().expect("a name");
@@ -104,7 +104,7 @@ fn a_killed_import_goes_on_and_stores_nothing_twice() {
     let said = command::run(&mut command()).json();
     assert_ne!(said["lines_before"], 0);
     let done = said["lines"].as_u64().zip(said["lines_before"].as_u64());
-    assert_eq!(done.map(|(now, before)| now + before), Some(30_000));
+    assert_eq!(done.map(|(now, before)| now + before), Some(15_000));
     assert_eq!(export(&dev, &[]), input, "each line once, and no siblings");
 
     let changed = input.replacen("ä", "ö", 1);
@@ -112,6 +112,39 @@ fn a_killed_import_goes_on_and_stores_nothing_twice() {
     let refused = command::run(&mut command());
     assert_eq!(refused.code, Some(1));
     assert!(refused.err.contains("has changed"), "{refused:?}");
+}
+
+#[test]
+fn an_interrupted_export_goes_on() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--nodes", "1"]);
+    let input = lines(5_000);
+    assert_eq!(run_with_input(&mut dev.command(["import", "-", "--beside"]), input.as_bytes()).code, Some(0));
+    let out = data.path().join("out.jsonl");
+    let export = || {
+        dev.command([
+            "export",
+            "--in-flight",
+            "4",
+            "--resume",
+            "--sort",
+            "--out",
+            out.to_str().expect("a name"),
+        ])
+    };
+    let parts = data.path().join("out.jsonl.parts");
+    let complete = || {
+        let entries = std::fs::read_dir(&parts).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.path().extension().is_some_and(|extension| extension == "jsonl")).count()
+    };
+    let mut first = export().stdout(Stdio::null()).spawn().expect("it starts");
+    eventually("some of it is done", || complete() > 0 || out.exists());
+    first.kill().expect("it is ours");
+    first.wait().expect("it was ours");
+    let said = command::run(&mut export());
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert_eq!(std::fs::read_to_string(&out).expect("it is there"), input);
+    assert!(!parts.exists(), "the parts are put away");
 }
 
 #[test]
@@ -131,7 +164,7 @@ fn a_bad_line_is_named_and_those_before_it_are_stored() {
 }
 
 #[test]
-fn a_second_import_replaces_only_when_asked() {
+fn a_second_import_replaces_unless_asked_not_to() {
     let data = directory();
     let dev = Dev::start(data.path(), &["--nodes", "1"]);
     let import = |text: &str, flags: &[&str]| {
@@ -139,11 +172,18 @@ fn a_second_import_replaces_only_when_asked() {
         assert_eq!(said.code, Some(0), "{said:?}");
     };
     import("{\"key\":\"k\",\"value\":1}\n", &[]);
-    import("{\"key\":\"k\",\"value\":2}\n", &[]);
+    import("{\"key\":\"k\",\"value\":2}\n", &["--beside"]);
     let both = "{\"key\":\"k\",\"siblings\":[{\"value\":1},{\"value\":2}]}\n";
     assert_eq!(export(&dev, &[]), both);
-    import("{\"key\":\"k\",\"value\":3}\n{\"key\":\"k\",\"value\":4}\n", &["--replace"]);
+    import("{\"key\":\"k\",\"value\":3}\n{\"key\":\"k\",\"value\":4}\n", &[]);
     assert_eq!(export(&dev, &[]), "{\"key\":\"k\",\"value\":4}\n", "the later line stays");
-    import(both, &["--replace"]);
+    import(both, &[]);
     assert_eq!(export(&dev, &[]), both, "siblings come back as such");
+    assert_eq!(dev.run(["delete", "k"]).code, Some(0));
+    import("{\"key\":\"k\",\"value\":4}\n", &[]);
+    assert_eq!(
+        export(&dev, &[]),
+        "{\"key\":\"k\",\"value\":4}\n",
+        "an import is not a retry of an earlier one"
+    );
 }

@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 
 /// For every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
     /// Where to find the cluster: one or more of its nodes, repeated or separated by commas.
     #[arg(
@@ -40,7 +41,6 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a whole cluster on this machine.
     Dev(dev::DevArgs),
     /// One node, as `dev` starts it.
     #[command(hide = true)]
@@ -48,24 +48,17 @@ pub(crate) enum Command {
     /// Watch the store at work.
     #[command(subcommand)]
     Demo(demo::DemoCommand),
-    /// Store a value.
     Put(kv::PutArgs),
-    /// Show the values of a key, and its context.
     Get(kv::GetArgs),
-    /// Delete a key.
     Delete(kv::DeleteArgs),
-    /// List keys.
     Keys(kv::KeysArgs),
     /// Show how the nodes are.
     Status,
     /// Look at buckets.
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),
-    /// Make running nodes one cluster.
     Bootstrap(bootstrap::BootstrapArgs),
-    /// Put JSON lines into the cluster.
     Import(import::ImportArgs),
-    /// Write a bucket as JSON lines.
     Export(export::ExportArgs),
     /// Measure.
     #[command(subcommand)]
@@ -74,6 +67,7 @@ pub(crate) enum Command {
 
 /// A bucket, and quorums other than its own.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Bucket and quorum")]
 pub(crate) struct BucketAndQuorum {
     /// In this bucket instead of the default one.
     #[arg(long, default_value = "", hide_default_value = true)]
@@ -94,7 +88,7 @@ pub(crate) struct BucketAndQuorum {
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..))]
     pw: Option<u32>,
     /// Give up after this time (500ms, 5s, 1m).
-    #[arg(long, value_parser = duration, default_value = "5s")]
+    #[arg(long, value_parser = timeout, default_value = "5s")]
     pub(crate) timeout: Duration,
 }
 
@@ -118,6 +112,16 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     };
     let number = f64::from_str(number).map_err(|_| format!("{number:?} is no number"))?;
     Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|error| error.to_string())
+}
+
+/// A time that an operation can be given.
+fn timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration(text)?;
+    if (Duration::from_millis(1)..=Duration::from_secs(60)).contains(&timeout) {
+        Ok(timeout)
+    } else {
+        Err("it is not from 1ms to 60s".into())
+    }
 }
 
 #[cfg(test)]

@@ -13,14 +13,16 @@ use crate::args::Global;
 use crate::output::{self, Done, Format};
 use crate::settings::ClusterSettings;
 
-/// Make running nodes one cluster. The same command again is harmless, and goes on where one was interrupted.
+/// Make running nodes one cluster.
+///
+/// The nodes are `quorate-node` processes that belong to no cluster yet. The same command again is harmless, and goes on where one was interrupted.
 #[derive(Debug, Args)]
 pub(crate) struct BootstrapArgs {
     /// The nodes' gRPC addresses: host:port, or host:port,name=a,zone=z,weight=2 with any of these. Without, those
     /// of --endpoint.
     members: Vec<MemberSpec>,
     /// Into how many slices the keys are divided, a power of two; fixed for good [default: 256].
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     partitions: Option<u32>,
     #[command(flatten)]
     settings: ClusterSettings,

@@ -9,10 +9,11 @@ use serde::Serialize;
 /// How results are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    // Documented here and not for clap, which would take ten lines of every help for it.
+    // For people.
     #[default]
     Table,
-    /// For programs: one JSON text on one line.
+    // For programs: one JSON text on one line.
     Json,
 }
 

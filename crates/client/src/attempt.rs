@@ -53,6 +53,7 @@ pub(crate) async fn run<A: Attempt>(
     let mut attempts = 0;
     let mut pauses = 0;
     let mut indeterminate = false;
+    let mut said: Option<Reason> = None;
     loop {
         let routing = cluster.routing();
         let Some(link) = routing.pick(partition, &mut tried) else {
@@ -76,7 +77,17 @@ pub(crate) async fn run<A: Attempt>(
             cluster.lost(&link);
         }
         indeterminate |= failed.error.is_indeterminate();
-        let final_error = |error| {
+        // What a node has said is worth more than that another one is not there.
+        if matches!(failed.error.reason(), Reason::Node(_)) {
+            said = Some(failed.error.reason().clone());
+        }
+        let final_error = |error: Error| {
+            let error = match (&said, error) {
+                (Some(said), Error::NotAttempted { reason: Reason::Unreachable { .. } }) => {
+                    Error::not_attempted(said.clone())
+                }
+                (_, error) => error,
+            };
             if indeterminate { as_indeterminate(error) } else { error }
         };
         if attempts >= cluster.budget.attempts_max()
@@ -86,8 +97,8 @@ pub(crate) async fn run<A: Attempt>(
             return Err(final_error(failed.error));
         }
         // Nothing reached that node, so going to the next one adds no load: neither a pause nor the budget is due.
-        let free = matches!(failed.error.reason(), Reason::Unreachable { .. }) && routing.has_untried(&tried);
-        if free {
+        let unreachable = matches!(failed.error.reason(), Reason::Unreachable { .. });
+        if unreachable && routing.has_untried(&tried) && Instant::now() < deadline {
             continue;
         }
         let pause = backoff::pause(pauses).max(failed.pushback.unwrap_or_default());

@@ -272,6 +272,19 @@ async fn silence_is_not_taken_for_failure() {
 }
 
 #[tokio::test]
+async fn a_node_that_never_speaks_keeps_nobody_longer_than_they_asked() {
+    for way in 0..2 {
+        let mut fake = Fake::start(1);
+        let way = &both_ways(&fake).await[way];
+        let _listener = fake.fall_silent(0);
+        let begun = Instant::now();
+        let put = Put::new("key", "value").timeout(Duration::from_millis(200));
+        way.put(put).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_millis(2500), "{:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn a_dead_node_is_gone_around_and_comes_back() {
     for way in 0..2 {
         let mut fake = Fake::start(3);

@@ -5,12 +5,13 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use quorate_protocol::id::{NodeId, StartId};
 use quorate_protocol::identity::recover;
 use quorate_protocol::{Node, NodeConfig};
-use quorate_storage::{SledStore, StoreHooks, StoreOptions};
+use quorate_storage::{OpenError, SledStore, StoreHooks, StoreOptions};
 use rand::Rng as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -24,6 +25,9 @@ use crate::{grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
+
+/// How long the directory may still be in use when a node starts.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a node until `shutdown` resolves or its store fails. `announce` gets the line that says where it listens.
 pub async fn run(
@@ -153,7 +157,7 @@ fn open_store(settings: &Settings, inputs: &Inputs, metrics: &Arc<Metrics>) -> a
         free_reserve_bytes: settings.free_reserve_bytes,
         ..StoreOptions::default()
     };
-    let hooks = StoreHooks {
+    let hooks = || StoreHooks {
         on_durable: Box::new(inputs.on_durable()),
         on_failed: Box::new(inputs.on_failed()),
         observer: metrics.store_observer(),
@@ -161,10 +165,27 @@ fn open_store(settings: &Settings, inputs: &Inputs, metrics: &Arc<Metrics>) -> a
     let directory: &Path = &settings.data_dir.join("store");
     std::fs::create_dir_all(&settings.data_dir)
         .with_context(|| format!("data_dir: cannot make {}", settings.data_dir.display()))?;
-    let store = SledStore::open(directory, options, hooks)
+    let store = open_unlocked(directory, &options, hooks)
         .with_context(|| format!("data_dir: cannot open the store in {}", directory.display()))?;
     tracing::info!(report = ?store.open_report(), "store opened");
     Ok(store)
+}
+
+/// A node that was here before may still be on its way out: it gets some time.
+fn open_unlocked(
+    directory: &Path,
+    options: &StoreOptions,
+    hooks: impl Fn() -> StoreHooks,
+) -> Result<SledStore, OpenError> {
+    let started = Instant::now();
+    loop {
+        match SledStore::open(directory, options.clone(), hooks()) {
+            Err(OpenError::Locked { .. }) if started.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            result => return result,
+        }
+    }
 }
 
 async fn until(mut stopping: watch::Receiver<bool>) {

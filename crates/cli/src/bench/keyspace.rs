@@ -8,8 +8,8 @@ use quorate_client::{Context, Get, Put, Session};
 use super::{LoadArgs, Operation};
 use crate::progress::{Progress, Unit};
 
-/// Random bytes beside a value's own, so that values cut out at random places differ.
-const POOL_BYTES: usize = 1 << 20;
+/// Random bytes beside a value's own, so that values cut out at random places differ. Few enough to stay in a cache.
+const POOL_BYTES: usize = 1 << 16;
 /// Operations of the preparation that are under way at once.
 const PREPARE_IN_FLIGHT: usize = 256;
 const SHOW_EVERY: u64 = 500;

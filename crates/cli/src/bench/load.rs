@@ -46,9 +46,11 @@ pub(super) async fn run(operation: Operation, args: &LoadArgs, global: &Global) 
     for ended in join_all(workers).await {
         ended?;
     }
+    let done = recorder.operations();
     if let Some(recorder) = Arc::into_inner(recorder) {
         recorder.report(operation, args, cpu_used).show(global.output)?;
     }
+    anyhow::ensure!(done > 0, "no operation succeeded");
     Ok(Done::Ok)
 }
 

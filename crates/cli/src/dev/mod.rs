@@ -15,8 +15,10 @@ use clap::Args;
 
 use crate::settings::ClusterSettings;
 
-/// Run a whole cluster on this machine: each node is a process of its own, with its data in a directory. Ctrl-C stops it and
-/// leaves the data; the next `dev` on the same directory goes on with it.
+/// Run a whole cluster on this machine.
+///
+/// Each node is a process of its own, with its data in a directory. Ctrl-C stops them and leaves the data; the next `dev` on
+/// the same directory goes on with it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DevArgs {
     /// How many nodes [default: 3].

@@ -60,8 +60,8 @@ fn directory(args: &DevArgs) -> Result<(PathBuf, bool)> {
 
 /// Reports deaths, and restarts who died when asked to. Returns when told to stop; fails when no node is left.
 async fn watch(cluster: &mut LocalCluster, restart: bool, signals: &mut Signals) -> Result<()> {
-    let mut pause = RESTART_PAUSE;
-    let mut started = Instant::now();
+    // Of each node: when it was last started again, and how long to wait before doing so once more.
+    let mut restarts = vec![(Instant::now(), RESTART_PAUSE); cluster.nodes().len()];
     loop {
         let (at, status) = tokio::select! {
             death = cluster.next_death() => death,
@@ -77,13 +77,16 @@ async fn watch(cluster: &mut LocalCluster, restart: bool, signals: &mut Signals)
             }
             continue;
         }
-        pause =
-            if started.elapsed() > SETTLED { RESTART_PAUSE } else { (pause * 2).min(RESTART_PAUSE_LONGEST) };
+        let (started, pause) = &mut restarts[at];
+        if started.elapsed() > SETTLED {
+            *pause = RESTART_PAUSE;
+        }
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(*pause) => {}
             () = signals.next() => return Ok(()),
         }
-        started = Instant::now();
+        *started = Instant::now();
+        *pause = (*pause * 2).min(RESTART_PAUSE_LONGEST);
         let revived = tokio::select! {
             revived = cluster.revive(at) => revived,
             () = signals.next() => return Ok(()),

@@ -1,6 +1,6 @@
 //! How far an import has come, kept in a file so that another run can go on there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -82,6 +82,19 @@ impl Checkpoint {
     }
 }
 
+/// Keeps a second import off the same file while this one runs. The lock is a file beside it, for the checkpoint
+/// itself is replaced all the time.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::create(PathBuf::from(name)).with_context(|| format!("locking {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("--resume: {} is in use by another import", path.display()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 mod tests {
@@ -99,6 +112,16 @@ mod tests {
         assert_eq!(Checkpoint::load(&path).unwrap(), Some(checkpoint.clone()));
         assert_eq!(checkpoint.import().unwrap(), 7);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn two_imports_do_not_share_a_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoint");
+        let first = lock(&path).unwrap();
+        assert!(lock(&path).unwrap_err().to_string().contains("in use by another import"));
+        drop(first);
+        lock(&path).unwrap();
     }
 
     #[test]

@@ -14,19 +14,20 @@ use clap::Args;
 
 use crate::args::{BucketAndQuorum, duration};
 
-/// Put JSON lines, {"key": "...", "value": ANY JSON}, into the cluster. Values are stored byte for byte; bytes that are
+/// Put JSON lines into the cluster.
+///
+/// A line is {"key": "...", "value": ANY JSON}. Values are stored byte for byte; bytes that are
 /// no JSON come as "value_base64" with a "content_type", keys that are not UTF-8 as "key_base64", several values of
 /// one key as "siblings".
 ///
-/// A key that has a value already gets the line's value beside it, as a sibling, unless --replace is given; two lines
-/// of one key are siblings too.
+/// Each key is read first, and what it has is replaced: by the last line, if there are several of one key.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ImportArgs {
     /// The lines; -: standard input.
     input: PathBuf,
-    /// Read each key first, and replace what is there; of two lines of one key the later one stays.
+    /// Read nothing first: a value becomes a sibling of what its key has. Quicker, and the same when the keys are new.
     #[arg(long)]
-    replace: bool,
+    beside: bool,
     /// Keep in this file how far the import has come, and go on where it says. A line is never stored twice, also when
     /// the last run was killed; --bucket and the lines done must still be the same.
     #[arg(long, value_name = "FILE")]

@@ -15,7 +15,7 @@ use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::ImportArgs;
-use super::checkpoint::{Checkpoint, Mark};
+use super::checkpoint::{self, Checkpoint, Mark};
 use super::done::Done;
 use super::source::{self, Groups, Parsed};
 use crate::args::Global;
@@ -29,6 +29,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: ImportArgs, global: &Global) -> Result<Ended> {
     let (input, size) = source::open(&args.input)?;
+    let _lock = args.resume.as_deref().map(checkpoint::lock).transpose()?;
     let checkpoint = checkpoint(&args)?;
     let in_flight = usize::from(args.in_flight);
     let options = Options { session_in_flight: in_flight, ..Options::default() };
@@ -45,6 +46,9 @@ pub(crate) async fn run(args: ImportArgs, global: &Global) -> Result<Ended> {
         checkpoint,
         progress: Progress::new("import", size.map_or(Unit::Unknown, Unit::BytesOf)),
     };
+    // Before the first line goes out: a run that is killed at once must leave its name behind, for the operation ids of
+    // its lines follow from it.
+    import.save()?;
     let result = import.run(source::start(input, from)).await;
     // What is done is done, also when the rest is not.
     import.save()?;
@@ -95,9 +99,10 @@ fn report(from: Mark, to: Mark, elapsed: Duration, retries: u64, format: Format)
             "retries": retries,
         }));
     }
+    let repeated = if retries > 0 { format!(", {retries} errors waited out") } else { String::new() };
     let before = if from.lines > 0 { format!(", after {} done before", from.lines) } else { String::new() };
     output::line(format!(
-        "imported {lines} lines ({}) in {seconds:.1} s{before}: {per_second:.0} lines/s, {retries} retries",
+        "imported {lines} lines ({}) in {seconds:.1} s{before}: {per_second:.0} lines/s{repeated}",
         output::bytes(bytes)
     ))
 }
@@ -152,7 +157,10 @@ impl Import<'_> {
                 _ = tick.tick() => {
                     let mark = self.done.mark();
                     let retries = putter.retries.get();
-                    self.progress.set(mark.bytes, &|| format!("{} lines, {retries} retries", mark.lines));
+                    self.progress.set(mark.bytes, &|| match retries {
+                        0 => format!("{} lines", mark.lines),
+                        _ => format!("{} lines, {retries} errors waited out", mark.lines),
+                    });
                     if saved_at.elapsed() >= SAVE_EVERY {
                         saved_at = Instant::now();
                         save(&mut self.checkpoint, &self.done, putter.args.resume.as_deref())?;
@@ -189,7 +197,7 @@ impl Putter<'_> {
     }
 
     async fn put_values(&self, number: u64, line: &Line) -> Result<()> {
-        let mut context = if self.args.replace { self.read(&line.key).await? } else { Context::default() };
+        let mut context = if self.args.beside { Context::default() } else { self.read(&line.key).await? };
         for (at, (value, content_type)) in line.values.iter().enumerate() {
             let operation = operation_id(self.import, number, at, line);
             // All values of a line carry the same context, so that they become siblings.
@@ -205,12 +213,12 @@ impl Putter<'_> {
             let mut result = self.patiently(async || self.session.put(put(&context)).await).await;
             if let Err(error) = &result
                 && error.reason().is_read_first()
-                && self.args.replace
+                && !self.args.beside
             {
                 context = self.read(&line.key).await?;
                 result = self.patiently(async || self.session.put(put(&context)).await).await;
             }
-            result.map_err(|error| explained(error, self.args.replace))?;
+            result.map_err(|error| explained(error, self.args.beside))?;
         }
         Ok(())
     }
@@ -231,9 +239,9 @@ impl Putter<'_> {
     }
 }
 
-fn explained(error: Error, replace: bool) -> anyhow::Error {
-    if error.reason().is_read_first() && !replace {
-        return anyhow!("{error}; --replace does so");
+fn explained(error: Error, beside: bool) -> anyhow::Error {
+    if error.reason().is_read_first() && beside {
+        return anyhow!("{error}; without --beside, import does so");
     }
     error.into()
 }

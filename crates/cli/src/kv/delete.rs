@@ -9,9 +9,12 @@ use crate::args::{BucketAndQuorum, Global};
 use crate::output::Done;
 use crate::text;
 
-/// Delete a key: all that its context has seen or, without one, all that a read shows.
+/// Delete a key.
+///
+/// Deletes all that the context has seen or, without one, all that a read shows; a concurrent put survives.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
+    /// 1 to 1024 bytes.
     key: String,
     /// Delete only what this context, from a get or put of this key, has seen.
     #[arg(long)]

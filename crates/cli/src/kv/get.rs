@@ -10,9 +10,13 @@ use crate::args::{BucketAndQuorum, Global};
 use crate::output::{self, Done, Format};
 use crate::text::{Clock, KeyFields, ValueFields, content_type, context_text, readable};
 
-/// Show the values of a key. Several are siblings: concurrent writes that a put with the context shown replaces.
+/// Show the values of a key, and its context.
+///
+/// Several values are siblings: concurrent writes, which a put with the context shown replaces. Exits with 3 when there is no
+/// value.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
+    /// 1 to 1024 bytes.
     key: String,
     #[command(flatten)]
     options: BucketAndQuorum,

@@ -13,9 +13,12 @@ use crate::args::{BucketAndQuorum, Global};
 use crate::output::Done;
 use crate::text;
 
-/// Store a value. Without a context it is stored beside what is there.
+/// Store a value.
+///
+/// Without a context it is stored beside what is there, as a sibling: a put replaces only what it has seen.
 #[derive(Debug, Args)]
 pub(crate) struct PutArgs {
+    /// 1 to 1024 bytes.
     key: String,
     /// The value; JSON is stored as such, unless --content-type says otherwise.
     #[arg(required_unless_present = "file", conflicts_with = "file")]

@@ -19,6 +19,10 @@ use crate::operate::GRACE;
 /// A message is closed at either of these, well below the 4 MiB that gRPC servers take by default.
 const MESSAGE_REQUESTS_MAX: usize = 1024;
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// A node that is there opens a session at once.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Why a lane ends whose session is gone, and with it all who waited for answers.
+const DROPPED: &str = "the session was dropped";
 /// How often the lane looks for operations whose time is over; their node should have told by then.
 const SWEEP: Duration = Duration::from_millis(100);
 
@@ -57,8 +61,8 @@ pub(super) fn start(link: Arc<Link>) -> mpsc::UnboundedSender<Command> {
 }
 
 async fn run(link: Arc<Link>, commands: mpsc::UnboundedReceiver<Command>) {
-    let mut lane = Lane { commands, ready: VecDeque::new(), sent: Window::new() };
-    let ended = match open(&link).await {
+    let mut lane = Lane { commands, incoming: Vec::new(), ready: VecDeque::new(), sent: Window::new() };
+    let ended = match lane.open(&link).await {
         Ok((requests, responses)) => {
             link.mark_up();
             lane.serve(requests, responses).await
@@ -68,9 +72,9 @@ async fn run(link: Arc<Link>, commands: mpsc::UnboundedReceiver<Command>) {
     lane.fail(&ended);
 }
 
-async fn open(
-    link: &Link,
-) -> Result<(mpsc::Sender<v1::SessionRequest>, Streaming<v1::SessionResponse>), String> {
+type Stream = (mpsc::Sender<v1::SessionRequest>, Streaming<v1::SessionResponse>);
+
+async fn open(link: &Link) -> Result<Stream, String> {
     let channel = link.connect().await?;
     // One message: while it waits for the connection, the next one fills.
     let (requests, outgoing) = mpsc::channel(1);
@@ -85,12 +89,35 @@ fn describe(status: &Status) -> String {
 
 struct Lane {
     commands: mpsc::UnboundedReceiver<Command>,
+    /// Room for what is read at once.
+    incoming: Vec<Command>,
     /// Waits to be sent. The session bounds how much is under way, so this is bounded too.
     ready: VecDeque<Command>,
     sent: Window<Sent>,
 }
 
 impl Lane {
+    /// Connects, and keeps the time of those who wait for it.
+    async fn open(&mut self, link: &Link) -> Result<Stream, String> {
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, open(link));
+        tokio::pin!(opened);
+        let mut sweep = tokio::time::interval(SWEEP);
+        loop {
+            tokio::select! {
+                opened = &mut opened => {
+                    return opened.unwrap_or_else(|_| Err("the node does not open a session".into()));
+                }
+                count = self.commands.recv_many(&mut self.incoming, usize::MAX) => {
+                    if count == 0 {
+                        return Err(DROPPED.into());
+                    }
+                    self.ready.extend(self.incoming.drain(..));
+                }
+                _ = sweep.tick() => self.sweep(Instant::now()),
+            }
+        }
+    }
+
     /// Returns why the stream ended.
     async fn serve(
         &mut self,
@@ -99,7 +126,6 @@ impl Lane {
     ) -> String {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut incoming = Vec::new();
         loop {
             tokio::select! {
                 biased;
@@ -112,12 +138,11 @@ impl Lane {
                     Ok(permit) => permit.send(self.next_message()),
                     Err(_) => return "the connection is closed".into(),
                 },
-                count = self.commands.recv_many(&mut incoming, usize::MAX) => {
+                count = self.commands.recv_many(&mut self.incoming, usize::MAX) => {
                     if count == 0 {
-                        // The session is dropped, and with it all who waited for answers.
-                        return "the session was dropped".into();
+                        return DROPPED.into();
                     }
-                    self.ready.extend(incoming.drain(..));
+                    self.ready.extend(self.incoming.drain(..));
                 }
                 _ = sweep.tick(), if self.sent.len() + self.ready.len() > 0 => self.sweep(Instant::now()),
             }
@@ -157,7 +182,7 @@ impl Lane {
                 break;
             };
             if command.deadline < now {
-                let message = "the connection took no more in time".into();
+                let message = "it could not be sent in time".into();
                 let _ = command.reply.send(Err(LaneError::NotSent(message)));
             } else {
                 self.ready.push_back(command);

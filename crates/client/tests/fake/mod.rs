@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_proto::convert::layout::layout_to_wire;
@@ -118,7 +119,17 @@ impl Fake {
     }
 
     pub(crate) fn kill(&mut self, node: usize) {
-        self.nodes[node].take().unwrap().shutdown_background();
+        let runtime = self.nodes[node].take().unwrap();
+        // On another thread, for a runtime's end may not be waited for within a runtime; and waited for it is, so that the
+        // port is free again.
+        std::thread::spawn(|| runtime.shutdown_timeout(Duration::from_secs(20))).join().unwrap();
+    }
+
+    /// Something takes connections there, and never says a word.
+    pub(crate) fn fall_silent(&mut self, node: usize) -> std::net::TcpListener {
+        self.kill(node);
+        let address = self.shared.addresses.lock().unwrap()[node].clone();
+        std::net::TcpListener::bind(address).unwrap()
     }
 
     pub(crate) fn revive(&mut self, node: usize) {
