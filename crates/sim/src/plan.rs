@@ -4,10 +4,10 @@ use quorate_protocol::Limits;
 use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET};
 
 use crate::family::Family;
-use crate::faults::FaultPlan;
+use crate::faults::{FAULTS, FaultPlan};
 use crate::network::NetworkPlan;
 use crate::rng::SimRng;
-use crate::workload::WorkloadPlan;
+use crate::workload::{STEPS, WorkloadPlan};
 
 /// How disks behave.
 #[derive(Clone, Debug)]
@@ -46,6 +46,11 @@ impl BucketPlan {
     /// A bucket with the cluster's quorums in which the last writer wins.
     pub fn last_writer_wins(name: &str) -> Self {
         Self { name: name.into(), quorum: None, conflict: ConflictPolicy::LastWriterWins }
+    }
+
+    fn in_words(&self) -> String {
+        let quorum = self.quorum.map(|(n, r, w)| format!(" n={n} r={r} w={w}")).unwrap_or_default();
+        format!("{} ({:?}{quorum})", self.name, self.conflict)
     }
 
     /// As the bootstrap wants it.
@@ -128,6 +133,33 @@ impl Plan {
         };
         family.bend(&mut plan, rng);
         plan
+    }
+
+    /// A line for each part.
+    pub fn in_words(&self) -> Vec<String> {
+        let Self { nodes, partitions, n, r, w, zones, keys, limits, bootstrap_in_peace, .. } = self;
+        let buckets: Vec<String> = self.buckets.iter().map(BucketPlan::in_words).collect();
+        let founded = if *bootstrap_in_peace { "in peace" } else { "under faults" };
+        let weights = |names: Vec<String>, weights: &[u32]| {
+            let drawn = names.into_iter().zip(weights).filter(|(_, weight)| **weight > 0);
+            drawn.map(|(name, weight)| format!("{name} {weight}")).collect::<Vec<_>>().join(", ")
+        };
+        let steps = weights(STEPS.iter().map(|step| format!("{step:?}")).collect(), &self.workload.weights);
+        let faults = weights(FAULTS.iter().map(|fault| format!("{fault:?}")).collect(), &self.faults.weights);
+        vec![
+            format!(
+                "{nodes} nodes in {zones} zones, {partitions} partitions, n={n} r={r} w={w}, founded {founded}"
+            ),
+            format!("{keys} keys in each of {}", buckets.join(", ")),
+            format!("{limits:?}"),
+            format!("{:?}", self.network),
+            format!("{:?}", self.disk),
+            format!("{:?}", self.clock),
+            format!("{:?}", self.workload),
+            format!("clients: {steps}"),
+            format!("{:?}", self.faults),
+            format!("random faults: {faults}"),
+        ]
     }
 }
 

@@ -12,7 +12,7 @@ use crate::describe;
 use crate::faults::Moment;
 
 /// More than any healthy node wants done because of one event.
-const EFFECTS_MAX: usize = 2_000;
+const EFFECTS_MAX: usize = 10_000;
 
 /// Requests of the driver that are no operations have ids from here on.
 const BOOTSTRAP_REQUEST: u64 = 1 << 60;

@@ -160,8 +160,9 @@ impl World {
     }
 
     fn describe_plan(&mut self) {
-        let plan = &self.plan;
-        self.tracer.line(0, || format!("the run: {plan:#?}"));
+        for line in self.plan.in_words() {
+            self.tracer.line(0, || line);
+        }
     }
 
     /// Starts the cluster: links come up, one node is told to bootstrap, the others hear of the layout.
