@@ -46,7 +46,7 @@ impl Default for Limits {
             client_operations: 4096,
             replica_requests: 16384,
             list_keys: 1000,
-            cache_bytes: 64 << 20,
+            cache_bytes: 128 << 20,
         }
     }
 }

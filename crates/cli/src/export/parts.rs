@@ -1,11 +1,11 @@
 //! What an export has done so far, kept so that another run can go on: a file for each slice that is complete.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::sink::{Sink, beside, create};
@@ -26,6 +26,8 @@ pub(super) struct Parts {
     directory: PathBuf,
     /// Parts that are being written.
     open: BTreeMap<u32, BufWriter<File>>,
+    /// Keeps another export off the directory.
+    _lock: File,
 }
 
 impl Parts {
@@ -33,6 +35,7 @@ impl Parts {
     pub(super) fn open(out: &Path, about: &About) -> Result<Self> {
         let directory = beside(out, ".parts");
         fs::create_dir_all(&directory).with_context(|| format!("making {}", directory.display()))?;
+        let lock = lock(&directory)?;
         let path = directory.join(ABOUT);
         match fs::read(&path) {
             Ok(text) => {
@@ -48,7 +51,7 @@ impl Parts {
             }
             Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
         }
-        Ok(Self { directory, open: BTreeMap::new() })
+        Ok(Self { directory, open: BTreeMap::new(), _lock: lock })
     }
 
     /// Whether all of a slice is there.
@@ -113,6 +116,18 @@ impl Parts {
     }
 }
 
+fn lock(directory: &Path) -> Result<File> {
+    let trouble = || format!("locking {}", directory.display());
+    let file = File::create(directory.join("lock")).with_context(trouble)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("--resume: {} is in use by another export", directory.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(trouble),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 mod tests {
@@ -130,6 +145,8 @@ mod tests {
         parts.line(4, b"{\"key\":\"b\",\"value\":1}\n").unwrap();
         parts.line(0, b"{\"key\":\"half\",").unwrap();
         parts.complete(4).unwrap();
+        let second = Parts::open(&out, &about("")).err().map(|error| error.to_string());
+        assert!(second.unwrap().contains("in use by another export"));
         drop(parts);
 
         assert!(Parts::open(&out, &about("other")).is_err());
