@@ -27,10 +27,12 @@ pub enum Family {
     LastWriter,
     /// Much is deleted, having been seen or blindly, while replicas miss it.
     Delete,
+    /// The cluster is founded while everything goes wrong, and little is done in it.
+    Founding,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 8] = [
+pub const FAMILIES: [Family; 9] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -39,6 +41,7 @@ pub const FAMILIES: [Family; 8] = [
     Family::Retry,
     Family::LastWriter,
     Family::Delete,
+    Family::Founding,
 ];
 
 impl Family {
@@ -53,6 +56,7 @@ impl Family {
             Self::Retry => "retry",
             Self::LastWriter => "lww",
             Self::Delete => "delete",
+            Self::Founding => "founding",
         }
     }
 
@@ -67,6 +71,7 @@ impl Family {
             Self::LastWriter => 6,
             Self::Delete => 7,
             Self::BadDisk => 8,
+            Self::Founding => 9,
         }
     }
 
@@ -81,6 +86,7 @@ impl Family {
             Self::Retry => retry(plan, rng),
             Self::LastWriter => last_writer(plan, rng),
             Self::Delete => delete(plan, rng),
+            Self::Founding => founding(plan, rng),
         }
     }
 }
@@ -189,6 +195,23 @@ fn delete(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.weigh(Fault::CutOneWay, 6);
     plan.faults.weigh(Fault::Isolate, 3);
     plan.faults.weigh(Fault::Deafen, 3);
+}
+
+fn founding(plan: &mut Plan, rng: &mut SimRng) {
+    plan.bootstrap_in_peace = false;
+    plan.workload.operations = 5 + rng.below(20);
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(200, 5_000);
+    for fault in
+        [Fault::Crash, Fault::Pause, Fault::FullDisk, Fault::DropConnection, Fault::Isolate, Fault::CutOneWay]
+    {
+        plan.faults.weigh(fault, if rng.chance(0.5) { 5 } else { 0 });
+    }
+    plan.faults
+        .aims
+        .push(draw_aim(rng, &[Fault::Crash, Fault::DropConnection, Fault::Isolate, Fault::FullDisk]));
+    plan.faults.budget = 20;
+    plan.network.connect_us = rng.spread(100, 20_000);
 }
 
 /// Takes the random faults out; what the family is about is put in after.
