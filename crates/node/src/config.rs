@@ -164,8 +164,11 @@ impl Settings {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
-        // Names of other programs of this project that share the prefix.
-        let env = Env::prefixed("QUORATE_").ignore(&["config", "endpoint", "log"]);
+        // Only what is a setting: tools of this project share the prefix, and so may variables that a platform injects.
+        let known = serde_json::to_value(Self::default()).unwrap_or_default();
+        let names: Vec<&str> =
+            known.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let env = Env::prefixed("QUORATE_").only(&names);
         let settings: Self = figment
             .merge(env)
             .merge(Serialized::defaults(args))
@@ -214,6 +217,7 @@ mod tests {
             jail.create_file("node.toml", "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"")?;
             jail.set_env("QUORATE_HTTP_LISTEN", "2.2.2.2:2");
             jail.set_env("QUORATE_PEER_LISTEN", "2.2.2.2:3");
+            jail.set_env("QUORATE_EXAMPLE_PORT", "tcp://10.0.0.1:7700");
             let args = Args {
                 config: Some("node.toml".into()),
                 peer_listen: Some("3.3.3.3:3".into()),

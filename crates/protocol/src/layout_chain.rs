@@ -69,10 +69,11 @@ impl Node {
     }
 
     /// A peer has sent its layout.
-    pub(crate) fn on_layout_offer(&mut self, turn: &mut Turn<'_>, encoded: &[u8]) {
+    pub(crate) fn on_layout_offer(&mut self, turn: &mut Turn<'_>, from: NodeId, encoded: &[u8]) {
         let Ok(layout) = Layout::decode(encoded) else {
             return;
         };
+        self.links.saw_epoch(from, layout.epoch);
         let wanted = self.layout.is_none() && self.pending_layout.is_none() && self.writable;
         if wanted && layout.member(self.config.node).is_some() {
             self.persist(turn, layout, Vec::new());

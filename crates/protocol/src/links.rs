@@ -9,6 +9,8 @@ use crate::id::{Epoch, NodeId};
 const FIRST_GUESS: Duration = Duration::from_millis(20);
 /// Asking another replica sooner than this costs more than it can win.
 const HEDGE_MIN: Duration = Duration::from_millis(2);
+/// A reply that took longer says something of a pause, not of the network: it must not put off all later hedges.
+const MEASURE_MAX: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 struct Link {
@@ -68,7 +70,7 @@ impl Links {
 
     /// A peer has answered a read after this time.
     pub(crate) fn measured(&mut self, peer: NodeId, took: Duration) {
-        let took_us = micros(took);
+        let took_us = micros(took.min(MEASURE_MAX));
         if let Some(link) = self.up.get_mut(&peer) {
             link.mean_us = (7 * link.mean_us + took_us) / 8;
         }

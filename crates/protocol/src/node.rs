@@ -173,7 +173,7 @@ impl Node {
             Message::Forward { tag, timed } => self.admit_forwarded(turn, from, tag, timed),
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
-            Message::LayoutOffer(encoded) => self.on_layout_offer(turn, &encoded),
+            Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
         }
     }
 
