@@ -125,7 +125,7 @@ impl Node {
         {
             self.get_ask_again(turn, tag, reading);
         }
-        // Each time a little later, so that a dead cluster is not asked in a storm.
+        // Rarer than the first time, so that a dead cluster is not asked in a storm.
         let waited = self.links.hedge_delay() * 4;
         running.timer = running.deadline.min(turn.time() + waited);
         self.coordinator.put_back(tag, running);
