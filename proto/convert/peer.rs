@@ -1,10 +1,11 @@
 //! What nodes say to each other.
 
 use bytes::Bytes;
-use quorate_protocol::id::{BucketId, Epoch, OperationId, PartitionId};
-use quorate_protocol::message::{Fetched, KeyRef, Message, Refusal, Scanned, ScannedKey, Tag};
+use quorate_protocol::echo::LinkTime;
+use quorate_protocol::id::{BucketId, Epoch, NodeId, OperationId, PartitionId, StartId};
+use quorate_protocol::message::{Fetched, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Stamp, Tag};
 use quorate_protocol::operation::{List, Listed, Operation, OperationResult, Outcome, Timed};
-use quorate_protocol::time::Hlc;
+use quorate_protocol::time::{Hlc, Time};
 use quorate_protocol::version::{Digest, EncodedContainer};
 
 use super::failure::{error_from_wire, error_to_wire};
@@ -13,48 +14,63 @@ use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
 use crate::peer::v1;
 use crate::peer::v1::{RefusalCode, forward, forward_reply, message};
 
-/// A batch of messages as it travels, with the sender's hybrid clock.
-pub fn batch_to_wire(hlc: Hlc, messages: Vec<Message>) -> v1::Batch {
+/// A batch of messages as it travels, with the sender's clocks.
+pub fn batch_to_wire(stamp: Stamp, messages: Vec<Message>) -> v1::Batch {
     v1::Batch {
-        hlc_wall_ms: hlc.wall_ms,
-        hlc_counter: hlc.counter,
+        hlc_wall_ms: stamp.hlc.wall_ms,
+        hlc_counter: stamp.hlc.counter,
+        clock: Some(link_time_to_wire(stamp.clock)),
         messages: messages.into_iter().map(message_to_wire).collect(),
     }
 }
 
 /// Reads what [`batch_to_wire`] wrote. One message that cannot be read spoils the batch: its sender speaks something else.
-pub fn batch_from_wire(batch: v1::Batch) -> Result<(Hlc, Vec<Message>), ConvertError> {
+pub fn batch_from_wire(batch: v1::Batch) -> Result<(Stamp, Vec<Message>), ConvertError> {
     let hlc = Hlc { wall_ms: batch.hlc_wall_ms, counter: batch.hlc_counter };
     let messages = batch.messages.into_iter().map(message_from_wire).collect::<Result<_, _>>()?;
-    Ok((hlc, messages))
+    Ok((Stamp { hlc, clock: link_time_from_wire(batch.clock)? }, messages))
+}
+
+fn link_time_to_wire(clock: LinkTime) -> v1::LinkTime {
+    v1::LinkTime { start_id: clock.start.0, micros: clock.at.0 }
+}
+
+fn link_time_from_wire(clock: Option<v1::LinkTime>) -> Result<LinkTime, ConvertError> {
+    let clock = clock.ok_or_else(|| ConvertError::missing("clock"))?;
+    Ok(LinkTime { start: StartId(clock.start_id), at: Time(clock.micros) })
 }
 
 /// A message as it travels.
 pub fn message_to_wire(message: Message) -> v1::Message {
     use message::Kind;
     let kind = match message {
-        Message::Replicate { tag, epoch, key, container } => Kind::Replicate(v1::Replicate {
+        Message::Replicate { tag, epoch, key, container, echo } => Kind::Replicate(v1::Replicate {
             tag: tag.map(|tag| tag.0),
             epoch: epoch.0,
             key: Some(key_to_wire(key)),
             container: container.0,
+            echo: Some(link_time_to_wire(echo)),
         }),
         Message::ReplicateReply { tag, epoch, result } => Kind::ReplicateReply(v1::ReplicateReply {
             tag: tag.0,
             epoch: epoch.0,
             refusal: refusal_to_wire(result.err()),
         }),
-        Message::Fetch { tag, epoch, key, have } => Kind::Fetch(v1::Fetch {
+        Message::Fetch { tag, epoch, key, have, place } => Kind::Fetch(v1::Fetch {
             tag: tag.0,
             epoch: epoch.0,
             key: Some(key_to_wire(key)),
             have: have.map_or_else(Bytes::new, |digest| wide_to_wire(digest.0)),
+            as_fallback: place == Place::Fallback,
         }),
         Message::FetchReply { tag, epoch, result } => {
             let mut reply = v1::FetchReply { tag: tag.0, epoch: epoch.0, ..Default::default() };
             match result {
                 Ok(Fetched::Same) => reply.same = true,
-                Ok(Fetched::Container(container)) => reply.container = container.0,
+                Ok(Fetched::Container { container, echo }) => {
+                    reply.container = container.0;
+                    reply.echo = Some(link_time_to_wire(echo));
+                }
                 Err(refusal) => reply.refusal = refusal_to_wire(Some(refusal)),
             }
             Kind::FetchReply(reply)
@@ -84,6 +100,15 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         Message::ForwardReply { tag, result } => Kind::ForwardReply(forward_reply_to_wire(tag, result)),
         Message::LayoutRequest => Kind::LayoutRequest(v1::LayoutRequest {}),
         Message::LayoutOffer(layout) => Kind::LayoutOffer(v1::LayoutOffer { layout }),
+        Message::StoreHint { tag, epoch, key, target, container, echo } => Kind::StoreHint(v1::StoreHint {
+            tag: tag.0,
+            epoch: epoch.0,
+            key: Some(key_to_wire(key)),
+            container: container.0,
+            echo: Some(link_time_to_wire(echo)),
+            target: target.0,
+        }),
+        Message::Beat => Kind::Beat(v1::Beat {}),
     };
     v1::Message { kind: Some(kind) }
 }
@@ -97,6 +122,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
             epoch: Epoch(replicate.epoch),
             key: key_from_wire(replicate.key)?,
             container: EncodedContainer(replicate.container),
+            echo: link_time_from_wire(replicate.echo)?,
         },
         Kind::ReplicateReply(reply) => {
             let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
@@ -111,13 +137,17 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
                 true => None,
                 false => Some(Digest(wide_from_wire("fetch.have", &fetch.have)?)),
             },
+            place: if fetch.as_fallback { Place::Fallback } else { Place::Replica },
         },
         Kind::FetchReply(reply) => {
             let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
             let result = match refusal_from_wire(reply.refusal, epoch)? {
                 Some(refusal) => Err(refusal),
                 None if reply.same => Ok(Fetched::Same),
-                None => Ok(Fetched::Container(EncodedContainer(reply.container))),
+                None => {
+                    let echo = link_time_from_wire(reply.echo)?;
+                    Ok(Fetched::Container { container: EncodedContainer(reply.container), echo })
+                }
             };
             Message::FetchReply { tag, epoch, result }
         }
@@ -144,6 +174,15 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         Kind::ForwardReply(reply) => forward_reply_from_wire(reply)?,
         Kind::LayoutRequest(v1::LayoutRequest {}) => Message::LayoutRequest,
         Kind::LayoutOffer(offer) => Message::LayoutOffer(offer.layout),
+        Kind::StoreHint(hint) => Message::StoreHint {
+            tag: Tag(hint.tag),
+            epoch: Epoch(hint.epoch),
+            key: key_from_wire(hint.key)?,
+            target: NodeId(hint.target),
+            container: EncodedContainer(hint.container),
+            echo: link_time_from_wire(hint.echo)?,
+        },
+        Kind::Beat(_) => Message::Beat,
     })
 }
 
@@ -239,6 +278,7 @@ fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
         Some(Refusal::NotOwner) => RefusalCode::NotOwner,
         Some(Refusal::Overloaded) => RefusalCode::Overloaded,
         Some(Refusal::Storage) => RefusalCode::Storage,
+        Some(Refusal::TooOld) => RefusalCode::TooOld,
     };
     code.into()
 }
@@ -250,6 +290,7 @@ fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusal>, Convert
         Ok(RefusalCode::NotOwner) => Ok(Some(Refusal::NotOwner)),
         Ok(RefusalCode::Overloaded) => Ok(Some(Refusal::Overloaded)),
         Ok(RefusalCode::Storage) => Ok(Some(Refusal::Storage)),
+        Ok(RefusalCode::TooOld) => Ok(Some(Refusal::TooOld)),
         Err(_) => Err(ConvertError::new("refusal", format!("{code} is none"))),
     }
 }

@@ -20,13 +20,18 @@ fn key() -> KeyRef {
 fn messages() -> Vec<Message> {
     let container = EncodedContainer(Bytes::from_static(b"\x01container"));
     let digest = Digest(u128::MAX - 5);
-    let refusals = [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage];
+    let refusals =
+        [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage, Refusal::TooOld];
+    let echo = LinkTime { start: StartId(u64::MAX - 1), at: Time(u64::MAX) };
     let mut all = vec![Message::LayoutRequest, Message::LayoutOffer(Bytes::from_static(b"layout"))];
     for tag in [None, Some(TAG)] {
-        all.push(Message::Replicate { tag, epoch: EPOCH, key: key(), container: container.clone() });
+        all.push(Message::Replicate { tag, epoch: EPOCH, key: key(), container: container.clone(), echo });
     }
-    for have in [None, Some(digest)] {
-        all.push(Message::Fetch { tag: TAG, epoch: EPOCH, key: key(), have });
+    let (target, hinted) = (NodeId(u64::MAX), container.clone());
+    all.push(Message::StoreHint { tag: TAG, epoch: EPOCH, key: key(), target, container: hinted, echo });
+    all.push(Message::Beat);
+    for (have, place) in [(None, Place::Replica), (Some(digest), Place::Fallback)] {
+        all.push(Message::Fetch { tag: TAG, epoch: EPOCH, key: key(), have, place });
     }
     for after in [None, Some(Bytes::new()), Some(Bytes::from_static(b"a"))] {
         let (partition, bucket) = (PartitionId(3), BucketId(4));
@@ -40,7 +45,9 @@ fn messages() -> Vec<Message> {
     }
     all.push(Message::ReplicateReply { tag: TAG, epoch: EPOCH, result: Ok(()) });
     let empty = EncodedContainer(Bytes::new());
-    for fetched in [Fetched::Same, Fetched::Container(container), Fetched::Container(empty)] {
+    for fetched in
+        [Fetched::Same, Fetched::Container { container, echo }, Fetched::Container { container: empty, echo }]
+    {
         all.push(Message::FetchReply { tag: TAG, epoch: EPOCH, result: Ok(fetched) });
     }
     let scanned = ScannedKey { key: Bytes::from_static(b"k"), digest, live: true };
@@ -62,9 +69,10 @@ fn messages() -> Vec<Message> {
 #[test]
 fn messages_come_back_as_they_went() {
     let hlc = Hlc { wall_ms: u64::MAX, counter: u32::MAX };
-    let encoded = Bytes::from(batch_to_wire(hlc, messages()).encode_to_vec());
-    let (read_hlc, read) = batch_from_wire(v1::Batch::decode(encoded).unwrap()).unwrap();
-    assert_eq!(read_hlc, hlc);
+    let stamp = Stamp { hlc, clock: LinkTime { start: StartId(1), at: Time(2) } };
+    let encoded = Bytes::from(batch_to_wire(stamp, messages()).encode_to_vec());
+    let (read_stamp, read) = batch_from_wire(v1::Batch::decode(encoded).unwrap()).unwrap();
+    assert_eq!(read_stamp, stamp);
     assert_eq!(read, messages());
 }
 

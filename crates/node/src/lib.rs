@@ -4,6 +4,7 @@
 //! `grpc` and `http` what clients see.
 
 pub mod addresses;
+mod clock;
 pub mod config;
 pub mod driver;
 pub mod grpc;

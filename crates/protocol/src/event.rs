@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 
+use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId};
 use crate::layout::Bootstrap;
-use crate::message::Message;
+use crate::message::{Message, Stamp};
 use crate::operation::Timed;
 use crate::store::{CommitNumber, ScanPage, StoreError};
-use crate::time::Hlc;
 
 /// The shell's name for a client request; it comes back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,12 +34,16 @@ pub enum Event {
         /// What the layout is a function of.
         settings: Bootstrap,
     },
+    /// The process has started; the first event of a life.
+    Started,
     /// The link to a peer came up: both sides have shown identity and cluster.
     LinkUp {
         /// Who is there.
         peer: NodeId,
         /// The epoch that the peer holds; 0 before it has a layout.
         epoch: Epoch,
+        /// What the peer's link clock showed.
+        clock: LinkTime,
     },
     /// The link to a peer is gone; what was sent on it may be lost.
     LinkDown {
@@ -50,8 +54,8 @@ pub enum Event {
     Messages {
         /// Who sent it: the link has established that.
         from: NodeId,
-        /// The sender's hybrid clock when it did.
-        hlc: Hlc,
+        /// The sender's clocks when it did.
+        stamp: Stamp,
         /// In the order of sending.
         messages: Vec<Message>,
     },

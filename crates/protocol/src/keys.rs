@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! d | partition u16 | bucket u64 | user key   an encoded container
+//! f | partition u16 | bucket u64 | user key   an encoded container that a fallback keeps for owners
+//! h | owner u64 | partition u16 | bucket u64 | user key   what to bring to an owner; one byte: 0 own replica, 1 fallback
 //! m | name                                    what a node knows of itself
 //! ```
 //! Numbers are big-endian, so that byte order is their order.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::id::{BucketId, PartitionId};
+use crate::id::{BucketId, NodeId, PartitionId};
+use crate::message::{KeyRef, Place};
 
 /// The node's identity.
 pub const IDENTITY: &[u8] = b"mnode";
@@ -16,15 +19,60 @@ pub const IDENTITY: &[u8] = b"mnode";
 pub const LAYOUT: &[u8] = b"mlayout";
 
 const DATA_PREFIX_BYTES: usize = 1 + 2 + 8;
+const HINT_PREFIX_BYTES: usize = 1 + 8 + 2 + 8;
 
 /// Where the container of a user's key is.
 pub fn data(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(DATA_PREFIX_BYTES + key.len());
-    bytes.put_u8(b'd');
+    put_key(&mut bytes, b'd', partition, bucket, key);
+    bytes.freeze()
+}
+
+/// Where a node has a key in one of its roles.
+pub fn record(place: Place, key: &KeyRef) -> Bytes {
+    match place {
+        Place::Replica => data(key.partition, key.bucket, &key.key),
+        Place::Fallback => fallback(key.partition, key.bucket, &key.key),
+    }
+}
+
+/// Where a fallback keeps the container of a user's key.
+pub fn fallback(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(DATA_PREFIX_BYTES + key.len());
+    put_key(&mut bytes, b'f', partition, bucket, key);
+    bytes.freeze()
+}
+
+/// What all hints start with.
+pub const HINTS: &[u8] = b"h";
+
+/// Where the hint for an owner about a key is.
+pub fn hint(owner: NodeId, key: &KeyRef) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(HINT_PREFIX_BYTES + key.key.len());
+    bytes.put_u8(b'h');
+    bytes.put_u64(owner.0);
+    bytes.put_u16(key.partition.0);
+    bytes.put_u64(key.bucket.0);
+    bytes.put_slice(&key.key);
+    bytes.freeze()
+}
+
+/// Reads what [`hint`] made; none when it is something else.
+pub fn parse_hint(bytes: &Bytes) -> Option<(NodeId, KeyRef)> {
+    let mut rest = bytes.clone();
+    if rest.len() < HINT_PREFIX_BYTES || rest.get_u8() != b'h' {
+        return None;
+    }
+    let owner = NodeId(rest.get_u64());
+    let (partition, bucket) = (PartitionId(rest.get_u16()), BucketId(rest.get_u64()));
+    Some((owner, KeyRef { partition, bucket, key: rest }))
+}
+
+fn put_key(bytes: &mut BytesMut, prefix: u8, partition: PartitionId, bucket: BucketId, key: &[u8]) {
+    bytes.put_u8(prefix);
     bytes.put_u16(partition.0);
     bytes.put_u64(bucket.0);
     bytes.put_slice(key);
-    bytes.freeze()
 }
 
 /// What the keys of all of a bucket's containers in a partition start with.

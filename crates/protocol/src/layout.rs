@@ -204,6 +204,22 @@ impl Layout {
         self.owners(partition).contains(&node)
     }
 
+    /// Who stands in for owners of a partition that cannot be reached: the next members in the partition's order, at
+    /// most twice as many as there are owners, in order of preference.
+    pub fn fallbacks(&self, partition: PartitionId) -> Vec<NodeId> {
+        let owners = self.owners(partition);
+        let mut others: Vec<NodeId> =
+            self.members.iter().map(|member| member.node).filter(|node| !owners.contains(node)).collect();
+        others.sort_by_key(|&node| placement::tie(usize::from(partition.0), node));
+        others.truncate(2 * owners.len());
+        others
+    }
+
+    /// Whether a node is among a partition's fallbacks.
+    pub fn is_fallback(&self, partition: PartitionId, node: NodeId) -> bool {
+        !self.is_owner(partition, node) && self.fallbacks(partition).contains(&node)
+    }
+
     /// The bucket of this name; the empty name means the default one.
     pub fn bucket(&self, name: &str) -> Option<&Bucket> {
         let name = if name.is_empty() { DEFAULT_BUCKET } else { name };

@@ -12,13 +12,17 @@
 //! | `layout_chain` | which layout this node holds, and how it came to it |
 //! | `coordinator/` | one operation from its client to its quorum and back |
 //! | `replica` | what a node does for other nodes' operations |
+//! | `hints` | what owners missed, and who brings it to them |
+//! | `echo` | how old a message can be |
 //! | `working_set`, `commits` | the newest containers, and who waits for which to be durable |
 
 mod authors;
 mod commits;
 mod coordinator;
+pub mod echo;
 pub mod effect;
 pub mod event;
+mod hints;
 pub mod id;
 pub mod identity;
 pub mod keys;

@@ -28,6 +28,17 @@ pub struct Limits {
     pub replica_requests: usize,
     /// The most keys that one page of a listing names.
     pub list_keys: usize,
+    /// A container that was read longer ago than this is not taken, by the receiver's clock. Tombstones are kept for more
+    /// than twice as long. The same on all nodes.
+    pub message_age: Duration,
+    /// Keys that owners missed and this node remembers to bring to them, at most; the rest is left to anti-entropy.
+    pub hints: usize,
+    /// Bytes of containers that this node keeps for owners that cannot be reached; past it sloppy writes are refused.
+    pub fallback_bytes: usize,
+    /// An owner away for longer than this is not remembered key by key any more: anti-entropy will bring all.
+    pub hint_age: Duration,
+    /// Bytes of hints brought to owners per second.
+    pub hint_bytes_per_s: u64,
     /// Bytes of containers kept in memory beside those in use.
     pub cache_bytes: usize,
 }
@@ -46,6 +57,11 @@ impl Default for Limits {
             client_operations: 4096,
             replica_requests: 16384,
             list_keys: 1000,
+            message_age: Duration::from_secs(600),
+            hints: 200_000,
+            fallback_bytes: 1 << 30,
+            hint_age: Duration::from_secs(3 * 3600),
+            hint_bytes_per_s: 32 << 20,
             cache_bytes: 128 << 20,
         }
     }

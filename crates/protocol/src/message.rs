@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::id::{BucketId, Epoch, PartitionId};
+use crate::echo::LinkTime;
+use crate::id::{BucketId, Epoch, NodeId, PartitionId};
 use crate::operation::{OperationResult, Timed};
+use crate::time::Hlc;
 use crate::version::{Digest, EncodedContainer};
 
 /// Pairs a reply with its request. Starts at random in every life of a process, so that a reply meant for an
@@ -22,6 +24,24 @@ pub struct KeyRef {
     pub key: Bytes,
 }
 
+/// The clocks of a sender, on every batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its hybrid clock.
+    pub hlc: Hlc,
+    /// Its link clock.
+    pub clock: LinkTime,
+}
+
+/// In which of its roles a node holds a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// As an owner: its replica.
+    Replica,
+    /// As a fallback: what it keeps for owners that could not be reached.
+    Fallback,
+}
+
 /// Why a replica did not do what it was asked. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -33,6 +53,8 @@ pub enum Refusal {
     Overloaded,
     /// The receiver's storage could not give or take the container.
     Storage,
+    /// The container was read too long ago, by the receiver's clock.
+    TooOld,
 }
 
 /// A replica's part of a read.
@@ -41,7 +63,12 @@ pub enum Fetched {
     /// It holds exactly what the asker said that it has.
     Same,
     /// It holds this (the empty container when it holds nothing).
-    Container(EncodedContainer),
+    Container {
+        /// All that it holds.
+        container: EncodedContainer,
+        /// The asker's newest link time that the replica knew before it read this.
+        echo: LinkTime,
+    },
 }
 
 /// One key in a page of a replica's scan.
@@ -77,6 +104,8 @@ pub enum Message {
         key: KeyRef,
         /// The merged container, never a bare value.
         container: EncodedContainer,
+        /// The receiver's newest link time that the sender knew before it read the oldest part of the container.
+        echo: LinkTime,
     },
     /// The state that covers the replicated one is durable here.
     ReplicateReply {
@@ -97,6 +126,8 @@ pub enum Message {
         key: KeyRef,
         /// The digest of what the sender holds.
         have: Option<Digest>,
+        /// Whether the receiver is asked as an owner or as a fallback.
+        place: Place,
     },
     /// The answer to a fetch.
     FetchReply {
@@ -149,4 +180,22 @@ pub enum Message {
     LayoutRequest,
     /// A layout, encoded (see [`Layout::encode`](crate::layout::Layout::encode)).
     LayoutOffer(Bytes),
+    /// Keep this container for an owner that cannot be reached. Acknowledged by a `ReplicateReply` once it and the
+    /// hint are durable: a hint that has been acknowledged is data.
+    StoreHint {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Whose container it is.
+        key: KeyRef,
+        /// The owner to bring it to.
+        target: NodeId,
+        /// The merged container, never a bare value.
+        container: EncodedContainer,
+        /// As in `Replicate`.
+        echo: LinkTime,
+    },
+    /// A sign of life that carries the clocks of its batch.
+    Beat,
 }

@@ -9,15 +9,17 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use crate::authors::Authors;
 use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
+use crate::echo::Echoes;
 use crate::effect::{Effect, Effects};
-use crate::event::Event;
+use crate::event::{Event, ReadToken};
+use crate::hints::Hints;
 use crate::id::{NodeId, StartId};
 use crate::keys;
 use crate::layout::Layout;
 use crate::layout_chain::Pending;
 use crate::limits::Limits;
 use crate::links::Links;
-use crate::message::{KeyRef, Message, Refusal};
+use crate::message::{KeyRef, Message, Place, Refusal, Stamp};
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
 use crate::store::{CommitNumber, StoreError, StoreOp};
@@ -54,6 +56,10 @@ pub struct Node {
     pub(crate) links: Links,
     pub(crate) authors: Authors,
     pub(crate) working: WorkingSet,
+    /// What this node keeps as a fallback.
+    pub(crate) fallback: WorkingSet,
+    pub(crate) hints: Hints,
+    pub(crate) echoes: Echoes,
     pub(crate) commits: Commits,
     pub(crate) scans: Scans,
     pub(crate) coordinator: Coordinator,
@@ -68,7 +74,10 @@ impl Node {
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         Self {
-            working: WorkingSet::new(config.limits.cache_bytes),
+            working: WorkingSet::new(Place::Replica, config.limits.cache_bytes),
+            fallback: WorkingSet::new(Place::Fallback, config.limits.cache_bytes / 4),
+            hints: Hints::default(),
+            echoes: Echoes::default(),
             coordinator: Coordinator::new(rng.next_u64()),
             config,
             rng,
@@ -91,8 +100,11 @@ impl Node {
         match event {
             Event::Client { request, timed } => self.admit(turn, Source::Client(request), timed),
             Event::Bootstrap { request, settings } => self.on_bootstrap(turn, request, &settings),
-            Event::LinkUp { peer, epoch } => {
+            Event::Started => self.load_hints(turn, None),
+            Event::LinkUp { peer, epoch, clock } => {
+                self.heard_clock(turn, peer, clock);
                 self.links.up(peer, epoch);
+                self.hints_owner_live(turn, peer);
                 match epoch.cmp(&self.epoch()) {
                     Ordering::Greater => turn.send(peer, Message::LayoutRequest),
                     // It may not have heard that there is one since it was asked.
@@ -103,10 +115,12 @@ impl Node {
             }
             Event::LinkDown { peer } => {
                 self.links.down(peer);
+                self.hints_owner_down(turn, peer);
                 self.lost_peer(turn, peer);
             }
-            Event::Messages { from, hlc, messages } => {
-                self.hlc.observe(hlc);
+            Event::Messages { from, stamp, messages } => {
+                self.hlc.observe(stamp.hlc);
+                self.heard_clock(turn, from, stamp.clock);
                 for message in messages {
                     self.on_message(turn, from, message);
                 }
@@ -115,15 +129,21 @@ impl Node {
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
             Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
-            Event::Deadline => self.wake_operations(turn),
+            Event::Deadline => {
+                self.wake_operations(turn);
+                self.hints_step(turn);
+                self.beat(turn);
+            }
         }
         let commits = &self.commits;
         self.working.trim(|number| commits.is_durable(number));
+        self.fallback.trim(|number| commits.is_durable(number));
     }
 
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.coordinator.next_timer()
+        let timers = [self.coordinator.next_timer(), self.hints.next_deadline(), self.echoes.next_beat()];
+        timers.into_iter().flatten().min()
     }
 
     /// The layout held, if any.
@@ -136,9 +156,9 @@ impl Node {
         self.config.node
     }
 
-    /// The hybrid clock, for the batches sent to peers.
-    pub fn hlc(&self) -> Hlc {
-        self.hlc
+    /// The clocks, for the batches sent to peers in this turn and for the greeting on a new link.
+    pub fn stamp(&self, now: Now) -> Stamp {
+        Stamp { hlc: self.hlc, clock: self.link_time(now) }
     }
 
     /// Counters since the start, for metrics.
@@ -149,22 +169,27 @@ impl Node {
     /// What there is at this moment, for metrics.
     pub fn gauges(&self) -> Gauges {
         Gauges {
-            operations: self.coordinator.running.len(),
+            operations: self.coordinator.awaited(),
+            lingering: self.coordinator.lingering(),
             keys_loading: self.working.loading(),
             commits_waiting: self.commits.waiting(),
-            cache_bytes: self.working.bytes(),
+            cache_bytes: self.working.bytes() + self.fallback.bytes(),
+            hints: self.hints.count(),
+            fallback_bytes: self.hints.fallback_bytes(),
         }
     }
 
     fn on_message(&mut self, turn: &mut Turn<'_>, from: NodeId, message: Message) {
         match message {
-            Message::Replicate { tag, epoch, key, container } => {
-                self.on_replicate(turn, from, tag, epoch, &key, container);
+            Message::Replicate { tag, epoch, key, container, echo } => {
+                self.on_replicate(turn, from, tag, epoch, &key, container, echo);
             }
             Message::ReplicateReply { tag, epoch, result } => {
                 self.on_replicate_reply(turn, from, tag, epoch, result);
             }
-            Message::Fetch { tag, epoch, key, have } => self.on_fetch(turn, from, tag, epoch, &key, have),
+            Message::Fetch { tag, epoch, key, have, place } => {
+                self.on_fetch(turn, from, tag, epoch, &key, have, place);
+            }
             Message::FetchReply { tag, epoch, result } => self.on_fetch_reply(turn, from, tag, epoch, result),
             Message::Scan { tag, epoch, partition, bucket, after, limit } => {
                 self.on_scan(turn, from, tag, epoch, partition, bucket, after.as_deref(), limit);
@@ -174,6 +199,11 @@ impl Node {
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
+            Message::StoreHint { tag, epoch, key, target, container, echo } => {
+                self.on_store_hint(turn, from, tag, epoch, &key, target, container, echo);
+            }
+            // Its batch has brought the clocks.
+            Message::Beat => {}
         }
     }
 
@@ -188,33 +218,52 @@ impl Node {
         }
     }
 
-    /// Does a task on a key's newest container, now or when the store has given it.
+    /// Does a task on the newest container of a key that this node owns, now or when the store has given it.
     pub(crate) fn with_key(&mut self, turn: &mut Turn<'_>, key: &KeyRef, task: Task) {
-        match self.working.ask(key, task) {
+        self.with_record(turn, Place::Replica, key, task);
+    }
+
+    /// Does a task on the newest container of a key, now or when the store has given it.
+    pub(crate) fn with_record(&mut self, turn: &mut Turn<'_>, place: Place, key: &KeyRef, task: Task) {
+        match self.set_of(place).ask(key, task) {
             Lookup::Now(held, task) => self.run(turn, key, held, task),
             Lookup::Read(token) => {
-                let key = keys::data(key.partition, key.bucket, &key.key);
+                let key = keys::record(place, key);
                 turn.effects.push(Effect::Read { token, key });
             }
             Lookup::Queued => {}
         }
     }
 
+    fn set_of(&mut self, place: Place) -> &mut WorkingSet {
+        match place {
+            Place::Replica => &mut self.working,
+            Place::Fallback => &mut self.fallback,
+        }
+    }
+
     fn run(&mut self, turn: &mut Turn<'_>, key: &KeyRef, held: Held, task: Task) {
         match task {
             Task::Coordinate(tag) => self.coordinate(turn, tag, held),
-            Task::Merge { reply, container } => self.merge_loaded(turn, key, &held, reply, container),
-            Task::Fetch { from, tag, have } => self.fetch_loaded(turn, &held, from, tag, have),
+            Task::Merge { reply, container, echo } => {
+                self.merge_loaded(turn, key, &held, reply, container, echo);
+            }
+            Task::Hint { from, tag, target, container, echo } => {
+                self.hint_loaded(turn, key, &held, from, tag, target, container, echo);
+            }
+            Task::Deliver(tag) => self.deliver_loaded(turn, key, &held, tag),
+            Task::Fetch { from, tag, have, began } => self.fetch_loaded(turn, &held, from, tag, have, began),
         }
     }
 
     fn on_read_done(
         &mut self,
         turn: &mut Turn<'_>,
-        token: crate::ReadToken,
+        token: ReadToken,
         result: Result<Option<bytes::Bytes>, StoreError>,
     ) {
-        let Some(key) = self.working.read_key(token) else {
+        let place = WorkingSet::place_of(token);
+        let Some(key) = self.set_of(place).read_key(token) else {
             return;
         };
         let loaded = result.map_err(|error| error.to_string()).and_then(|value| match value {
@@ -234,14 +283,14 @@ impl Node {
                 let digest = container.digest();
                 let container = Arc::new(container);
                 let held = Held { container, encoded, digest, commit: CommitNumber(0) };
-                for task in self.working.loaded(&key, held) {
+                for task in self.set_of(place).loaded(&key, held) {
                     // Each sees what the one before it has made.
-                    self.with_key(turn, &key, task);
+                    self.with_record(turn, place, &key, task);
                 }
             }
             Err(detail) => {
                 self.stats.damaged_records += 1;
-                for task in self.working.load_failed(&key) {
+                for task in self.set_of(place).load_failed(&key) {
                     match task {
                         Task::Coordinate(tag) => self.coordinate_failed(turn, tag, &detail),
                         Task::Merge { reply, .. } => {
@@ -250,13 +299,17 @@ impl Node {
                         Task::Fetch { from, tag, .. } => {
                             self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
                         }
+                        Task::Hint { from, tag, .. } => {
+                            self.reply_replicated(turn, Some((from, tag)), Err(Refusal::Storage));
+                        }
+                        Task::Deliver(tag) => self.deliver_failed(tag),
                     }
                 }
             }
         }
     }
 
-    /// The key has a new container from now on, and it is on its way to the disk.
+    /// A key that this node owns has a new container from now on, and it is on its way to the disk.
     pub(crate) fn hold_new(
         &mut self,
         turn: &mut Turn<'_>,
@@ -264,11 +317,23 @@ impl Node {
         container: Container,
         encoded: EncodedContainer,
     ) -> Held {
-        let put =
-            StoreOp::Put { key: keys::data(key.partition, key.bucket, &key.key), value: encoded.0.clone() };
-        let commit = self.commits.issue(turn.effects, vec![put]);
+        self.hold_with(turn, Place::Replica, key, container, encoded, Vec::new())
+    }
+
+    /// A key has a new container from now on; it is on its way to the disk together with these other changes.
+    pub(crate) fn hold_with(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        key: &KeyRef,
+        container: Container,
+        encoded: EncodedContainer,
+        mut others: Vec<StoreOp>,
+    ) -> Held {
+        others.push(StoreOp::Put { key: keys::record(place, key), value: encoded.0.clone() });
+        let commit = self.commits.issue(turn.effects, others);
         let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };
-        self.working.replace(key, held.clone());
+        self.set_of(place).replace(key, held.clone());
         held
     }
 

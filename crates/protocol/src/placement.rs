@@ -54,7 +54,8 @@ fn by_load(members: &[Member], loads: &[u64], a: usize, b: usize) -> Ordering {
     left.cmp(&right)
 }
 
-fn tie(partition: usize, node: NodeId) -> u64 {
+/// A node's place in the order of a partition (rendezvous hashing).
+pub(crate) fn tie(partition: usize, node: NodeId) -> u64 {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&node.0.to_le_bytes());
     bytes[8..].copy_from_slice(&(partition as u64).to_le_bytes());

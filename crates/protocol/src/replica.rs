@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::commits::Waiter;
+use crate::echo::LinkTime;
 use crate::event::ReadToken;
 use crate::id::{BucketId, Epoch, NodeId, PartitionId};
 use crate::keys;
-use crate::message::{Fetched, KeyRef, Message, Refusal, Scanned, ScannedKey, Tag};
+use crate::message::{Fetched, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Tag};
 use crate::node::Node;
 use crate::store::{ScanPage, StoreError};
+use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, Digest, EncodedContainer, Merged};
 use crate::working_set::{Held, Task};
@@ -27,6 +29,8 @@ pub(crate) enum ScanFor {
         /// Its request.
         tag: Tag,
     },
+    /// This node, at its start, about the hints of earlier lives.
+    Hints,
 }
 
 /// Scans that the store is busy with.
@@ -46,7 +50,8 @@ impl Scans {
 }
 
 impl Node {
-    /// Merge what a coordinator or a reader sends.
+    /// Merge what a coordinator, a reader or a holder of hints sends.
+    #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
     pub(crate) fn on_replicate(
         &mut self,
         turn: &mut Turn<'_>,
@@ -55,15 +60,17 @@ impl Node {
         epoch: Epoch,
         key: &KeyRef,
         container: EncodedContainer,
+        echo: LinkTime,
     ) {
         let reply = tag.map(|tag| (from, tag));
-        match self.fence(turn, from, epoch, key.partition, key.bucket) {
-            Ok(()) => self.with_key(turn, key, Task::Merge { reply, container }),
+        match self.fence(turn, from, epoch, key.partition, key.bucket, Place::Replica) {
+            Ok(()) => self.with_key(turn, key, Task::Merge { reply, container, echo }),
             Err(refusal) => self.reply_replicated(turn, reply, Err(refusal)),
         }
     }
 
     /// Show what is held of a key.
+    #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
     pub(crate) fn on_fetch(
         &mut self,
         turn: &mut Turn<'_>,
@@ -72,9 +79,13 @@ impl Node {
         epoch: Epoch,
         key: &KeyRef,
         have: Option<Digest>,
+        place: Place,
     ) {
-        match self.fence(turn, from, epoch, key.partition, key.bucket) {
-            Ok(()) => self.with_key(turn, key, Task::Fetch { from, tag, have }),
+        match self.fence(turn, from, epoch, key.partition, key.bucket, place) {
+            Ok(()) => {
+                let began = turn.time();
+                self.with_record(turn, place, key, Task::Fetch { from, tag, have, began });
+            }
             Err(refusal) => self.reply_fetched(turn, from, tag, Err(refusal)),
         }
     }
@@ -92,20 +103,21 @@ impl Node {
         after: Option<&[u8]>,
         limit: u32,
     ) {
-        match self.fence(turn, from, epoch, partition, bucket) {
+        match self.fence(turn, from, epoch, partition, bucket, Place::Replica) {
             Ok(()) => self.scan(turn, ScanFor::Peer { from, tag }, partition, bucket, after, limit),
             Err(refusal) => self.reply_scanned(turn, from, tag, Err(refusal)),
         }
     }
 
-    /// Both sides must hold the same epoch, and this one must own the partition and know the bucket.
-    fn fence(
+    /// Both sides must hold the same epoch, and this one must have this role for the partition and know the bucket.
+    pub(crate) fn fence(
         &mut self,
         turn: &mut Turn<'_>,
         from: NodeId,
         epoch: Epoch,
         partition: PartitionId,
         bucket: BucketId,
+        place: Place,
     ) -> Result<(), Refusal> {
         let mine = self.epoch();
         if epoch > mine {
@@ -117,11 +129,18 @@ impl Node {
         };
         // A node that is not in the layout has no say.
         let stranger = layout.member(from).is_none();
-        if stranger || !layout.is_owner(partition, self.config.node) || layout.bucket_by_id(bucket).is_none()
-        {
+        let me = self.config.node;
+        let has_role = match place {
+            Place::Replica => layout.is_owner(partition, me),
+            Place::Fallback => layout.is_fallback(partition, me),
+        };
+        if stranger || !has_role || layout.bucket_by_id(bucket).is_none() {
             return Err(Refusal::NotOwner);
         }
-        let under_way = self.working.waiting() + self.scans.running.len() + self.commits.waiting();
+        let under_way = self.working.waiting()
+            + self.fallback.waiting()
+            + self.scans.running.len()
+            + self.commits.waiting();
         if under_way >= self.config.limits.replica_requests {
             return Err(Refusal::Overloaded);
         }
@@ -136,8 +155,16 @@ impl Node {
         held: &Held,
         reply: Option<(NodeId, Tag)>,
         incoming: EncodedContainer,
+        echo: LinkTime,
     ) {
-        let commit = match self.merged(held, incoming) {
+        // Here, and not when it came: it may have waited for the store through a long pause.
+        let merged = if self.is_fresh(turn, echo) {
+            self.merged(held, incoming)
+        } else {
+            self.stats.too_old += 1;
+            Err(Refusal::TooOld)
+        };
+        let commit = match merged {
             Err(refusal) => {
                 self.reply_replicated(turn, reply, Err(refusal));
                 return;
@@ -155,7 +182,7 @@ impl Node {
     }
 
     /// The container that is to be held from now on; none when nothing changes.
-    fn merged(
+    pub(crate) fn merged(
         &self,
         held: &Held,
         incoming: EncodedContainer,
@@ -190,10 +217,14 @@ impl Node {
         from: NodeId,
         tag: Tag,
         have: Option<Digest>,
+        began: Time,
     ) {
-        let fetched =
-            if have == Some(held.digest) { Fetched::Same } else { Fetched::Container(held.encoded.clone()) };
-        self.reply_fetched(turn, from, tag, Ok(fetched));
+        let fetched = match self.echoes.known_at(from, began) {
+            _ if have == Some(held.digest) => Ok(Fetched::Same),
+            Some(echo) => Ok(Fetched::Container { container: held.encoded.clone(), echo }),
+            None => Err(Refusal::TooOld),
+        };
+        self.reply_fetched(turn, from, tag, fetched);
     }
 
     /// A page of a scan is here.
@@ -206,8 +237,13 @@ impl Node {
         let Some(purpose) = self.scans.running.remove(&token) else {
             return;
         };
+        if matches!(purpose, ScanFor::Hints) {
+            self.hints_page(turn, result);
+            return;
+        }
         let result = result.map_err(|_| Refusal::Storage).and_then(scanned);
         match purpose {
+            ScanFor::Hints => {}
             ScanFor::Listing(tag) => self.list_page(turn, self.config.node, tag, self.epoch(), result),
             ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, result),
         }

@@ -17,6 +17,14 @@ pub struct Stats {
     pub siblings_max: u64,
     /// Records that could not be read back whole.
     pub damaged_records: u64,
+    /// Hints taken: keys that an owner missed, counted each time.
+    pub hints_taken: u64,
+    /// Hints that their owners have acknowledged.
+    pub hints_delivered: u64,
+    /// Hints not kept for want of room, or because the owner was away for too long; left to anti-entropy.
+    pub hints_dropped: u64,
+    /// Containers not merged because they had been read too long ago.
+    pub too_old: u64,
 }
 
 impl Stats {
@@ -33,10 +41,16 @@ impl Stats {
 pub struct Gauges {
     /// Operations under way.
     pub operations: usize,
+    /// Writes that are answered and wait a little for the rest of their owners.
+    pub lingering: usize,
     /// Keys that wait for the store.
     pub keys_loading: usize,
     /// Acknowledgements that wait for the disk.
     pub commits_waiting: usize,
     /// About how much memory the containers take.
     pub cache_bytes: usize,
+    /// Keys remembered for owners that missed them.
+    pub hints: usize,
+    /// Bytes of containers kept for owners that could not be reached.
+    pub fallback_bytes: usize,
 }

@@ -28,8 +28,10 @@ impl Add<Duration> for Time {
 /// What the two clocks of a node show when an event is handled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
-    /// The monotonic clock. Everything but the hybrid clock goes by it.
+    /// The monotonic clock. It need not count while the machine is suspended.
     pub mono: Time,
+    /// The link clock: monotonic, and it counts suspension. Only the age of messages goes by it.
+    pub link: Time,
     /// The wall clock, in milliseconds since the Unix epoch. It may jump; only lww order notices.
     pub wall_ms: u64,
 }

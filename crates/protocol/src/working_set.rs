@@ -9,10 +9,12 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::echo::LinkTime;
 use crate::event::ReadToken;
 use crate::id::NodeId;
-use crate::message::{KeyRef, Tag};
+use crate::message::{KeyRef, Place, Tag};
 use crate::store::CommitNumber;
+use crate::time::Time;
 use crate::version::{Container, Digest, EncodedContainer};
 
 /// A key's newest container, and when it will be durable.
@@ -28,6 +30,15 @@ pub(crate) struct Held {
     pub(crate) commit: CommitNumber,
 }
 
+impl Held {
+    /// There is no record of the key, by this commit.
+    pub(crate) fn absent(commit: CommitNumber) -> Self {
+        let container = Container::default();
+        let encoded = container.encode();
+        Self { digest: container.digest(), container: Arc::new(container), encoded, commit }
+    }
+}
+
 /// What waits for a key's container.
 #[derive(Clone, Debug)]
 pub(crate) enum Task {
@@ -39,7 +50,24 @@ pub(crate) enum Task {
         reply: Option<(NodeId, Tag)>,
         /// What came.
         container: EncodedContainer,
+        /// When it was read, by this node's link clock.
+        echo: LinkTime,
     },
+    /// A fallback keeps a container for an owner.
+    Hint {
+        /// Who sent it, and wants to know.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+        /// The owner.
+        target: NodeId,
+        /// What came.
+        container: EncodedContainer,
+        /// When it was read, by this node's link clock.
+        echo: LinkTime,
+    },
+    /// A hint is brought to its owner.
+    Deliver(Tag),
     /// A coordinator reads.
     Fetch {
         /// Who.
@@ -48,6 +76,8 @@ pub(crate) enum Task {
         tag: Tag,
         /// What it holds.
         have: Option<Digest>,
+        /// When it asked.
+        began: Time,
     },
 }
 
@@ -65,7 +95,8 @@ pub(crate) struct WorkingSet {
     /// Held keys in the order of the clock hand (second-chance replacement).
     hand: VecDeque<KeyRef>,
     reads: HashMap<ReadToken, KeyRef, FixedState>,
-    next_read: u64,
+    /// The token of the last read; those of one set are all odd or all even.
+    last_read: u64,
     /// Tasks that wait for reads.
     waiting: usize,
     bytes: usize,
@@ -83,13 +114,14 @@ pub(crate) enum Lookup {
 }
 
 impl WorkingSet {
-    /// An empty one that keeps about `bytes_max` beside what is in use.
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    /// An empty one that keeps about `bytes_max` beside what is in use. Reads for it can be told from those for the
+    /// other place by their tokens.
+    pub(crate) fn new(place: Place, bytes_max: usize) -> Self {
         Self {
             slots: HashMap::with_hasher(FixedState::with_seed(1)),
             hand: VecDeque::new(),
             reads: HashMap::with_hasher(FixedState::with_seed(2)),
-            next_read: 0,
+            last_read: u64::from(place == Place::Fallback),
             waiting: 0,
             bytes: 0,
             bytes_max,
@@ -113,6 +145,19 @@ impl WorkingSet {
                 self.waiting += 1;
                 Lookup::Read(self.token(key.clone()))
             }
+        }
+    }
+
+    /// The place that a read was for.
+    pub(crate) fn place_of(token: ReadToken) -> Place {
+        if token.0 % 2 == 1 { Place::Fallback } else { Place::Replica }
+    }
+
+    /// The newest container of a key, if it is in memory.
+    pub(crate) fn peek(&self, key: &KeyRef) -> Option<&Held> {
+        match self.slots.get(key) {
+            Some(Slot::Held { held, .. }) => Some(held),
+            Some(Slot::Loading(_)) | None => None,
         }
     }
 
@@ -206,8 +251,8 @@ impl WorkingSet {
     }
 
     fn token(&mut self, key: KeyRef) -> ReadToken {
-        self.next_read += 1;
-        let token = ReadToken(self.next_read);
+        self.last_read += 2;
+        let token = ReadToken(self.last_read);
         self.reads.insert(token, key);
         token
     }

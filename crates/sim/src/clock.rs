@@ -16,18 +16,20 @@ pub struct MachineClock {
     drift_ppm: i32,
     /// How far the wall clock is ahead.
     wall_ahead_ms: i64,
+    /// How long the machine was suspended, all in all.
+    suspended_us: u64,
 }
 
 impl MachineClock {
     /// A clock that shows `base_us` now.
     pub fn new(world_us: u64, base_us: u64, drift_ppm: i32, wall_ahead_ms: i64) -> Self {
-        Self { base_us, since_us: world_us, drift_ppm, wall_ahead_ms }
+        Self { base_us, since_us: world_us, drift_ppm, wall_ahead_ms, suspended_us: 0 }
     }
 
-    /// What both clocks show.
+    /// What the clocks show.
     pub fn now(&self, world_us: u64) -> Now {
         let wall_ms = (WALL_START_MS + world_us / 1000).saturating_add_signed(self.wall_ahead_ms);
-        Now { mono: self.mono(world_us), wall_ms }
+        Now { mono: self.mono(world_us), link: self.link(world_us), wall_ms }
     }
 
     /// What the monotonic clock shows.
@@ -35,6 +37,11 @@ impl MachineClock {
         let passed = u128::from(world_us.saturating_sub(self.since_us));
         let shown = passed * u128::from(self.rate()) / 1_000_000;
         Time(self.base_us + u64::try_from(shown).unwrap_or(u64::MAX / 2))
+    }
+
+    /// What the link clock shows, which counts suspension.
+    pub fn link(&self, world_us: u64) -> Time {
+        Time(self.mono(world_us).0 + self.suspended_us)
     }
 
     /// The first moment of the world at which the monotonic clock shows at least this.
@@ -47,6 +54,7 @@ impl MachineClock {
     /// The machine was suspended for this long until now: its monotonic clock has not counted that.
     pub fn suspended(&mut self, for_us: u64) {
         self.since_us += for_us;
+        self.suspended_us += for_us;
     }
 
     /// The wall clock is set anew.
@@ -81,6 +89,7 @@ mod tests {
         let before = clock.mono(500);
         clock.suspended(60_000_000);
         assert_eq!(clock.mono(60_000_500), before);
+        assert_eq!(clock.link(60_000_500).0, before.0 + 60_000_000);
     }
 
     #[test]

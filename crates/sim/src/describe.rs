@@ -128,13 +128,20 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
             Ok(()) => format!("replicated {}, in epoch {epoch}", short(tag.0)),
             Err(why) => format!("not replicated {}: {}", short(tag.0), refusal(*why)),
         },
+        Message::StoreHint { tag, key: at, container: encoded, target, .. } => {
+            let what = container(encoded);
+            format!("keep {} for {:04x}: {} is {what}", short(tag.0), target.0 & 0xffff, key(&at.key))
+        }
+        Message::Beat => "I am here".into(),
         Message::Fetch { tag, key: at, have, .. } => {
             let have = have.map_or("nothing".into(), |digest| format!("{:04x}", digest.0 & 0xffff));
             format!("fetch {}: what is {}? I have {have}", short(tag.0), key(&at.key))
         }
         Message::FetchReply { tag, result, .. } => match result {
             Ok(Fetched::Same) => format!("fetched {}: the same", short(tag.0)),
-            Ok(Fetched::Container(encoded)) => format!("fetched {}: {}", short(tag.0), container(encoded)),
+            Ok(Fetched::Container { container: encoded, .. }) => {
+                format!("fetched {}: {}", short(tag.0), container(encoded))
+            }
             Err(why) => format!("not fetched {}: {}", short(tag.0), refusal(*why)),
         },
         Message::Scan { tag, partition, after, limit, .. } => {
@@ -176,6 +183,7 @@ fn refusal(why: Refusal) -> String {
         Refusal::NotOwner => "I do not own it".into(),
         Refusal::Overloaded => "overloaded".into(),
         Refusal::Storage => "my storage does not".into(),
+        Refusal::TooOld => "too old".into(),
     }
 }
 
@@ -183,7 +191,12 @@ fn refusal(why: Refusal) -> String {
 pub fn outcome(result: &OperationResult) -> String {
     match result {
         Ok(Outcome::Put(written) | Outcome::Delete(written)) => {
-            format!("done on {}, seen {}", written.primaries, token(&written.context))
+            format!(
+                "done on {} and {} fallbacks, seen {}",
+                written.primaries,
+                written.fallbacks,
+                token(&written.context)
+            )
         }
         Ok(Outcome::Get(found)) => format!(
             "found {} by {}, seen {}",

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use quorate_protocol::layout::QuorumMode;
+
 use crate::faults::{Fault, FaultPlan, draw_aim};
 use crate::plan::{BucketPlan, Plan};
 use crate::rng::SimRng;
@@ -27,12 +29,14 @@ pub enum Family {
     LastWriter,
     /// Much is deleted, having been seen or blindly, while replicas miss it.
     Delete,
+    /// Fallbacks stand in for owners that cannot be reached, and bring them what they missed.
+    Sloppy,
     /// The cluster is founded while everything goes wrong, and little is done in it.
     Founding,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 9] = [
+pub const FAMILIES: [Family; 10] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -41,6 +45,7 @@ pub const FAMILIES: [Family; 9] = [
     Family::Retry,
     Family::LastWriter,
     Family::Delete,
+    Family::Sloppy,
     Family::Founding,
 ];
 
@@ -56,6 +61,7 @@ impl Family {
             Self::Retry => "retry",
             Self::LastWriter => "lww",
             Self::Delete => "delete",
+            Self::Sloppy => "sloppy",
             Self::Founding => "founding",
         }
     }
@@ -72,6 +78,7 @@ impl Family {
             Self::Delete => 7,
             Self::BadDisk => 8,
             Self::Founding => 9,
+            Self::Sloppy => 12,
         }
     }
 
@@ -86,6 +93,7 @@ impl Family {
             Self::Retry => retry(plan, rng),
             Self::LastWriter => last_writer(plan, rng),
             Self::Delete => delete(plan, rng),
+            Self::Sloppy => sloppy(plan, rng),
             Self::Founding => founding(plan, rng),
         }
     }
@@ -195,6 +203,23 @@ fn delete(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.weigh(Fault::CutOneWay, 6);
     plan.faults.weigh(Fault::Isolate, 3);
     plan.faults.weigh(Fault::Deafen, 3);
+}
+
+fn sloppy(plan: &mut Plan, rng: &mut SimRng) {
+    partition(plan, rng);
+    for bucket in &mut plan.buckets {
+        bucket.mode = QuorumMode::Sloppy;
+    }
+    plan.faults.weigh(Fault::Crash, 4);
+    plan.faults.weigh(Fault::Isolate, 5);
+    plan.faults.weigh(Fault::Split, 5);
+    plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::Isolate, Fault::DropConnection]));
+    // Somebody must be there to stand in.
+    plan.nodes = (plan.n as usize + 1 + rng.below(3)).min(7);
+    plan.network.told = *rng.pick(&[0.5, 0.9, 1.0]);
+    let trouble_us = rng.spread(100_000, 3_000_000);
+    plan.faults.trouble_us = (trouble_us / 4, trouble_us);
+    plan.faults.down_us = (trouble_us / 8, trouble_us / 2);
 }
 
 fn founding(plan: &mut Plan, rng: &mut SimRng) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{Epoch, NodeId, StartId};
 use quorate_protocol::identity::{RecoverError, recover};
 use quorate_protocol::store::{CommitNumber, Store};
@@ -103,6 +104,12 @@ impl Host {
     /// Whether this life of the process is the present one, or its messages may still arrive.
     pub fn may_speak(&self, life: u32) -> bool {
         (self.life == life && self.process.is_some()) || !self.silenced.contains(&life)
+    }
+
+    /// What the process says of its link clock.
+    pub fn link_time(&self, now_us: u64) -> LinkTime {
+        let now = self.clock.now(now_us);
+        self.process.as_ref().map_or(LinkTime::default(), |process| process.node.stamp(now).clock)
     }
 
     /// The epoch of the layout that the process holds.

@@ -40,17 +40,24 @@ pub struct BucketPlan {
     pub quorum: Option<(u32, u32, u32)>,
     /// What becomes of concurrent writes in it.
     pub conflict: ConflictPolicy,
+    /// Whether fallbacks may stand in.
+    pub mode: QuorumMode,
 }
 
 impl BucketPlan {
     /// A bucket with the cluster's quorums in which the last writer wins.
     pub fn last_writer_wins(name: &str) -> Self {
-        Self { name: name.into(), quorum: None, conflict: ConflictPolicy::LastWriterWins }
+        Self {
+            name: name.into(),
+            quorum: None,
+            conflict: ConflictPolicy::LastWriterWins,
+            mode: QuorumMode::Strict,
+        }
     }
 
     fn in_words(&self) -> String {
         let quorum = self.quorum.map(|(n, r, w)| format!(" n={n} r={r} w={w}")).unwrap_or_default();
-        format!("{} ({:?}{quorum})", self.name, self.conflict)
+        format!("{} ({:?} {:?}{quorum})", self.name, self.conflict, self.mode)
     }
 
     /// As the bootstrap wants it.
@@ -61,7 +68,7 @@ impl BucketPlan {
             r: self.quorum.map(|quorum| quorum.1),
             w: self.quorum.map(|quorum| quorum.2),
             conflict: self.conflict,
-            mode: QuorumMode::Strict,
+            mode: self.mode,
         }
     }
 }
@@ -185,7 +192,8 @@ fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
     let mut buckets = Vec::new();
     if rng.chance(0.9) {
         let conflict = ConflictPolicy::Siblings;
-        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict });
+        let mode = draw_mode(rng);
+        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict, mode });
     }
     if buckets.is_empty() || rng.chance(0.15) {
         buckets.push(BucketPlan::last_writer_wins("last"));
@@ -194,9 +202,14 @@ fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
         let n = u32::try_from(rng.between(1, u64::from(n))).unwrap_or(1);
         let (r, w) = draw_quorum(rng, n);
         let conflict = ConflictPolicy::Siblings;
-        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict });
+        let mode = draw_mode(rng);
+        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict, mode });
     }
     buckets
+}
+
+fn draw_mode(rng: &mut SimRng) -> QuorumMode {
+    if rng.chance(0.15) { QuorumMode::Sloppy } else { QuorumMode::Strict }
 }
 
 fn draw_limits(rng: &mut SimRng) -> Limits {
@@ -210,6 +223,12 @@ fn draw_limits(rng: &mut SimRng) -> Limits {
     }
     if rng.chance(0.1) {
         limits.replica_requests = 1 + rng.below(6);
+    }
+    if rng.chance(0.1) {
+        limits.hints = rng.below(4);
+    }
+    if rng.chance(0.05) {
+        limits.fallback_bytes = rng.below(400);
     }
     if rng.chance(0.2) {
         limits.siblings = 2 + rng.below(6);

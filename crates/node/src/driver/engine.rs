@@ -7,10 +7,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use quorate_protocol::effect::BootstrapError;
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
-use quorate_protocol::message::Message;
+use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{Failure, OperationError, OperationResult, Timed};
 use quorate_protocol::store::{CommitNumber, Store, StoreError, StoreOp};
-use quorate_protocol::time::{Hlc, Now, Time};
+use quorate_protocol::time::{Now, Time};
 use quorate_protocol::{Effect, Effects, Event, Node, RequestId};
 use slab::Slab;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -21,6 +21,7 @@ use super::handle::SessionAnswers;
 use super::input::{Input, Reply};
 use super::readers::{Lookup, Readers};
 use super::view::View;
+use crate::clock::link_time;
 
 /// Inputs that one turn takes at most, so that effects never wait long.
 const TURN_INPUTS: usize = 512;
@@ -29,8 +30,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Where the loop sends what is for peers. Never blocks; what cannot be sent is lost, as on a network.
 pub trait Outbox: Send + 'static {
-    /// Sends a turn's messages for one peer, with the core's hybrid clock.
-    fn send(&mut self, to: NodeId, hlc: Hlc, messages: Vec<Message>);
+    /// Sends a turn's messages for one peer, with the core's clocks.
+    fn send(&mut self, to: NodeId, stamp: Stamp, messages: Vec<Message>);
 }
 
 /// How full the store is, for refusing early.
@@ -89,6 +90,8 @@ where
     /// Turns until told to stop, or until the store fails.
     pub(super) async fn run(mut self) -> Result<(), StoreError> {
         let mut inputs = Vec::with_capacity(TURN_INPUTS);
+        self.handle(Event::Started);
+        self.carry_out()?;
         loop {
             let wake = self.wake_at();
             tokio::select! {
@@ -135,7 +138,11 @@ where
     fn now(&self) -> Now {
         let mono = u64::try_from(self.state.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono: Time(mono), wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
+        Now {
+            mono: Time(mono),
+            link: link_time(),
+            wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX),
+        }
     }
 
     fn take(&mut self, input: Input, pressed: bool) -> Result<(), StoreError> {
@@ -248,9 +255,9 @@ where
             let refusal = self.state.commits.submit(self.store.as_ref(), through, ops)?;
             self.store_refusal_is(refusal);
         }
-        let hlc = self.node.hlc();
+        let stamp = self.node.stamp(self.now());
         for (to, messages) in sends {
-            self.outbox.send(to, hlc, messages);
+            self.outbox.send(to, stamp, messages);
         }
         self.readers.submit(lookups);
         answers.send();

@@ -16,10 +16,13 @@ const BATCH_BYTES_MAX: usize = 1 << 30;
 /// What a message takes in a queue: its container or value, its key, and the rest roughly.
 pub(super) fn message_bytes(message: &Message) -> usize {
     let payload = match message {
-        Message::Replicate { key, container, .. } => key.key.len() + container.0.len(),
+        Message::Replicate { key, container, .. } | Message::StoreHint { key, container, .. } => {
+            key.key.len() + container.0.len()
+        }
         Message::Fetch { key, .. } => key.key.len(),
         Message::FetchReply {
-            result: Ok(quorate_protocol::message::Fetched::Container(container)), ..
+            result: Ok(quorate_protocol::message::Fetched::Container { container, .. }),
+            ..
         } => container.0.len(),
         Message::ScanReply { result: Ok(page), .. } => page.keys.iter().map(|key| key.key.len() + 32).sum(),
         Message::Forward { timed, .. } => match &timed.operation {
@@ -37,7 +40,7 @@ pub(super) fn message_bytes(message: &Message) -> usize {
 
 /// The frames of a turn's messages.
 pub(super) fn frames(outgoing: Outgoing) -> Vec<Frame> {
-    let batch = batch_to_wire(outgoing.hlc, outgoing.messages);
+    let batch = batch_to_wire(outgoing.stamp, outgoing.messages);
     if outgoing.bytes <= CHUNK_BYTES {
         return vec![frame_of(frame::Kind::Batch(batch))];
     }
@@ -87,7 +90,7 @@ impl Assembly {
 mod tests {
     use bytes::Bytes;
     use quorate_proto::convert::peer::batch_from_wire;
-    use quorate_protocol::message::Message;
+    use quorate_protocol::message::{Message, Stamp};
     use quorate_protocol::time::Hlc;
 
     use super::*;
@@ -97,8 +100,8 @@ mod tests {
         let messages =
             vec![Message::LayoutOffer(Bytes::from(vec![7; 3 * CHUNK_BYTES + 5])), Message::LayoutRequest];
         let bytes = messages.iter().map(message_bytes).sum();
-        let frames =
-            frames(Outgoing { hlc: Hlc { wall_ms: 3, counter: 4 }, messages: messages.clone(), bytes });
+        let stamp = Stamp { hlc: Hlc { wall_ms: 3, counter: 4 }, ..Stamp::default() };
+        let frames = frames(Outgoing { stamp, messages: messages.clone(), bytes });
         assert_eq!(frames.len(), 4);
         let mut assembly = Assembly::default();
         let mut batches = Vec::new();
@@ -106,7 +109,7 @@ mod tests {
             batches.extend(assembly.take(frame).expect("it is a part of a link"));
         }
         assert_eq!(batches.len(), 1);
-        let (hlc, back) = batch_from_wire(batches.remove(0)).expect("it was written by us");
-        assert_eq!((hlc, back), (Hlc { wall_ms: 3, counter: 4 }, messages));
+        let (read, back) = batch_from_wire(batches.remove(0)).expect("it was written by us");
+        assert_eq!((read, back), (stamp, messages));
     }
 }

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use quorate_proto::peer::v1::{Frame, Hello, frame};
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{Epoch, NodeId, StartId};
+use quorate_protocol::time::Time;
 
 use super::Shared;
 use super::frames::frame_of;
 use super::registry::Who;
 use crate::addresses::{Addresses, NodeAddresses};
+use crate::clock::link_time;
 
 /// What this node says of itself.
 pub(super) fn own(shared: &Shared) -> Frame {
@@ -24,6 +27,7 @@ pub(super) fn own(shared: &Shared) -> Frame {
         grpc_address: addresses.grpc,
         http_address: addresses.http,
         version: env!("CARGO_PKG_VERSION").into(),
+        clock_micros: link_time().0,
     }))
 }
 
@@ -63,5 +67,7 @@ pub(super) fn check(shared: &Shared, frame: Option<Frame>, dialed_here: bool) ->
     let addresses =
         NodeAddresses { peer: hello.peer_address, grpc: hello.grpc_address, http: hello.http_address };
     shared.addresses.learn(node, addresses);
-    Ok(Who { node, start: StartId(hello.start_id), epoch: Epoch(hello.epoch), dialed_here })
+    let start = StartId(hello.start_id);
+    let clock = LinkTime { start, at: Time(hello.clock_micros) };
+    Ok(Who { node, start, epoch: Epoch(hello.epoch), clock, dialed_here })
 }

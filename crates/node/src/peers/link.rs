@@ -60,12 +60,12 @@ async fn read_frames(shared: &Shared, from: NodeId, incoming: &mut Streaming<Fra
             Ok(None) => continue,
             Err(reason) => return reason,
         };
-        let (hlc, messages) = match batch_from_wire(batch) {
+        let (stamp, messages) = match batch_from_wire(batch) {
             Ok(batch) => batch,
             Err(error) => return error.to_string(),
         };
         let Ok(place) = places.clone().acquire_owned().await else { return "the node is stopping".into() };
-        if shared.inputs.send(Input::Peer(Event::Messages { from, hlc, messages }, Some(place))).is_err() {
+        if shared.inputs.send(Input::Peer(Event::Messages { from, stamp, messages }, Some(place))).is_err() {
             return "the node is stopping".into();
         }
     }

@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use quorate_protocol::id::{NodeId, StartId};
 use quorate_protocol::layout::Layout;
-use quorate_protocol::message::Message;
-use quorate_protocol::time::Hlc;
+use quorate_protocol::message::{Message, Stamp};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -77,8 +76,8 @@ impl Peers {
 }
 
 impl Outbox for Peers {
-    fn send(&mut self, to: NodeId, hlc: Hlc, messages: Vec<Message>) {
-        self.registry.send(to, hlc, messages);
+    fn send(&mut self, to: NodeId, stamp: Stamp, messages: Vec<Message>) {
+        self.registry.send(to, stamp, messages);
     }
 }
 

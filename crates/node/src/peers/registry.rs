@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use quorate_protocol::Event;
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{Epoch, NodeId, StartId};
-use quorate_protocol::message::Message;
-use quorate_protocol::time::Hlc;
+use quorate_protocol::message::{Message, Stamp};
 use tokio::sync::{Notify, mpsc};
 
 use super::frames::message_bytes;
@@ -20,7 +20,7 @@ const QUEUE_BYTES_MAX: usize = 64 << 20;
 /// A turn's messages on their way into a link.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    pub(super) hlc: Hlc,
+    pub(super) stamp: Stamp,
     pub(super) messages: Vec<Message>,
     pub(super) bytes: usize,
 }
@@ -51,6 +51,8 @@ pub(super) struct Who {
     pub(super) node: NodeId,
     pub(super) start: StartId,
     pub(super) epoch: Epoch,
+    /// What its link clock showed.
+    pub(super) clock: LinkTime,
     /// Whether this node dialed.
     pub(super) dialed_here: bool,
 }
@@ -112,7 +114,7 @@ impl Registry {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let close = Arc::new(Notify::new());
         active.insert(who.node, Active { number, who, queue, close: close.clone() });
-        self.tell(Event::LinkUp { peer: who.node, epoch: who.epoch });
+        self.tell(Event::LinkUp { peer: who.node, epoch: who.epoch, clock: who.clock });
         Some(Registered { node: who.node, number, close })
     }
 
@@ -138,7 +140,7 @@ impl Registry {
     }
 
     /// Queues messages; without a link, or when its queue is full, they are lost.
-    pub(super) fn send(&self, to: NodeId, hlc: Hlc, messages: Vec<Message>) {
+    pub(super) fn send(&self, to: NodeId, stamp: Stamp, messages: Vec<Message>) {
         let active = self.active.lock();
         let Some(link) = active.get(&to) else { return };
         let bytes = messages.iter().map(message_bytes).sum();
@@ -147,7 +149,7 @@ impl Registry {
             self.dropped.fetch_add(messages.len() as u64, Ordering::Relaxed);
             return;
         }
-        let _ = link.queue.sender.send(Outgoing { hlc, messages, bytes });
+        let _ = link.queue.sender.send(Outgoing { stamp, messages, bytes });
     }
 
     /// For metrics.

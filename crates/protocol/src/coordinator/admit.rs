@@ -9,7 +9,7 @@ use super::{Job, Running, Source, Target, delete, get, put};
 use crate::id::NodeId;
 use crate::layout::{Bucket, Layout};
 use crate::limits::Limits;
-use crate::message::{KeyRef, Tag};
+use crate::message::{KeyRef, Place, Tag};
 use crate::node::Node;
 use crate::operation::{Failure, Operation, OperationError, Timed};
 use crate::time::Time;
@@ -37,7 +37,7 @@ impl Node {
         let layout = self.layout.clone().ok_or(Failure::NotBootstrapped)?;
         let limits = &self.config.limits;
         let deadline = turn.time() + check_timeout(limits, timed.timeout)?;
-        if self.coordinator.running.len() >= limits.client_operations {
+        if self.coordinator.awaited() >= limits.client_operations {
             let reason = format!("{} operations are under way", limits.client_operations);
             return Err(Failure::Overloaded(reason));
         }
@@ -52,7 +52,11 @@ impl Node {
         let bucket = layout
             .bucket(operation.bucket())
             .ok_or_else(|| Failure::UnknownBucket(operation.bucket().to_owned()))?;
-        let quorums = Quorums::resolve(bucket, operation.quorum())?;
+        let mut quorums = Quorums::resolve(bucket, operation.quorum())?;
+        if matches!(operation, Operation::List(_)) {
+            // What a fallback keeps is no part of a partition's pages.
+            quorums = quorums.strict();
+        }
         let partition = match &operation {
             Operation::Put(put) => {
                 check_put(limits, put)?;
@@ -73,19 +77,25 @@ impl Node {
         };
         let seen = self.open_context(bucket, &operation)?;
         let owners = quorums.counting(&layout, partition);
-        if !owners.contains(&self.config.node) {
+        let fallbacks = if quorums.sloppy { layout.fallbacks(partition) } else { Vec::new() };
+        let Some(place) = self.place_to_coordinate(owners, &fallbacks) else {
             if !matches!(source, Source::Client(_)) {
                 // It was sent here by one who believes otherwise: not to be sent on in circles.
                 return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
             }
-            return self.forward(turn, source, deadline, operation, owners);
+            return self.forward(turn, source, deadline, operation, [owners, &fallbacks].concat());
+        };
+        let (needed, needed_primaries) = self.needed(&operation, &quorums, &seen);
+        let primaries = self.reachable(owners);
+        let stand_ins = (quorums.n - primaries.min(quorums.n)).min(self.reachable(&fallbacks));
+        if primaries < needed_primaries {
+            return Err(Failure::QuorumUnavailable { needed: needed_primaries, reachable: primaries });
         }
-        let needed = self.needed(&operation, &quorums, &seen);
-        let reachable = self.reachable(owners);
-        if reachable < needed {
-            return Err(Failure::QuorumUnavailable { needed, reachable });
+        if primaries + stand_ins < needed {
+            return Err(Failure::QuorumUnavailable { needed, reachable: primaries + stand_ins });
         }
-        let target = |key: Bytes| Target { key: KeyRef { partition, bucket: bucket.id, key }, quorums };
+        let target =
+            |key: Bytes| Target { key: KeyRef { partition, bucket: bucket.id, key }, place, quorums };
         let job = match operation {
             Operation::Put(put) => Job::Put(put::Waiting::new(target(put.key.clone()), put, seen)),
             Operation::Get(get) => Job::Get(get::Reading::for_get(target(get.key), owners)),
@@ -105,16 +115,27 @@ impl Node {
     /// Begins an operation on a key, which needs the key's container first.
     pub(crate) fn start(&mut self, turn: &mut Turn<'_>, source: Source, deadline: Time, job: Job) -> Tag {
         let key = match &job {
-            Job::Put(waiting) => Some(waiting.target.key.clone()),
-            Job::Get(reading) => Some(reading.target.key.clone()),
-            Job::Delete(waiting) => Some(waiting.target.key.clone()),
+            Job::Put(waiting) => Some((waiting.target.place, waiting.target.key.clone())),
+            Job::Get(reading) => Some((reading.target.place, reading.target.key.clone())),
+            Job::Delete(waiting) => Some((waiting.target.place, waiting.target.key.clone())),
             Job::Write(_) | Job::List(_) | Job::Forward(_) => None,
         };
-        let tag = self.coordinator.insert(Running { source, deadline, timer: deadline, job });
-        if let Some(key) = key {
-            self.with_key(turn, &key, crate::working_set::Task::Coordinate(tag));
+        let began = turn.now;
+        let tag = self.coordinator.insert(Running { source, began, deadline, timer: deadline, job });
+        if let Some((place, key)) = key {
+            self.with_record(turn, place, &key, crate::working_set::Task::Coordinate(tag));
         }
         tag
+    }
+
+    /// In which role this node coordinates: as an owner that counts; else as a fallback, when no owner that counts
+    /// can be reached; else it does not.
+    fn place_to_coordinate(&self, owners: &[NodeId], fallbacks: &[NodeId]) -> Option<Place> {
+        if owners.contains(&self.config.node) {
+            return Some(Place::Replica);
+        }
+        let stands_in = fallbacks.contains(&self.config.node) && self.reachable(owners) == 0;
+        stands_in.then_some(Place::Fallback)
     }
 
     fn open_context(&self, bucket: &Bucket, operation: &Operation) -> Result<Context, Failure> {
@@ -139,12 +160,17 @@ impl Node {
         Ok(context)
     }
 
-    fn needed(&self, operation: &Operation, quorums: &Quorums, seen: &Context) -> u32 {
+    /// How many have to answer, and how many of them as primaries.
+    fn needed(&self, operation: &Operation, quorums: &Quorums, seen: &Context) -> (u32, u32) {
+        let read = (quorums.read, quorums.read_primaries);
+        let write = (quorums.write, quorums.write_primaries);
         match operation {
-            Operation::Put(_) => quorums.write,
-            Operation::Get(_) | Operation::List(_) => quorums.read,
-            Operation::Delete(_) if seen.is_empty() || quorums.lww => quorums.read.max(quorums.write),
-            Operation::Delete(_) => quorums.write,
+            Operation::Put(_) => write,
+            Operation::Get(_) | Operation::List(_) => read,
+            Operation::Delete(_) if seen.is_empty() || quorums.lww => {
+                (read.0.max(write.0), read.1.max(write.1))
+            }
+            Operation::Delete(_) => write,
         }
     }
 

@@ -1,11 +1,9 @@
 //! A delete at its coordinator: what the client has seen goes, and is remembered as seen.
 
 use super::write::Writing;
-use super::{Source, Target, timed_out};
-use crate::message::Tag;
+use super::{Asked, Target, timed_out};
 use crate::node::Node;
 use crate::operation::OperationError;
-use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, Context, ContextToken};
 use crate::working_set::Held;
@@ -33,15 +31,7 @@ impl Waiting {
 
 impl Node {
     /// The key's container is here.
-    pub(super) fn delete_loaded(
-        &mut self,
-        turn: &mut Turn<'_>,
-        tag: Tag,
-        source: Source,
-        deadline: Time,
-        waiting: Waiting,
-        held: Held,
-    ) {
+    pub(super) fn delete_loaded(&mut self, turn: &mut Turn<'_>, asked: Asked, waiting: Waiting, held: Held) {
         let Waiting { target, mut seen, after_read } = waiting;
         if target.quorums.lww {
             seen.join(&held.container.context);
@@ -52,10 +42,9 @@ impl Node {
             held
         } else {
             let encoded = container.encode();
-            self.hold_new(turn, &target.key, container, encoded)
+            self.write_here(turn, &target, container, encoded)
         };
         let tally = self.write_tally(&target);
-        let writing = Writing::of_delete(target, seen, after_read, held, tally);
-        self.write(turn, tag, source, deadline, writing);
+        self.write(turn, asked, Writing::of_delete(target, seen, after_read, held, tally));
     }
 }

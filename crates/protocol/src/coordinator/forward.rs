@@ -14,8 +14,8 @@ use crate::turn::Turn;
 #[derive(Debug)]
 pub(crate) struct Forwarding {
     operation: Operation,
-    /// Those that count for the key, in order of preference.
-    primaries: Vec<NodeId>,
+    /// Those that can coordinate it, in order of preference: the primaries, in sloppy mode the fallbacks after them.
+    candidates: Vec<NodeId>,
     tried: Vec<NodeId>,
     /// Who has it now.
     at: NodeId,
@@ -38,19 +38,19 @@ impl Forwarding {
 }
 
 impl Node {
-    /// Passes an operation on to the first primary that can be reached.
+    /// Passes an operation on to the first candidate that can be reached.
     pub(super) fn forward(
         &mut self,
         turn: &mut Turn<'_>,
         source: &Source,
         deadline: Time,
         operation: Operation,
-        primaries: &[NodeId],
+        candidates: Vec<NodeId>,
     ) -> Result<(), Failure> {
-        let Some(at) = primaries.iter().copied().find(|&primary| self.links.is_up(primary)) else {
+        let Some(at) = candidates.iter().copied().find(|&candidate| self.links.is_up(candidate)) else {
             return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
         };
-        let forwarding = Forwarding { operation, primaries: primaries.to_vec(), tried: vec![at], at };
+        let forwarding = Forwarding { operation, candidates, tried: vec![at], at };
         self.stats.forwarded += 1;
         self.forward_send(turn, source.clone(), deadline, forwarding);
         Ok(())
@@ -60,9 +60,9 @@ impl Node {
         let (at, operation) = (forwarding.at, forwarding.operation.clone());
         // None at all would ask for the default.
         let timeout = deadline.since(turn.time()).max(Duration::from_millis(1));
-        let job = Job::Forward(forwarding);
+        let (began, job) = (turn.now, Job::Forward(forwarding));
         // A new name for every try: the answer of an earlier one is not taken for this one's.
-        let tag = self.coordinator.insert(Running { source, deadline, timer: deadline, job });
+        let tag = self.coordinator.insert(Running { source, began, deadline, timer: deadline, job });
         turn.send(at, Message::Forward { tag, timed: Timed { operation, timeout } });
     }
 
@@ -76,10 +76,10 @@ impl Node {
         error: OperationError,
     ) {
         let next = forwarding
-            .primaries
+            .candidates
             .iter()
             .copied()
-            .find(|primary| self.links.is_up(*primary) && !forwarding.tried.contains(primary));
+            .find(|candidate| self.links.is_up(*candidate) && !forwarding.tried.contains(candidate));
         match next {
             Some(next) if error.attempted == Attempted::NotAttempted && turn.time() < deadline => {
                 forwarding.tried.push(next);

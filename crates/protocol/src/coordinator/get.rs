@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::quorum::Tally;
 use super::{Job, Running, Target, delete, read_error, timed_out};
 use crate::id::{Epoch, NodeId};
-use crate::message::{Fetched, Message, Refusal, Tag};
+use crate::layout::Layout;
+use crate::message::{Fetched, Message, Place, Refusal, Tag};
 use crate::node::Node;
 use crate::operation::{Found, OperationError, Outcome, Written};
-use crate::time::Time;
+use crate::time::{Now, Time};
 use crate::turn::Turn;
 use crate::version::{Container, Context, Digest, Sibling};
 use crate::working_set::{Held, Task};
@@ -48,7 +49,7 @@ impl Reading {
     }
 
     fn new(target: Target, counting: &[NodeId], purpose: Purpose) -> Self {
-        let tally = Tally::new(counting, target.quorums.read);
+        let tally = Tally::new(counting, target.quorums.read, target.quorums.read_primaries);
         Self { target, purpose, tally, local: None, merged: None, replies: Vec::new(), asked: Vec::new() }
     }
 
@@ -61,9 +62,10 @@ impl Reading {
         self.asked.iter().any(|&(asked, _)| asked == peer) && !self.tally.has(peer)
     }
 
-    fn fetch(&self, tag: Tag, epoch: Epoch) -> Message {
+    fn fetch(&self, tag: Tag, epoch: Epoch, from: NodeId) -> Message {
         let have = self.local.as_ref().map(|held| held.digest);
-        Message::Fetch { tag, epoch, key: self.target.key.clone(), have }
+        let place = if self.tally.counting().contains(&from) { Place::Replica } else { Place::Fallback };
+        Message::Fetch { tag, epoch, key: self.target.key.clone(), have, place }
     }
 }
 
@@ -73,6 +75,11 @@ impl Node {
         let Job::Get(reading) = &mut running.job else {
             return;
         };
+        if reading.target.place == Place::Fallback
+            && let Some(target) = reading.tally.next_target(|_| true)
+        {
+            reading.tally.add_stand_in(self.config.node, target);
+        }
         reading.tally.count(self.config.node);
         reading.replies.push((self.config.node, held.digest));
         reading.local = Some(held);
@@ -80,7 +87,7 @@ impl Node {
             self.get_done(turn, running);
             return;
         }
-        let missing = reading.tally.needed() - reading.tally.counted();
+        let missing = reading.tally.needed().saturating_sub(reading.tally.counted()).max(1);
         for _ in 0..missing {
             self.get_ask_fresh(turn, tag, reading);
         }
@@ -98,12 +105,28 @@ impl Node {
                 && !reading.asked.iter().any(|asked| asked.0 == replica)
         });
         // The first of equals: owners stand in order of preference.
-        let Some(next) = candidates.min_by_key(|&replica| self.links.distance_us(replica)) else {
+        let nearest = candidates.min_by_key(|&replica| self.links.distance_us(replica));
+        let Some(next) = nearest.or_else(|| self.get_stand_in(layout, reading)) else {
             return false;
         };
         reading.asked.push((next, turn.time()));
-        turn.send(next, reading.fetch(tag, layout.epoch));
+        turn.send(next, reading.fetch(tag, layout.epoch, next));
         true
+    }
+
+    /// In sloppy mode: the next fallback stands in for a primary that is away or late.
+    fn get_stand_in(&self, layout: &Layout, reading: &mut Reading) -> Option<NodeId> {
+        if !reading.target.quorums.sloppy {
+            return None;
+        }
+        let me = self.config.node;
+        let asked = |holder: NodeId| reading.asked.iter().any(|asked| asked.0 == holder);
+        let mut fallbacks = layout.fallbacks(reading.target.key.partition).into_iter();
+        let holder = fallbacks.find(|&holder| holder != me && self.links.is_up(holder) && !asked(holder))?;
+        let away = reading.tally.next_target(|primary| !self.links.is_up(primary));
+        let target = away.or_else(|| reading.tally.next_target(|primary| primary != me))?;
+        reading.tally.add_stand_in(holder, target);
+        Some(holder)
     }
 
     /// Asks those again who have not answered. Only on a timer: were a refusal answered with this, two
@@ -112,7 +135,7 @@ impl Node {
         let Some(layout) = &self.layout else { return };
         for &(replica, _) in &reading.asked {
             if !reading.tally.has(replica) {
-                turn.send(replica, reading.fetch(tag, layout.epoch));
+                turn.send(replica, reading.fetch(tag, layout.epoch, replica));
             }
         }
     }
@@ -152,8 +175,10 @@ impl Node {
         if let (Some(asked), Some(local), false) = (asked, &reading.local, reading.tally.has(from)) {
             let answer = match result {
                 Ok(Fetched::Same) => Some(None),
-                Ok(Fetched::Container(encoded)) => encoded.decode().ok().map(Some),
-                Err(_) => None,
+                Ok(Fetched::Container { container, echo }) if self.is_fresh(turn, echo) => {
+                    container.decode().ok().map(Some)
+                }
+                Ok(Fetched::Container { .. }) | Err(_) => None,
             };
             match answer {
                 Some(theirs) if current => {
@@ -195,13 +220,13 @@ impl Node {
             },
         };
         let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
-        let primaries = tally.counted();
+        let (primaries, fallbacks) = (tally.primaries(), tally.fallbacks());
         match purpose {
             Purpose::Get => {
                 let siblings = shown(&merged.container, target.quorums.lww);
                 self.stats.saw_siblings(siblings.len());
                 let context = self.token_of(&target, &merged.container.context);
-                let found = Found { siblings, context, primaries, fallbacks: 0, epoch };
+                let found = Found { siblings, context, primaries, fallbacks, epoch };
                 self.finish(turn, running.source, Ok(Outcome::Get(found)));
             }
             Purpose::Delete(mut seen) => {
@@ -210,7 +235,7 @@ impl Node {
                 if seen.is_empty() {
                     // There is nothing, and never was: nothing to write either.
                     let written =
-                        Written { context: self.token_of(&target, &seen), primaries, fallbacks: 0, epoch };
+                        Written { context: self.token_of(&target, &seen), primaries, fallbacks, epoch };
                     self.finish(turn, running.source, Ok(Outcome::Delete(written)));
                 } else {
                     let waiting = delete::Waiting::new(target.clone(), seen, after_read);
@@ -218,29 +243,31 @@ impl Node {
                 }
             }
         }
-        self.repair(turn, &target, &merged, &replies, epoch);
+        self.repair(turn, &target, running.began, &merged, &replies);
     }
 
-    /// After the answer: who answered with less than the union gets the union.
+    /// After the answer: the owners that answered with less than the union get the union.
     fn repair(
         &mut self,
         turn: &mut Turn<'_>,
         target: &Target,
+        began: Now,
         merged: &Held,
         replies: &[(NodeId, Digest)],
-        epoch: Epoch,
     ) {
+        let Some(layout) = self.layout.clone() else { return };
         for &(replica, digest) in replies {
-            if digest == merged.digest {
+            if digest == merged.digest || !layout.is_owner(target.key.partition, replica) {
                 continue;
             }
             self.stats.read_repairs += 1;
             let container = merged.encoded.clone();
             if replica == self.config.node {
-                self.with_key(turn, &target.key, Task::Merge { reply: None, container });
-            } else {
-                let key = target.key.clone();
-                turn.send(replica, Message::Replicate { tag: None, epoch, key, container });
+                let echo = self.link_time(began);
+                self.with_key(turn, &target.key, Task::Merge { reply: None, container, echo });
+            } else if let Some(echo) = self.echoes.known_at(replica, began.mono) {
+                let (epoch, key) = (layout.epoch, target.key.clone());
+                turn.send(replica, Message::Replicate { tag: None, epoch, key, container, echo });
             }
         }
     }

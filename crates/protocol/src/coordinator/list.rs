@@ -10,7 +10,7 @@ use crate::effect::Effect;
 use crate::id::{BucketId, Epoch, NodeId};
 use crate::keys;
 use crate::layout::Bucket;
-use crate::message::{KeyRef, Message, Refusal, Scanned, Tag};
+use crate::message::{KeyRef, Message, Place, Refusal, Scanned, Tag};
 use crate::node::Node;
 use crate::operation::{Failure, List, Listed, OperationError, OperationResult, Outcome};
 use crate::replica::ScanFor;
@@ -101,7 +101,7 @@ impl Node {
             list,
             bucket: bucket.id,
             quorums,
-            tally: Tally::new(owners, quorums.read),
+            tally: Tally::new(owners, quorums.read, quorums.read),
             asked: vec![self.config.node],
             pages: Vec::new(),
             keys: BTreeMap::new(),
@@ -109,7 +109,8 @@ impl Node {
             unread: 0,
         };
         let timer = deadline.min(turn.time() + self.links.hedge_delay() * 4);
-        let tag = self.coordinator.insert(Running { source, deadline, timer, job: Job::List(listing) });
+        let (began, job) = (turn.now, Job::List(listing));
+        let tag = self.coordinator.insert(Running { source, began, deadline, timer, job });
         self.scan(turn, ScanFor::Listing(tag), partition, bucket.id, after.as_deref(), limit);
         let Some(mut running) = self.coordinator.take(tag) else {
             return;
@@ -204,7 +205,11 @@ impl Node {
         let counting = listing.tally.counting().to_vec();
         self.coordinator.put_back(tag, running);
         for key in doubtful {
-            let target = Target { key: KeyRef { partition, bucket, key: key.clone() }, quorums };
+            let target = Target {
+                key: KeyRef { partition, bucket, key: key.clone() },
+                place: Place::Replica,
+                quorums,
+            };
             let job = Job::Get(get::Reading::for_get(target, &counting));
             self.start(turn, Source::List { tag, key }, deadline, job);
         }

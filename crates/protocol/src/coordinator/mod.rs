@@ -24,11 +24,11 @@ use bytes::Bytes;
 use crate::effect::Effect;
 use crate::event::RequestId;
 use crate::id::NodeId;
-use crate::message::{KeyRef, Message, Tag};
+use crate::message::{KeyRef, Message, Place, Tag};
 use crate::node::Node;
 use crate::operation::{Attempted, Failure, OperationError, OperationResult};
 use crate::recent::Recent;
-use crate::time::Time;
+use crate::time::{Now, Time};
 use crate::turn::Turn;
 use crate::working_set::Held;
 use quorum::Quorums;
@@ -45,6 +45,8 @@ pub(crate) enum Source {
         /// Its request.
         tag: Tag,
     },
+    /// Nobody any more: it is answered.
+    Answered,
     /// A listing of this node, about one doubtful key.
     List {
         /// The listing.
@@ -58,11 +60,22 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) source: Source,
+    /// When it began: nothing that it holds was read earlier.
+    pub(crate) began: Now,
     /// Past this the operation does nothing more.
     pub(crate) deadline: Time,
     /// When it wants to be woken: at its deadline or earlier.
     pub(crate) timer: Time,
     pub(crate) job: Job,
+}
+
+/// An operation without what it does: who asked when, and until when.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) tag: Tag,
+    pub(crate) source: Source,
+    pub(crate) began: Now,
+    pub(crate) deadline: Time,
 }
 
 /// Where an operation stands.
@@ -86,6 +99,8 @@ pub(crate) enum Job {
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) key: KeyRef,
+    /// Whether this node coordinates as an owner or, in sloppy mode, as a fallback.
+    pub(crate) place: Place,
     pub(crate) quorums: Quorums,
 }
 
@@ -95,6 +110,8 @@ pub(crate) struct Coordinator {
     pub(crate) running: BTreeMap<Tag, Box<Running>>,
     timers: BTreeSet<(Time, Tag)>,
     next_tag: u64,
+    /// Of the running ones, those that are answered and wait for the rest of the owners.
+    lingering: usize,
     pub(crate) recent: Recent,
 }
 
@@ -105,14 +122,30 @@ impl Coordinator {
             running: BTreeMap::new(),
             timers: BTreeSet::new(),
             next_tag: first_tag,
+            lingering: 0,
             recent: Recent::default(),
         }
     }
 
+    /// A name that nothing has had in this life.
+    pub(crate) fn new_tag(&mut self) -> Tag {
+        self.next_tag = self.next_tag.wrapping_add(1);
+        Tag(self.next_tag)
+    }
+
+    /// How many are answered and wait for the rest of their owners.
+    pub(crate) fn lingering(&self) -> usize {
+        self.lingering
+    }
+
+    /// How many are under way that somebody waits for.
+    pub(crate) fn awaited(&self) -> usize {
+        self.running.len().saturating_sub(self.lingering)
+    }
+
     /// Adds an operation and returns its name.
     pub(crate) fn insert(&mut self, running: Running) -> Tag {
-        self.next_tag = self.next_tag.wrapping_add(1);
-        let tag = Tag(self.next_tag);
+        let tag = self.new_tag();
         self.timers.insert((running.timer, tag));
         self.running.insert(tag, Box::new(running));
         tag
@@ -121,12 +154,14 @@ impl Coordinator {
     /// Takes an operation out, to work on it; [`put_back`](Self::put_back) or forget it.
     pub(crate) fn take(&mut self, tag: Tag) -> Option<Box<Running>> {
         let running = self.running.remove(&tag)?;
+        self.lingering -= usize::from(matches!(running.source, Source::Answered));
         self.timers.remove(&(running.timer, tag));
         Some(running)
     }
 
     /// Goes on waiting.
     pub(crate) fn put_back(&mut self, tag: Tag, running: Box<Running>) {
+        self.lingering += usize::from(matches!(running.source, Source::Answered));
         self.timers.insert((running.timer, tag));
         self.running.insert(tag, running);
     }
@@ -179,13 +214,16 @@ impl Node {
             Job::Write(writing) => writing.expired(self.token_of(writing.target(), writing.seen())),
             Job::Forward(forwarding) => forwarding.expired(),
         };
-        self.stats.quorum_shortfalls += 1;
+        if !matches!(running.source, Source::Answered) {
+            self.stats.quorum_shortfalls += 1;
+        }
         self.finish(turn, running.source, Err(error));
     }
 
     /// Tells whoever asked how an operation ended.
     pub(crate) fn finish(&mut self, turn: &mut Turn<'_>, source: Source, result: OperationResult) {
         match source {
+            Source::Answered => {}
             Source::Client(request) => turn.effects.push(Effect::Answer { request, result }),
             Source::Peer { node, tag } => turn.send(node, Message::ForwardReply { tag, result }),
             Source::List { tag, key } => self.list_read_done(turn, tag, key, result),
@@ -195,13 +233,18 @@ impl Node {
     /// A key's container is here for an operation.
     pub(crate) fn coordinate(&mut self, turn: &mut Turn<'_>, tag: Tag, held: Held) {
         let Some(running) = self.coordinator.take(tag) else { return };
-        let Running { source, deadline, timer, job } = *running;
+        let Running { source, began, deadline, timer, job } = *running;
+        let asked = Asked { tag, source, began, deadline };
         match job {
-            Job::Put(waiting) => self.put_loaded(turn, tag, source, deadline, waiting, held),
-            Job::Delete(waiting) => self.delete_loaded(turn, tag, source, deadline, waiting, held),
-            Job::Get(_) => self.get_loaded(turn, tag, Running { source, deadline, timer, job }, held),
-            Job::Write(_) | Job::List(_) | Job::Forward(_) => {
-                self.coordinator.put_back(tag, Box::new(Running { source, deadline, timer, job }));
+            Job::Put(waiting) => self.put_loaded(turn, asked, waiting, held),
+            Job::Delete(waiting) => self.delete_loaded(turn, asked, waiting, held),
+            Job::Get(_) | Job::Write(_) | Job::List(_) | Job::Forward(_) => {
+                let running = Running { source: asked.source, began, deadline, timer, job };
+                if matches!(running.job, Job::Get(_)) {
+                    self.get_loaded(turn, tag, running, held);
+                } else {
+                    self.coordinator.put_back(tag, Box::new(running));
+                }
             }
         }
     }
@@ -219,7 +262,7 @@ impl Node {
     pub(crate) fn resend_to(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         for (&tag, running) in &self.coordinator.running {
             if let Job::Write(writing) = &running.job {
-                self.write_resend(turn, tag, writing, peer);
+                self.write_resend(turn, tag, running.began, writing, peer);
             }
         }
     }
@@ -230,7 +273,8 @@ impl Node {
             Job::Get(reading) => reading.waits_for(peer),
             Job::List(listing) => listing.waits_for(peer),
             Job::Forward(forwarding) => forwarding.is_at(peer),
-            Job::Put(_) | Job::Delete(_) | Job::Write(_) => false,
+            Job::Write(writing) => writing.waits_for(peer),
+            Job::Put(_) | Job::Delete(_) => false,
         };
         let running = self.coordinator.running.iter();
         let affected: Vec<Tag> = running.filter(|(_, running)| waits(running)).map(|(&tag, _)| tag).collect();

@@ -1,11 +1,9 @@
 //! A put at its coordinator: the next version of the key is made here, atomically.
 
 use super::write::Writing;
-use super::{Source, Target};
-use crate::message::Tag;
+use super::{Asked, Target};
 use crate::node::Node;
 use crate::operation::{Failure, OperationError, Put};
-use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, Context, Sibling};
 use crate::working_set::Held;
@@ -26,15 +24,7 @@ impl Waiting {
 
 impl Node {
     /// The key's container is here.
-    pub(super) fn put_loaded(
-        &mut self,
-        turn: &mut Turn<'_>,
-        tag: Tag,
-        source: Source,
-        deadline: Time,
-        waiting: Waiting,
-        held: Held,
-    ) {
+    pub(super) fn put_loaded(&mut self, turn: &mut Turn<'_>, asked: Asked, waiting: Waiting, held: Held) {
         let Waiting { target, put, mut seen } = waiting;
         if target.quorums.lww {
             // The last writer wins over everything that this coordinator knows.
@@ -50,10 +40,10 @@ impl Node {
             Some(dot) => (dot, held),
             None => {
                 if let Err(failure) = self.check_room(&held.container, &put, &seen) {
-                    self.finish(turn, source, Err(OperationError::not_attempted(failure)));
+                    self.finish(turn, asked.source, Err(OperationError::not_attempted(failure)));
                     return;
                 }
-                let dot = self.authors.next_dot(target.key.partition, &mut self.rng);
+                let dot = self.authors.next_dot(target.place, target.key.partition, &mut self.rng);
                 // A new life has not seen the clocks of what it finds on its own disk.
                 held.container.siblings.iter().for_each(|sibling| self.hlc.observe(sibling.hlc));
                 let hlc = self.hlc.tick(turn.now.wall_ms);
@@ -67,14 +57,13 @@ impl Node {
                 };
                 container.put(&seen, sibling);
                 let encoded = container.encode();
-                let held = self.hold_new(turn, &target.key, container, encoded);
+                let held = self.write_here(turn, &target, container, encoded);
                 self.coordinator.recent.remember_put(turn.time(), put.operation, target.key.clone(), dot);
                 (dot, held)
             }
         };
         let tally = self.write_tally(&target);
-        let writing = Writing::of_put(target, seen, dot, held, tally);
-        self.write(turn, tag, source, deadline, writing);
+        self.write(turn, asked, Writing::of_put(target, seen, dot, held, tally));
     }
 
     /// Writes that have seen nothing pile up as siblings; there is an end to that.

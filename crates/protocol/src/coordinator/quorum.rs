@@ -1,7 +1,7 @@
 //! Which replicas count, how many are needed, and who has answered.
 
 use crate::id::{NodeId, PartitionId};
-use crate::layout::{Bucket, ConflictPolicy, Layout};
+use crate::layout::{Bucket, ConflictPolicy, Layout, QuorumMode};
 use crate::operation::{Failure, QuorumOptions};
 
 /// The quorums of one operation: the request's where it names them, else the bucket's.
@@ -9,14 +9,20 @@ use crate::operation::{Failure, QuorumOptions};
 pub(crate) struct Quorums {
     /// The first n owners of the partition count.
     pub(crate) n: u32,
-    /// Answers that a read needs.
+    /// Answers that a read needs,
     pub(crate) read: u32,
-    /// Acknowledgements that a write needs.
+    /// and how many of them from primaries.
+    pub(crate) read_primaries: u32,
+    /// Acknowledgements that a write needs,
     pub(crate) write: u32,
-    /// The bucket's own w: only that many acknowledgements let an answer's context become a vector.
+    /// and how many of them from primaries.
+    pub(crate) write_primaries: u32,
+    /// The bucket's own w: only that many primaries let an answer's context become a vector.
     pub(crate) bucket_write: u32,
     /// Whether the last writer wins.
     pub(crate) lww: bool,
+    /// Whether fallbacks stand in for primaries that cannot be reached.
+    pub(crate) sloppy: bool,
 }
 
 impl Quorums {
@@ -27,14 +33,24 @@ impl Quorums {
         let w = bounded("w", asked.w, 1, n, "n")?.unwrap_or(bucket.w.min(n));
         let pr = bounded("pr", asked.pr, 0, n, "n")?.unwrap_or(0);
         let pw = bounded("pw", asked.pw, 0, n, "n")?.unwrap_or(0);
-        // Only primaries count, so the stronger of the two demands holds.
+        let sloppy = asked.mode.unwrap_or(bucket.mode) == QuorumMode::Sloppy;
+        // Without fallbacks only primaries count, so the stronger of the two demands holds.
+        let (read, write) = (r.max(pr), w.max(pw));
         Ok(Self {
             n,
-            read: r.max(pr),
-            write: w.max(pw),
+            read,
+            read_primaries: if sloppy { pr } else { read },
+            write,
+            write_primaries: if sloppy { pw } else { write },
             bucket_write: bucket.w,
             lww: bucket.conflict == ConflictPolicy::LastWriterWins,
+            sloppy,
         })
+    }
+
+    /// The same without fallbacks.
+    pub(crate) fn strict(self) -> Self {
+        Self { read_primaries: self.read, write_primaries: self.write, sloppy: false, ..self }
     }
 
     /// The owners that count.
@@ -59,36 +75,67 @@ fn bounded(
     }
 }
 
-/// Counts each replica that matters once, whatever it sends.
+/// A fallback in the place of a primary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StandIn {
+    /// The fallback; each stands in once.
+    pub(crate) holder: NodeId,
+    /// The primary.
+    pub(crate) target: NodeId,
+    counted: bool,
+}
+
+/// Counts each replica that matters once, whatever it sends; and in sloppy mode those that stand in for one.
 #[derive(Clone, Debug)]
 pub(crate) struct Tally {
     counting: Vec<NodeId>,
     /// Bit i: the i-th of them has answered. There are at most [`REPLICAS_MAX`](crate::layout::REPLICAS_MAX).
     counted: u64,
     needed: u32,
+    primaries_needed: u32,
+    stand_ins: Vec<StandIn>,
 }
 
 impl Tally {
-    /// Counts these replicas until `needed` of them have answered.
-    pub(crate) fn new(counting: &[NodeId], needed: u32) -> Self {
-        Self { counting: counting.to_vec(), counted: 0, needed }
+    /// Counts these replicas until `needed` of them have answered, at least `primaries_needed` of them primaries.
+    pub(crate) fn new(counting: &[NodeId], needed: u32, primaries_needed: u32) -> Self {
+        let counting = counting.to_vec();
+        Self { counting, counted: 0, needed, primaries_needed, stand_ins: Vec::new() }
+    }
+
+    /// Lets a fallback stand in for a primary.
+    pub(crate) fn add_stand_in(&mut self, holder: NodeId, target: NodeId) {
+        self.stand_ins.push(StandIn { holder, target, counted: false });
     }
 
     /// Counts a replica; one that does not matter, or has been counted, changes nothing.
     pub(crate) fn count(&mut self, replica: NodeId) {
         if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
             self.counted |= 1 << at;
+        } else if let Some(stand_in) = self.stand_ins.iter_mut().find(|other| other.holder == replica) {
+            stand_in.counted = true;
         }
     }
 
     /// Whether enough have answered.
     pub(crate) fn is_met(&self) -> bool {
-        self.counted() >= self.needed
+        self.counted() >= self.needed && self.primaries() >= self.primaries_needed
     }
 
     /// How many have answered.
     pub(crate) fn counted(&self) -> u32 {
+        self.primaries() + self.fallbacks()
+    }
+
+    /// How many primaries have.
+    pub(crate) fn primaries(&self) -> u32 {
         self.counted.count_ones()
+    }
+
+    /// How many fallbacks have whose primary has not: a hint never counts beside its target's own acknowledgement.
+    pub(crate) fn fallbacks(&self) -> u32 {
+        let counts = |stand_in: &&StandIn| stand_in.counted && !self.has_primary(stand_in.target);
+        u32::try_from(self.stand_ins.iter().filter(counts).count()).unwrap_or(u32::MAX)
     }
 
     /// How many have to.
@@ -98,6 +145,11 @@ impl Tally {
 
     /// Whether this replica has been counted.
     pub(crate) fn has(&self, replica: NodeId) -> bool {
+        self.has_primary(replica)
+            || self.stand_ins.iter().any(|stand_in| stand_in.holder == replica && stand_in.counted)
+    }
+
+    fn has_primary(&self, replica: NodeId) -> bool {
         let at = self.counting.iter().position(|&counting| counting == replica);
         at.is_some_and(|at| self.counted & (1 << at) != 0)
     }
@@ -105,5 +157,19 @@ impl Tally {
     /// The replicas that count, in order of preference.
     pub(crate) fn counting(&self) -> &[NodeId] {
         &self.counting
+    }
+
+    /// Those that stand in.
+    pub(crate) fn stand_ins(&self) -> &[StandIn] {
+        &self.stand_ins
+    }
+
+    /// The first primary that has neither answered nor a stand-in, of those of which `away` is true.
+    pub(crate) fn next_target(&self, away: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        self.counting.iter().copied().find(|&primary| {
+            !self.has_primary(primary)
+                && away(primary)
+                && self.stand_ins.iter().all(|stand_in| stand_in.target != primary)
+        })
     }
 }

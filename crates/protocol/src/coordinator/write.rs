@@ -1,20 +1,23 @@
-//! The second half of puts and deletes: replicate the merged container, count durable acknowledgements, answer.
+//! The second half of puts and deletes: replicate the merged container, count durable acknowledgements, answer; then
+//! wait a little for the other owners, and remember who has missed it.
 
 use std::time::Duration;
 
 use super::quorum::Tally;
-use super::{Job, Running, Source, Target, timed_out};
+use super::{Asked, Job, Running, Source, Target, timed_out};
 use crate::commits::Waiter;
+use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId};
-use crate::message::{Message, Refusal, Tag};
+use crate::message::{Message, Place, Refusal, Tag};
 use crate::node::Node;
 use crate::operation::{OperationError, Outcome, Written};
-use crate::time::Time;
+use crate::time::Now;
 use crate::turn::Turn;
-use crate::version::{Context, ContextToken, Dot};
+use crate::version::{Container, Context, ContextToken, Dot, EncodedContainer};
 use crate::working_set::Held;
 
-/// What was not acknowledged after this time is sent again: a link may have lost it.
+/// What was not acknowledged after this time is sent again, remembered for its owner and, in sloppy mode, given to a
+/// fallback: a link may have lost it.
 const RESEND: Duration = Duration::from_millis(400);
 
 #[derive(Debug)]
@@ -32,11 +35,15 @@ pub(crate) struct Writing {
     /// As this operation replicates it; the key may have moved on since.
     held: Held,
     tally: Tally,
+    /// Owners that have not acknowledged it, this node not among them.
+    missing: Vec<NodeId>,
+    /// The hints taken for them, and their versions.
+    hinted: Vec<(NodeId, u64)>,
 }
 
 impl Writing {
     pub(super) fn of_put(target: Target, seen: Context, dot: Dot, held: Held, tally: Tally) -> Self {
-        Self { target, kind: Kind::Put(dot), seen, held, tally }
+        Self::new(target, Kind::Put(dot), seen, held, tally)
     }
 
     pub(super) fn of_delete(
@@ -46,7 +53,11 @@ impl Writing {
         held: Held,
         tally: Tally,
     ) -> Self {
-        Self { target, kind: Kind::Delete { after_read }, seen, held, tally }
+        Self::new(target, Kind::Delete { after_read }, seen, held, tally)
+    }
+
+    fn new(target: Target, kind: Kind, seen: Context, held: Held, tally: Tally) -> Self {
+        Self { target, kind, seen, held, tally, missing: Vec::new(), hinted: Vec::new() }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -57,20 +68,16 @@ impl Writing {
         &self.seen
     }
 
+    /// Whether a peer's acknowledgement is missing.
+    pub(super) fn waits_for(&self, peer: NodeId) -> bool {
+        self.missing.contains(&peer)
+    }
+
     /// The time is over; some replica may have it.
     pub(super) fn expired(&self, token: ContextToken) -> OperationError {
         let failure = timed_out(self.tally.needed(), self.tally.counted());
         let read_for_it = matches!(self.kind, Kind::Delete { after_read: true });
         OperationError { context: read_for_it.then_some(token), ..OperationError::indeterminate(failure) }
-    }
-
-    fn replicate(&self, tag: Tag, epoch: Epoch) -> Message {
-        Message::Replicate {
-            tag: Some(tag),
-            epoch,
-            key: self.target.key.clone(),
-            container: self.held.encoded.clone(),
-        }
     }
 }
 
@@ -82,55 +89,207 @@ impl Node {
             Some(layout) => quorums.counting(layout, target.key.partition),
             None => &[],
         };
-        Tally::new(counting, quorums.write)
+        Tally::new(counting, quorums.write, quorums.write_primaries)
+    }
+
+    /// The key has a new container at its coordinator. A fallback keeps it for all owners.
+    pub(super) fn write_here(
+        &mut self,
+        turn: &mut Turn<'_>,
+        target: &Target,
+        container: Container,
+        encoded: EncodedContainer,
+    ) -> Held {
+        match target.place {
+            Place::Replica => self.hold_new(turn, &target.key, container, encoded),
+            Place::Fallback => {
+                let owners = self.owners_of(target);
+                let records = Self::fallback_records(&owners, &target.key, encoded.0.len());
+                let held = self.hold_with(turn, Place::Fallback, &target.key, container, encoded, records);
+                self.kept_for(turn, &owners, &target.key, &held);
+                held
+            }
+        }
+    }
+
+    fn owners_of(&self, target: &Target) -> Vec<NodeId> {
+        self.layout.as_ref().map_or(Vec::new(), |layout| layout.owners(target.key.partition).to_vec())
     }
 
     /// The container is made and on its way to the disk: send it to all other owners, and wait.
-    pub(super) fn write(
-        &mut self,
-        turn: &mut Turn<'_>,
-        tag: Tag,
-        source: Source,
-        deadline: Time,
-        writing: Writing,
-    ) {
-        let Some(layout) = &self.layout else { return };
-        for &owner in layout.owners(writing.target.key.partition) {
-            if owner != self.config.node && self.links.is_up(owner) {
-                turn.send(owner, writing.replicate(tag, layout.epoch));
+    pub(super) fn write(&mut self, turn: &mut Turn<'_>, asked: Asked, mut writing: Writing) {
+        let Asked { tag, source, began, deadline } = asked;
+        let me = self.config.node;
+        let mut commit = writing.held.commit;
+        let owners = self.owners_of(&writing.target);
+        match writing.target.place {
+            Place::Replica => {
+                writing.missing = owners.into_iter().filter(|&owner| owner != me).collect();
+                for owner in writing.missing.clone() {
+                    if self.links.is_up(owner) {
+                        self.replicate(turn, tag, began, &writing, owner);
+                    } else {
+                        self.remember(turn, &mut writing, owner);
+                    }
+                }
             }
+            // Its hints bring it to the owners.
+            Place::Fallback => commit = commit.max(self.keep_for_all(turn, &owners, &writing)),
         }
-        let commit = writing.held.commit;
+        self.fill_in(turn, tag, began, &mut writing, |links, primary| !links.is_up(primary));
         let timer = deadline.min(turn.time() + RESEND);
-        self.coordinator
-            .put_back(tag, Box::new(Running { source, deadline, timer, job: Job::Write(writing) }));
+        let job = Job::Write(writing);
+        self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
         if self.commits.is_durable(commit) {
-            self.write_acknowledged(turn, tag, self.config.node);
+            self.write_acknowledged(turn, tag, me);
         } else {
             self.commits.wait(commit, Waiter::Own(tag));
         }
     }
 
-    /// Some acknowledgements are missing: send again to those owners.
+    /// A fallback that coordinates keeps the container for every owner, also for those that had it before; returns
+    /// the commit that makes all these hints durable.
+    fn keep_for_all(
+        &mut self,
+        turn: &mut Turn<'_>,
+        owners: &[NodeId],
+        writing: &Writing,
+    ) -> crate::store::CommitNumber {
+        let key = &writing.target.key;
+        let without: Vec<NodeId> =
+            owners.iter().copied().filter(|&owner| self.hints.get(owner, key).is_none()).collect();
+        let known = owners.iter().filter_map(|&owner| self.hints.get(owner, key)).map(|mark| mark.commit);
+        let last = known.max().unwrap_or_default();
+        if without.is_empty() {
+            return last;
+        }
+        let records = Self::fallback_records(&without, key, writing.held.encoded.0.len());
+        let commit = self.commits.issue(turn.effects, records);
+        self.kept_for(turn, &without, key, &Held { commit, ..writing.held.clone() });
+        commit
+    }
+
+    /// Sends the operation's container to an owner. On a link of a later life of the owner than the operation's
+    /// beginning the container itself is too old to go out; what is held now covers it and is not.
+    fn replicate(&self, turn: &mut Turn<'_>, tag: Tag, began: Now, writing: &Writing, owner: NodeId) {
+        let key = &writing.target.key;
+        let Some((container, echo)) = self.to_send(turn, began, writing, owner) else { return };
+        let epoch = self.epoch();
+        turn.send(owner, Message::Replicate { tag: Some(tag), epoch, key: key.clone(), container, echo });
+    }
+
+    fn to_send(
+        &self,
+        turn: &Turn<'_>,
+        began: Now,
+        writing: &Writing,
+        to: NodeId,
+    ) -> Option<(EncodedContainer, LinkTime)> {
+        if let Some(echo) = self.echoes.known_at(to, began.mono) {
+            return Some((writing.held.encoded.clone(), echo));
+        }
+        let newest = match writing.target.place {
+            Place::Replica => self.working.peek(&writing.target.key),
+            Place::Fallback => self.fallback.peek(&writing.target.key),
+        }?;
+        let covers = newest.container.context.covers_all(&writing.held.container.context);
+        let echo = self.echoes.known_at(to, turn.time())?;
+        covers.then(|| (newest.encoded.clone(), echo))
+    }
+
+    /// An owner has missed it for now: it will be brought.
+    fn remember(&mut self, turn: &mut Turn<'_>, writing: &mut Writing, owner: NodeId) {
+        let known = writing.hinted.iter().any(|hinted| hinted.0 == owner);
+        if writing.target.place == Place::Replica
+            && !known
+            && let Some(version) = self.remember_missed(turn, owner, &writing.target.key)
+        {
+            writing.hinted.push((owner, version));
+        }
+    }
+
+    /// In sloppy mode: the next fallbacks stand in for primaries that are away, as many as are.
+    fn fill_in(
+        &mut self,
+        turn: &mut Turn<'_>,
+        tag: Tag,
+        began: Now,
+        writing: &mut Writing,
+        away: impl Fn(&crate::links::Links, NodeId) -> bool,
+    ) {
+        if !writing.target.quorums.sloppy {
+            return;
+        }
+        let me = self.config.node;
+        let Some(layout) = self.layout.clone() else { return };
+        for holder in layout.fallbacks(writing.target.key.partition) {
+            let asked = writing.tally.stand_ins().iter().any(|other| other.holder == holder);
+            // An owner's own hint never counts beside its own copy; a fallback's own does.
+            if asked || (holder != me && !self.links.is_up(holder)) {
+                continue;
+            }
+            let Some(target) = writing.tally.next_target(|primary| away(&self.links, primary)) else {
+                return;
+            };
+            writing.tally.add_stand_in(holder, target);
+            if holder != me {
+                self.store_hint(turn, tag, began, writing, holder, target);
+            }
+        }
+    }
+
+    fn store_hint(
+        &self,
+        turn: &mut Turn<'_>,
+        tag: Tag,
+        began: Now,
+        writing: &Writing,
+        holder: NodeId,
+        target: NodeId,
+    ) {
+        let Some((container, echo)) = self.to_send(turn, began, writing, holder) else { return };
+        let (epoch, key) = (self.epoch(), writing.target.key.clone());
+        turn.send(holder, Message::StoreHint { tag, epoch, key, target, container, echo });
+    }
+
+    /// Some acknowledgements are missing. What is answered is left to the hints; what is not is sent again.
     pub(super) fn write_step(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Box<Running>) {
-        if let (Job::Write(writing), Some(layout)) = (&running.job, &self.layout) {
-            for &owner in layout.owners(writing.target.key.partition) {
-                if owner != self.config.node && self.links.is_up(owner) && !writing.tally.has(owner) {
-                    turn.send(owner, writing.replicate(tag, layout.epoch));
+        let began = running.began;
+        if let Job::Write(writing) = &mut running.job {
+            for owner in writing.missing.clone() {
+                self.remember(turn, writing, owner);
+            }
+            if matches!(running.source, Source::Answered) {
+                return;
+            }
+            for &owner in &writing.missing {
+                if self.links.is_up(owner) {
+                    self.replicate(turn, tag, began, writing, owner);
                 }
             }
+            let stand_ins: Vec<_> = writing.tally.stand_ins().to_vec();
+            for other in stand_ins {
+                if !writing.tally.has(other.holder) && other.holder != self.config.node {
+                    self.store_hint(turn, tag, began, writing, other.holder, other.target);
+                }
+            }
+            self.fill_in(turn, tag, began, writing, |_, _| true);
         }
         running.timer = running.deadline.min(turn.time() + RESEND);
         self.coordinator.put_back(tag, running);
     }
 
     /// A link came up: what was sent on the one before may be lost.
-    pub(super) fn write_resend(&self, turn: &mut Turn<'_>, tag: Tag, writing: &Writing, peer: NodeId) {
-        if let Some(layout) = &self.layout
-            && layout.is_owner(writing.target.key.partition, peer)
-            && !writing.tally.has(peer)
-        {
-            turn.send(peer, writing.replicate(tag, layout.epoch));
+    pub(super) fn write_resend(
+        &self,
+        turn: &mut Turn<'_>,
+        tag: Tag,
+        began: Now,
+        writing: &Writing,
+        peer: NodeId,
+    ) {
+        if writing.waits_for(peer) {
+            self.replicate(turn, tag, began, writing, peer);
         }
     }
 
@@ -144,7 +303,10 @@ impl Node {
         result: Result<(), Refusal>,
     ) {
         // A refusal, or an acknowledgement of another epoch, counts nothing; the write is sent again in a while.
-        if result.is_ok() && self.layout.as_ref().is_some_and(|layout| layout.epoch == epoch) {
+        let current = self.layout.as_ref().is_some_and(|layout| layout.epoch == epoch);
+        if !self.coordinator.running.contains_key(&tag) {
+            self.hint_answered(turn, from, tag, result.is_ok() && current);
+        } else if result.is_ok() && current {
             self.write_acknowledged(turn, tag, from);
         }
     }
@@ -158,27 +320,52 @@ impl Node {
             return;
         };
         writing.tally.count(replica);
-        if !writing.tally.is_met() {
+        writing.missing.retain(|&owner| owner != replica);
+        let hinted = writing.hinted.iter().find(|hinted| hinted.0 == replica).copied();
+        let met = writing.tally.is_met();
+        let everybody = writing.missing.is_empty();
+        if let Some((owner, version)) = hinted {
+            let key = writing.target.key.clone();
+            self.missed_no_more(turn, owner, &key, version);
+        }
+        if !met {
             return;
         }
-        let Some(running) = self.coordinator.take(tag) else {
+        let Some(mut running) = self.coordinator.take(tag) else {
             return;
         };
-        let Job::Write(writing) = running.job else { return };
-        let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
+        let source = std::mem::replace(&mut running.source, Source::Answered);
+        let first = !matches!(source, Source::Answered);
+        if first && let Job::Write(writing) = &running.job {
+            let outcome = self.written(writing);
+            self.finish(turn, source, Ok(outcome));
+        }
+        if everybody {
+            return;
+        }
+        // One owner that stalls must not let all that it owes pile up here.
+        if self.coordinator.lingering() < 2 * self.config.limits.client_operations {
+            self.coordinator.put_back(tag, running);
+        } else {
+            self.write_step(turn, tag, running);
+        }
+    }
+
+    fn written(&self, writing: &Writing) -> Outcome {
         let dot = match writing.kind {
             Kind::Put(dot) => Some(dot),
             Kind::Delete { .. } => None,
         };
-        let primaries = writing.tally.counted();
-        let at_quorum = primaries >= writing.target.quorums.bucket_write;
+        let (primaries, fallbacks) = (writing.tally.primaries(), writing.tally.fallbacks());
+        // A fallback's vector says nothing of what its owners have seen.
+        let at_quorum =
+            primaries >= writing.target.quorums.bucket_write && writing.target.place == Place::Replica;
         let context = writing.held.container.answer_context(&writing.seen, dot, at_quorum);
-        let written =
-            Written { context: self.token_of(&writing.target, &context), primaries, fallbacks: 0, epoch };
-        let outcome = match writing.kind {
+        let context = self.token_of(&writing.target, &context);
+        let written = Written { context, primaries, fallbacks, epoch: self.epoch() };
+        match writing.kind {
             Kind::Put(_) => Outcome::Put(written),
             Kind::Delete { .. } => Outcome::Delete(written),
-        };
-        self.finish(turn, running.source, Ok(outcome));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Every request is answered once, in its time, and counts enough primaries.
+//! Every request is answered once, in its time, and counts enough primaries, and fallbacks only in sloppy mode.
 
 use quorate_protocol::operation::Operation;
 
@@ -30,21 +30,22 @@ pub(super) fn none_open(oracle: &Oracle) -> Check {
     }
 }
 
-/// The answer claims at least as many primaries as it needs, and no more than there are.
-pub(super) fn enough(oracle: &Oracle, operation: usize, primaries: u32) -> Check {
+/// The answer claims at least as many primaries and fallbacks as it needs, and no more than count.
+pub(super) fn enough(oracle: &Oracle, operation: usize, primaries: u32, fallbacks: u32) -> Check {
     let record = &oracle.operations[operation];
     let quorum = record.quorum;
-    let needed = match &record.operation {
-        Operation::Put(_) | Operation::Delete(_) => quorum.w,
-        Operation::Get(_) | Operation::List(_) => quorum.r,
+    let (needed, of_primaries) = match &record.operation {
+        Operation::Put(_) | Operation::Delete(_) => (quorum.w, quorum.primaries.1),
+        Operation::Get(_) | Operation::List(_) => (quorum.r, quorum.primaries.0),
     };
-    if (needed..=quorum.n).contains(&primaries) {
+    let in_bounds = (needed..=quorum.n).contains(&(primaries + fallbacks)) && primaries >= of_primaries;
+    if in_bounds && (fallbacks == 0 || quorum.sloppy) {
         return Ok(());
     }
     Err(violation(
         "answers",
         format!(
-            "{} claims {primaries} primaries, with {needed} needed of {}",
+            "{} claims {primaries} primaries and {fallbacks} fallbacks, with {needed} needed of {}",
             describe::operation_name(oracle, operation),
             quorum.n
         ),

@@ -1,5 +1,5 @@
-//! An acknowledgement means disks: at the moment of the answer at least w owners, and as many as the answer claims, hold
-//! the write durably, looked up on the simulated disks themselves.
+//! An acknowledgement means disks: at the moment of the answer as many owners as it claims hold the write durably, and as
+//! many fallbacks as it claims keep it for another one, looked up on the simulated disks themselves.
 
 use quorate_protocol::version::Context;
 
@@ -10,21 +10,24 @@ use crate::oracle::Oracle;
 pub(super) fn check(
     oracle: &Oracle,
     operation: usize,
-    claimed: u32,
+    (primaries, fallbacks): (u32, u32),
     answer: &Context,
     disks: &Disks<'_>,
 ) -> Check {
     let record = &oracle.operations[operation];
     let history = &oracle.keys[answers::key(oracle, operation)?];
-    let needed = claimed.max(record.quorum.w);
+    let needed = (primaries + fallbacks).max(record.quorum.w);
     let holders = disks.durable(&history.store_key, record.quorum.n)?;
     // The answer's context covers what the client had seen and the write itself, and so does what was replicated.
     let covering = holders.iter().filter(|container| container.context.covers_all(answer)).count();
-    if covering < needed as usize {
+    let kept = disks.kept(history.bucket.id, history.partition, &history.key)?;
+    let keeping = kept.iter().filter(|container| container.context.covers_all(answer)).count();
+    if covering < primaries as usize || covering + keeping < needed as usize {
         return Err(violation(
             "durable",
             format!(
-                "{} was acknowledged for {needed} primaries and is on {covering} disks",
+                "{} was acknowledged for {primaries} primaries and {fallbacks} fallbacks of {needed}, \
+                 and is on {covering} and {keeping} disks",
                 describe::operation_name(oracle, operation)
             ),
         ));

@@ -23,6 +23,8 @@ mod resurrection;
 mod stale_reads;
 
 use bytes::Bytes;
+use quorate_protocol::id::{BucketId, PartitionId};
+use quorate_protocol::keys;
 use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult, Outcome};
 use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 
@@ -53,6 +55,8 @@ pub(crate) fn violation(invariant: &'static str, detail: String) -> Violation {
 pub struct Disks<'a> {
     /// For each owner of a partition, in order of preference, its disk.
     pub owners: Vec<&'a SimDisk>,
+    /// The disks of the other nodes.
+    pub others: Vec<&'a SimDisk>,
 }
 
 impl Disks<'_> {
@@ -66,6 +70,18 @@ impl Disks<'_> {
                 None => Ok(Container::default()),
             })
             .collect()
+    }
+
+    /// What other nodes would keep of a key for its owners after a crash of all.
+    pub(crate) fn kept(
+        &self,
+        bucket: BucketId,
+        partition: PartitionId,
+        key: &[u8],
+    ) -> Result<Vec<Container>, Violation> {
+        let store_key = keys::fallback(partition, bucket, key);
+        let kept = self.others.iter().filter_map(|disk| disk.synced_value(&store_key));
+        kept.map(|bytes| containers::decode(&EncodedContainer(bytes))).collect()
     }
 }
 
@@ -130,18 +146,22 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
             let context = open(&written.context)?;
             // A delete that finds nothing, and never was anything, writes nothing.
             if !context.is_empty() {
-                answers::enough(oracle, operation, written.primaries)?;
+                answers::enough(oracle, operation, written.primaries, written.fallbacks)?;
             }
             epochs::answered(written.epoch)?;
             oracle.keys[key].learn(&context);
             let covered = oracle.keys[key].covered(&context);
             if oracle.is_blind_delete(operation) {
-                stale_reads::covers(oracle, attempt, &covered)?;
+                // Its read half may have been answered by fallbacks.
+                if !oracle.operations[operation].quorum.sloppy {
+                    stale_reads::covers(oracle, attempt, &covered)?;
+                }
                 oracle.blind_delete_told(operation, covered.clone());
             }
             answer_context::of_write(oracle, operation, &covered)?;
             if let Some(disks) = disks {
-                durable::check(oracle, operation, written.primaries, &context, disks)?;
+                let claimed = (written.primaries, written.fallbacks);
+                durable::check(oracle, operation, claimed, &context, disks)?;
             }
             let record = &oracle.operations[operation];
             if record.quorum.whole {
@@ -154,13 +174,16 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
         (Operation::Get(_), Outcome::Get(found)) => {
             let key = answers::key(oracle, operation)?;
             let context = open(&found.context)?;
-            answers::enough(oracle, operation, found.primaries)?;
+            answers::enough(oracle, operation, found.primaries, found.fallbacks)?;
             epochs::answered(found.epoch)?;
             let shown = operations::shown(oracle, key, &found.siblings)?;
             oracle.keys[key].learn(&context);
             let covered = oracle.keys[key].covered(&context);
-            stale_reads::covers(oracle, attempt, &covered)?;
-            resurrection::in_answer(oracle, attempt, &shown)?;
+            // With fallbacks in the place of owners r + w > n promises convergence, not freshness.
+            if found.primaries >= oracle.operations[operation].quorum.r {
+                stale_reads::covers(oracle, attempt, &covered)?;
+                resurrection::in_answer(oracle, attempt, &shown)?;
+            }
             hidden::in_answer(oracle, key, &covered, &shown)?;
             last_writer::check(oracle, attempt, &shown)
         }

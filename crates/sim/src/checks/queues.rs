@@ -13,6 +13,7 @@ pub(crate) fn bounded(node: &Node, limits: &Limits) -> Check {
     let requests = operations.saturating_add(limits.replica_requests);
     let counts = [
         ("operations", gauges.operations, operations),
+        ("lingering", gauges.lingering, limits.client_operations.saturating_mul(2)),
         ("keys_loading", gauges.keys_loading, requests),
         ("commits_waiting", gauges.commits_waiting, requests),
     ];

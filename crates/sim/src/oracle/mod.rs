@@ -13,7 +13,7 @@ use bytes::Bytes;
 use quorate_protocol::Limits;
 use quorate_protocol::id::OperationId;
 use quorate_protocol::keys;
-use quorate_protocol::layout::{Layout, PARTITIONS_MAX};
+use quorate_protocol::layout::{Layout, PARTITIONS_MAX, QuorumMode};
 use quorate_protocol::operation::{List, Operation, QuorumOptions};
 use quorate_protocol::time::Time;
 use quorate_protocol::version::Sibling;
@@ -90,20 +90,17 @@ impl Oracle {
     }
 
     fn quorum(&self, operation: &Operation, key: Option<usize>) -> Quorum {
-        let QuorumOptions { n, r, w, pr, pw, mode: _ } = *operation.quorum();
+        let QuorumOptions { n, r, w, pr, pw, mode } = *operation.quorum();
         let Some(key) = key else {
-            return Quorum { n: PARTITIONS_MAX, r: 1, w: 1, whole: false };
+            return Quorum { n: PARTITIONS_MAX, r: 1, w: 1, primaries: (1, 1), sloppy: false, whole: false };
         };
         let bucket = &self.keys[key].bucket;
         let whole = n.is_none_or(|n| n == bucket.n);
         let n = n.unwrap_or(bucket.n);
-        Quorum {
-            n,
-            // Only primaries count, so the stronger of the two demands holds.
-            r: r.unwrap_or(bucket.r.min(n)).max(pr.unwrap_or(0)),
-            w: w.unwrap_or(bucket.w.min(n)).max(pw.unwrap_or(0)),
-            whole,
-        }
+        let sloppy = mode.unwrap_or(bucket.mode) == QuorumMode::Sloppy;
+        let (pr, pw) = (pr.unwrap_or(0), pw.unwrap_or(0));
+        let (r, w) = (r.unwrap_or(bucket.r.min(n)).max(pr), w.unwrap_or(bucket.w.min(n)).max(pw));
+        Quorum { n, r, w, primaries: if sloppy { (pr, pw) } else { (r, w) }, sloppy, whole }
     }
 
     /// An operation is sent, at this time of the world and of the node's monotonic clock; what its answer must keep is

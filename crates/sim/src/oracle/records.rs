@@ -50,6 +50,10 @@ pub struct Quorum {
     pub r: u32,
     /// How many acknowledge a write.
     pub w: u32,
+    /// How many of these must be primaries, of a read and of a write; all in strict mode.
+    pub primaries: (u32, u32),
+    /// Whether fallbacks may stand in.
+    pub sloppy: bool,
     /// Whether n is the bucket's, so that the promises to reads hold.
     pub whole: bool,
 }

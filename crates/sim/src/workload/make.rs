@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use quorate_protocol::id::{OperationId, PartitionId};
+use quorate_protocol::layout::QuorumMode;
 use quorate_protocol::operation::{Delete, Get, List, Operation, Put, QuorumOptions};
 use quorate_protocol::version::{ContentType, ContextToken};
 
@@ -120,6 +121,10 @@ impl Workload {
             if self.rng.chance(0.2) {
                 *slot = Some(upto(&mut self.rng, 0, n));
             }
+        }
+        if self.rng.chance(0.1) {
+            let modes = [QuorumMode::Strict, QuorumMode::Sloppy];
+            options.mode = Some(*self.rng.pick(&modes));
         }
         options
     }

@@ -34,13 +34,13 @@ impl World {
             return Ok(());
         }
         match what {
-            ToNode::Batch { from, from_life, hlc, messages } => {
+            ToNode::Batch { from, from_life, stamp, messages } => {
                 if !self.hosts[from].may_speak(from_life) {
                     return Ok(());
                 }
                 self.trace_batch(from, node, &messages);
                 let from = self.hosts[from].id;
-                self.handle(node, Event::Messages { from, hlc, messages })
+                self.handle(node, Event::Messages { from, stamp, messages })
             }
             ToNode::Synced(number) => self.synced(node, number),
             ToNode::Read { token, key, found } => {
@@ -48,9 +48,10 @@ impl World {
                 self.handle(node, Event::ReadDone { token, result })
             }
             ToNode::Scanned { token, result } => self.handle(node, Event::ScanDone { token, result }),
+            ToNode::Started => self.handle(node, Event::Started),
             ToNode::Wake => self.wake(node),
-            ToNode::LinkUp { peer, peer_life, connection, epoch } => {
-                self.link_up(node, peer, peer_life, connection, epoch)
+            ToNode::LinkUp { peer, peer_life, connection, epoch, clock } => {
+                self.link_up(node, peer, peer_life, connection, (epoch, clock))
             }
             ToNode::LinkDown { peer, connection } => self.link_down(node, peer, connection),
             ToNode::Writable(writable) => {

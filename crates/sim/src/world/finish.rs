@@ -67,7 +67,9 @@ impl World {
     fn settle(&mut self) -> Check {
         let busy = |world: &Self| {
             let working = |host: &crate::host::Host| {
-                host.process.as_ref().is_none_or(|process| process.node.gauges().operations > 0)
+                host.process.as_ref().is_none_or(|process| {
+                    process.node.gauges().operations + process.node.gauges().lingering > 0
+                })
             };
             world.queue.is_busy() || world.hosts.iter().any(working)
         };

@@ -1,6 +1,7 @@
 //! Connections between nodes: made when both can hear each other, lost with or without notice.
 
 use quorate_protocol::Event;
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::Epoch;
 
 use super::World;
@@ -52,7 +53,8 @@ impl World {
         for (node, peer) in [(a, b), (b, a)] {
             let epoch = self.hosts[peer].epoch();
             let peer_life = self.hosts[peer].life;
-            let what = ToNode::LinkUp { peer, peer_life, connection, epoch };
+            let clock = self.hosts[peer].link_time(self.now_us);
+            let what = ToNode::LinkUp { peer, peer_life, connection, epoch, clock };
             self.tell(node, what, self.network.plan().connect_us);
         }
     }
@@ -70,7 +72,7 @@ impl World {
         peer: usize,
         peer_life: u32,
         connection: u64,
-        epoch: Epoch,
+        (epoch, clock): (Epoch, LinkTime),
     ) -> Check {
         let outdated =
             self.connected[self.pair(node, peer)] != Some(connection) || self.hosts[peer].life != peer_life;
@@ -84,7 +86,7 @@ impl World {
             self.handle(node, Event::LinkDown { peer: id })?;
         }
         self.note(node, || format!("has a link to {}, who holds epoch {epoch}", describe::node(peer)));
-        self.handle(node, Event::LinkUp { peer: id, epoch })
+        self.handle(node, Event::LinkUp { peer: id, epoch, clock })
     }
 
     pub(super) fn link_down(&mut self, node: usize, peer: usize, connection: u64) -> Check {

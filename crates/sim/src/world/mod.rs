@@ -173,6 +173,9 @@ impl World {
                 self.plan_connect(a, b);
             }
         }
+        for node in 0..nodes {
+            self.queue.plan(0, Happening::Node { node, life: 1, what: ToNode::Started });
+        }
         let first = self.rngs.faults.below(nodes);
         self.queue.plan(0, Happening::Node { node: first, life: 1, what: ToNode::Bootstrap });
         self.network.set_quiet(self.plan.bootstrap_in_peace);
@@ -253,6 +256,8 @@ impl World {
 
 fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) -> Disks<'a> {
     let owners = layout.owners(oracle.keys[key].partition).iter();
-    let disks = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner));
-    Disks { owners: disks.map(|host| &host.disk).collect() }
+    let owners: Vec<&Host> = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).collect();
+    let others = hosts.iter().filter(|host| owners.iter().all(|owner| owner.id != host.id));
+    let others = others.map(|host| &host.disk).collect();
+    Disks { owners: owners.iter().map(|host| &host.disk).collect(), others }
 }

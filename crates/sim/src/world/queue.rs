@@ -5,16 +5,16 @@ use std::collections::BinaryHeap;
 
 use bytes::Bytes;
 use quorate_protocol::ReadToken;
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::Epoch;
-use quorate_protocol::message::Message;
+use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::store::{CommitNumber, ScanPage, StoreError};
-use quorate_protocol::time::Hlc;
 
 /// Something that is to happen to one life of a node's process.
 #[derive(Clone, Debug)]
 pub(super) enum ToNode {
     /// A batch arrives.
-    Batch { from: usize, from_life: u32, hlc: Hlc, messages: Vec<Message> },
+    Batch { from: usize, from_life: u32, stamp: Stamp, messages: Vec<Message> },
     /// The disk has synced.
     Synced(CommitNumber),
     /// A read of the disk is done; what it found, or nothing if the disk looks only now.
@@ -24,11 +24,13 @@ pub(super) enum ToNode {
     /// A timer fires.
     Wake,
     /// It learns that a connection is up.
-    LinkUp { peer: usize, peer_life: u32, connection: u64, epoch: Epoch },
+    LinkUp { peer: usize, peer_life: u32, connection: u64, epoch: Epoch, clock: LinkTime },
     /// It learns that a connection is gone.
     LinkDown { peer: usize, connection: u64 },
     /// The disk has room, or has none.
     Writable(bool),
+    /// Its process has started.
+    Started,
     /// Somebody founds the cluster here.
     Bootstrap,
     /// A client's request arrives.

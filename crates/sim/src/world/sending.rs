@@ -19,7 +19,7 @@ impl World {
             ));
         };
         let moment = match &message {
-            Message::Replicate { key, container, .. } => {
+            Message::Replicate { key, container, .. } | Message::StoreHint { key, container, .. } => {
                 let known = |history: &KeyHistory| history.key == key.key && history.bucket.id == key.bucket;
                 if let Some(at) = self.oracle.keys.iter().position(known) {
                     let by = self.maker(node);
@@ -50,7 +50,7 @@ impl World {
         let mut outbox = std::mem::take(&mut self.outbox);
         let host = &self.hosts[node];
         if let Some(process) = &host.process {
-            let (life, hlc) = (host.life, process.node.hlc());
+            let (life, stamp) = (host.life, process.node.stamp(host.clock.now(self.now_us)));
             for (to, messages) in outbox.drain(..) {
                 self.tracer.mix(messages.len() as u64);
                 if !process.links.contains_key(&to) {
@@ -58,7 +58,7 @@ impl World {
                 }
                 let to_life = self.hosts[to].life;
                 let mut plan = |at_us, messages| {
-                    let what = ToNode::Batch { from: node, from_life: life, hlc, messages };
+                    let what = ToNode::Batch { from: node, from_life: life, stamp, messages };
                     self.queue.plan(at_us, Happening::Node { node: to, life: to_life, what });
                 };
                 match self.network.send(node, to, self.now_us) {

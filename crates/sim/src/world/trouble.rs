@@ -151,6 +151,8 @@ impl World {
         let layout = self.hosts[node].process.as_ref().and_then(|process| process.node.layout().cloned());
         self.witness.holds(node, layout.as_deref())?;
         self.reconnect_all(node);
+        let life = self.hosts[node].life;
+        self.happen_to(node, life, ToNode::Started)?;
         self.moment(node, Moment::Started)
     }
 

@@ -1,0 +1,100 @@
+//! What owners missed, and who brings it to them.
+//!
+//! A coordinator remembers each owner that has not acknowledged a write in time: the *key* only when it is an owner
+//! itself, for its own replica covers what was written, and the whole container when it is a fallback. What other
+//! fallbacks keep ([`Message::StoreHint`](crate::message::Message::StoreHint)) counted towards W: it is data, and is
+//! dropped only when its owner has acknowledged this version of it durably. Hints of owners are a shortcut for
+//! anti-entropy and are bounded in number and age.
+//!
+//! All hints are durable, and their keys are in memory too: one entry for each key and owner, however often it is
+//! written. So the number of hints, their owners and their partitions are always known exactly.
+
+mod deliver;
+mod index;
+mod keep;
+
+use std::collections::BTreeMap;
+
+use crate::id::{NodeId, PartitionId};
+use crate::message::{KeyRef, Place, Tag};
+use crate::store::CommitNumber;
+use crate::time::Time;
+
+use deliver::Flight;
+pub(crate) use index::Mark;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Hints {
+    /// By owner.
+    marks: BTreeMap<NodeId, BTreeMap<KeyRef, Mark>>,
+    count: usize,
+    /// Bytes of the containers that this node keeps as a fallback.
+    fallback_bytes: usize,
+    /// Hints of each partition, and by the link clock since when there has been none.
+    partitions: BTreeMap<PartitionId, Presence>,
+    /// Since when this life knows of all hints, by the link clock; none while they are read.
+    loaded: Option<Time>,
+    flights: BTreeMap<Tag, Flight>,
+    /// How many of the flights go to each owner.
+    flying: BTreeMap<NodeId, usize>,
+    /// Where to go on with each owner's keys.
+    cursors: BTreeMap<NodeId, KeyRef>,
+    /// Since when each owner has been away, by the monotonic clock.
+    away: BTreeMap<NodeId, Time>,
+    /// Bytes that may be sent now, and when that was so.
+    budget: (u64, Time),
+    wake: Option<Time>,
+    /// MERGE: partitions whose exchange is to be preferred.
+    pub(crate) preferred: std::collections::BTreeSet<PartitionId>,
+}
+
+/// Whether a partition has hints here.
+#[derive(Clone, Copy, Debug)]
+struct Presence {
+    count: usize,
+    none_since: Time,
+}
+
+impl Hints {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes of containers kept as a fallback.
+    pub(crate) fn fallback_bytes(&self) -> usize {
+        self.fallback_bytes
+    }
+
+    /// How many there are for an owner.
+    pub(crate) fn of(&self, owner: NodeId) -> usize {
+        self.marks.get(&owner).map_or(0, BTreeMap::len)
+    }
+
+    /// Since when, by the link clock, this node has certainly held no hint of a partition; none: it may hold some.
+    pub(crate) fn none_since(&self, partition: PartitionId) -> Option<Time> {
+        let loaded = self.loaded?;
+        match self.partitions.get(&partition) {
+            Some(presence) if presence.count > 0 => None,
+            Some(presence) => Some(presence.none_since.max(loaded)),
+            None => Some(loaded),
+        }
+    }
+
+    /// When [`Node::hints_step`](crate::Node) wants to be called.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.wake
+    }
+}
+
+/// A new version of a hint.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewMark {
+    /// Where the container is.
+    pub(crate) place: Place,
+    /// Its size, when it is kept as a fallback.
+    pub(crate) bytes: usize,
+    /// The commit that makes both durable.
+    pub(crate) commit: CommitNumber,
+}
