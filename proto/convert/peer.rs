@@ -84,6 +84,7 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         Message::ForwardReply { tag, result } => Kind::ForwardReply(forward_reply_to_wire(tag, result)),
         Message::LayoutRequest => Kind::LayoutRequest(v1::LayoutRequest {}),
         Message::LayoutOffer(layout) => Kind::LayoutOffer(v1::LayoutOffer { layout }),
+        Message::Gossip(packet) => Kind::Gossip(v1::Gossip { packet }),
     };
     v1::Message { kind: Some(kind) }
 }
@@ -144,6 +145,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         Kind::ForwardReply(reply) => forward_reply_from_wire(reply)?,
         Kind::LayoutRequest(v1::LayoutRequest {}) => Message::LayoutRequest,
         Kind::LayoutOffer(offer) => Message::LayoutOffer(offer.layout),
+        Kind::Gossip(gossip) => Message::Gossip(gossip.packet),
     })
 }
 

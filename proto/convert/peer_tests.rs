@@ -21,7 +21,11 @@ fn messages() -> Vec<Message> {
     let container = EncodedContainer(Bytes::from_static(b"\x01container"));
     let digest = Digest(u128::MAX - 5);
     let refusals = [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage];
-    let mut all = vec![Message::LayoutRequest, Message::LayoutOffer(Bytes::from_static(b"layout"))];
+    let mut all = vec![
+        Message::LayoutRequest,
+        Message::LayoutOffer(Bytes::from_static(b"layout")),
+        Message::Gossip(Bytes::from_static(b"packet")),
+    ];
     for tag in [None, Some(TAG)] {
         all.push(Message::Replicate { tag, epoch: EPOCH, key: key(), container: container.clone() });
     }

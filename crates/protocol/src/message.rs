@@ -149,4 +149,6 @@ pub enum Message {
     LayoutRequest,
     /// A layout, encoded (see [`Layout::encode`](crate::layout::Layout::encode)).
     LayoutOffer(Bytes),
+    /// A packet of the membership gossip.
+    Gossip(Bytes),
 }

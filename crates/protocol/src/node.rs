@@ -17,6 +17,7 @@ use crate::layout::Layout;
 use crate::layout_chain::Pending;
 use crate::limits::Limits;
 use crate::links::Links;
+use crate::membership::{MemberId, Membership};
 use crate::message::{KeyRef, Message, Refusal};
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
@@ -33,6 +34,8 @@ pub struct NodeConfig {
     pub node: NodeId,
     /// Which life this is: minted at this start.
     pub start: StartId,
+    /// How often the node was started, this start included: from its directory.
+    pub boot: u64,
     /// Seeds all randomness of the core. From the operating system in a real node; never the same in two lives.
     pub seed: [u8; 32],
     /// Bounds.
@@ -52,6 +55,7 @@ pub struct Node {
     /// There when a layout is.
     pub(crate) tokens: Option<TokenKey>,
     pub(crate) links: Links,
+    pub(crate) membership: Membership,
     pub(crate) authors: Authors,
     pub(crate) working: WorkingSet,
     pub(crate) commits: Commits,
@@ -67,6 +71,8 @@ impl Node {
     pub fn new(config: NodeConfig, layout: Option<Layout>) -> Self {
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
+        let name = MemberId { node: config.node, boot: config.boot, rejoined: 0 };
+        let membership = Membership::new(name, &config.limits, ChaCha8Rng::from_rng(&mut rng));
         Self {
             working: WorkingSet::new(config.limits.cache_bytes),
             coordinator: Coordinator::new(rng.next_u64()),
@@ -77,6 +83,7 @@ impl Node {
             pending_layout: None,
             tokens,
             links: Links::default(),
+            membership,
             authors: Authors::default(),
             commits: Commits::default(),
             scans: Scans::default(),
@@ -92,21 +99,18 @@ impl Node {
             Event::Client { request, timed } => self.admit(turn, Source::Client(request), timed),
             Event::Bootstrap { request, settings } => self.on_bootstrap(turn, request, &settings),
             Event::LinkUp { peer, epoch } => {
-                self.links.up(peer, epoch);
                 match epoch.cmp(&self.epoch()) {
                     Ordering::Greater => turn.send(peer, Message::LayoutRequest),
                     // It may not have heard that there is one since it was asked.
                     Ordering::Less => self.on_layout_request(turn, peer),
                     Ordering::Equal => {}
                 }
-                self.resend_to(turn, peer);
+                self.on_link_up(turn, peer, epoch);
             }
-            Event::LinkDown { peer } => {
-                self.links.down(peer);
-                self.lost_peer(turn, peer);
-            }
+            Event::LinkDown { peer } => self.on_link_down(turn, peer),
             Event::Messages { from, hlc, messages } => {
                 self.hlc.observe(hlc);
+                self.membership.heard(turn.time(), from);
                 for message in messages {
                     self.on_message(turn, from, message);
                 }
@@ -115,7 +119,11 @@ impl Node {
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
             Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
-            Event::Deadline => self.wake_operations(turn),
+            Event::Deadline => {
+                // First who is alive, then who is asked.
+                self.wake_membership(turn);
+                self.wake_operations(turn);
+            }
         }
         let commits = &self.commits;
         self.working.trim(|number| commits.is_durable(number));
@@ -123,7 +131,7 @@ impl Node {
 
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.coordinator.next_timer()
+        [self.coordinator.next_timer(), self.membership.next_deadline()].into_iter().flatten().min()
     }
 
     /// The layout held, if any.
@@ -174,6 +182,7 @@ impl Node {
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
+            Message::Gossip(packet) => self.on_gossip(turn, &packet),
         }
     }
 

@@ -75,6 +75,7 @@ impl Host {
         let config = NodeConfig {
             node: recovered.node,
             start: StartId(rng.bits()),
+            boot: recovered.boot,
             seed: rng.seed(),
             limits: limits.clone(),
             token_secret: None,

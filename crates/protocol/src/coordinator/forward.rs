@@ -47,7 +47,7 @@ impl Node {
         operation: Operation,
         primaries: &[NodeId],
     ) -> Result<(), Failure> {
-        let Some(at) = primaries.iter().copied().find(|&primary| self.links.is_up(primary)) else {
+        let Some(at) = primaries.iter().copied().find(|&primary| self.links.is_live(primary)) else {
             return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
         };
         let forwarding = Forwarding { operation, primaries: primaries.to_vec(), tried: vec![at], at };
@@ -79,7 +79,7 @@ impl Node {
             .primaries
             .iter()
             .copied()
-            .find(|primary| self.links.is_up(*primary) && !forwarding.tried.contains(primary));
+            .find(|primary| self.links.is_live(*primary) && !forwarding.tried.contains(primary));
         match next {
             Some(next) if error.attempted == Attempted::NotAttempted && turn.time() < deadline => {
                 forwarding.tried.push(next);

@@ -94,7 +94,7 @@ impl Node {
         let me = self.config.node;
         let candidates = reading.tally.counting().iter().copied().filter(|&replica| {
             replica != me
-                && self.links.is_up(replica)
+                && self.links.is_live(replica)
                 && !reading.asked.iter().any(|asked| asked.0 == replica)
         });
         // The first of equals: owners stand in order of preference.

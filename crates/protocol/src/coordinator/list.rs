@@ -125,7 +125,7 @@ impl Node {
     /// Asks a replica that has not been asked, if there is one.
     fn list_ask_fresh(&self, turn: &mut Turn<'_>, tag: Tag, listing: &mut Listing) -> bool {
         let Some(layout) = &self.layout else { return false };
-        let fresh = |replica: &&NodeId| self.links.is_up(**replica) && !listing.asked.contains(replica);
+        let fresh = |replica: &&NodeId| self.links.is_live(**replica) && !listing.asked.contains(replica);
         let Some(next) = listing.tally.counting().iter().find(fresh).copied() else { return false };
         listing.asked.push(next);
         turn.send(next, listing.scan(tag, layout.epoch));

@@ -96,7 +96,7 @@ impl Node {
     ) {
         let Some(layout) = &self.layout else { return };
         for &owner in layout.owners(writing.target.key.partition) {
-            if owner != self.config.node && self.links.is_up(owner) {
+            if owner != self.config.node && self.links.is_live(owner) {
                 turn.send(owner, writing.replicate(tag, layout.epoch));
             }
         }
@@ -115,7 +115,7 @@ impl Node {
     pub(super) fn write_step(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Box<Running>) {
         if let (Job::Write(writing), Some(layout)) = (&running.job, &self.layout) {
             for &owner in layout.owners(writing.target.key.partition) {
-                if owner != self.config.node && self.links.is_up(owner) && !writing.tally.has(owner) {
+                if owner != self.config.node && self.links.is_live(owner) && !writing.tally.has(owner) {
                     turn.send(owner, writing.replicate(tag, layout.epoch));
                 }
             }
