@@ -29,10 +29,12 @@ pub enum Family {
     Delete,
     /// The cluster is founded while everything goes wrong, and little is done in it.
     Founding,
+    /// Nodes are dead, stand still or are cut off for so long that the gossip notices.
+    Liveness,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 9] = [
+pub const FAMILIES: [Family; 10] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -42,6 +44,7 @@ pub const FAMILIES: [Family; 9] = [
     Family::LastWriter,
     Family::Delete,
     Family::Founding,
+    Family::Liveness,
 ];
 
 impl Family {
@@ -57,6 +60,7 @@ impl Family {
             Self::LastWriter => "lww",
             Self::Delete => "delete",
             Self::Founding => "founding",
+            Self::Liveness => "liveness",
         }
     }
 
@@ -72,6 +76,7 @@ impl Family {
             Self::Delete => 7,
             Self::BadDisk => 8,
             Self::Founding => 9,
+            Self::Liveness => 10,
         }
     }
 
@@ -87,6 +92,7 @@ impl Family {
             Self::LastWriter => last_writer(plan, rng),
             Self::Delete => delete(plan, rng),
             Self::Founding => founding(plan, rng),
+            Self::Liveness => liveness(plan, rng),
         }
     }
 }
@@ -212,6 +218,35 @@ fn founding(plan: &mut Plan, rng: &mut SimRng) {
         .push(draw_aim(rng, &[Fault::Crash, Fault::DropConnection, Fault::Isolate, Fault::FullDisk]));
     plan.faults.budget = 20;
     plan.network.connect_us = rng.spread(100, 20_000);
+}
+
+fn liveness(plan: &mut Plan, rng: &mut SimRng) {
+    plan.network.delay_us = (100, rng.spread(200, 1_000));
+    plan.network.jitter_us = rng.spread(10, 500);
+    plan.network.told = *rng.pick(&[0.0, 0.0, 0.5, 1.0]);
+    // Operations last as long as the faults.
+    let think_us = rng.spread(20_000, 500_000);
+    plan.workload.think_us = (think_us / 4, think_us);
+    plan.workload.operations = 20 + rng.below(40);
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(100_000, 1_000_000);
+    let troubles = [
+        Fault::Crash,
+        Fault::Pause,
+        Fault::Isolate,
+        Fault::Split,
+        Fault::CutOneWay,
+        Fault::Mute,
+        Fault::Deafen,
+        Fault::DropConnection,
+    ];
+    for trouble in troubles {
+        plan.faults.weigh(trouble, if rng.chance(0.5) { 5 } else { 0 });
+    }
+    plan.faults.weigh(Fault::Pause, 3);
+    plan.faults.budget = 12;
+    plan.faults.down_us = (1_000, rng.spread(100_000, 10_000_000));
+    plan.faults.trouble_us = (1_000, rng.spread(100_000, 10_000_000));
 }
 
 /// Takes the random faults out; what the family is about is put in after.

@@ -111,7 +111,7 @@ impl Node {
     fn get_ask_again(&self, turn: &mut Turn<'_>, tag: Tag, reading: &Reading) {
         let Some(layout) = &self.layout else { return };
         for &(replica, _) in &reading.asked {
-            if !reading.tally.has(replica) {
+            if !reading.tally.has(replica) && self.links.is_live(replica) {
                 turn.send(replica, reading.fetch(tag, layout.epoch));
             }
         }

@@ -136,7 +136,7 @@ impl Node {
     fn list_ask_again(&self, turn: &mut Turn<'_>, tag: Tag, listing: &Listing) {
         let Some(layout) = &self.layout else { return };
         for &replica in &listing.asked {
-            if replica != self.config.node && !listing.tally.has(replica) {
+            if self.links.is_live(replica) && !listing.tally.has(replica) {
                 turn.send(replica, listing.scan(tag, layout.epoch));
             }
         }

@@ -146,14 +146,7 @@ impl World {
                 self.witness.holds(node, Some(&layout))?;
                 self.moment(node, Moment::Adopted)
             }
-            Effect::PeerChanged { peer, state } => {
-                let peer = self.hosts.iter().position(|host| host.id == peer);
-                let state = state.map_or_else(|| "forgotten".into(), |state| format!("{state:?}"));
-                self.note(node, || {
-                    format!("holds {} to be {state}", peer.map_or("nobody".into(), describe::node))
-                });
-                Ok(())
-            }
+            Effect::PeerChanged { peer, state } => self.judged(node, peer, state),
         }
     }
 

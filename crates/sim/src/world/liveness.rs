@@ -1,0 +1,134 @@
+//! Who was dead for how long, and who ought to have noticed; and the wait, in peace, until all see all.
+
+use std::time::Duration;
+
+use quorate_protocol::PeerState;
+use quorate_protocol::id::NodeId;
+
+use super::World;
+use crate::checks::{Check, liveness};
+use crate::describe;
+
+/// A node is dead or stands still.
+#[derive(Debug)]
+pub(super) struct Death {
+    since_us: u64,
+    /// Who was awake then and knew it alive, by index and life.
+    observers: Vec<(usize, u32)>,
+}
+
+impl World {
+    /// A node is about to die or to stand still. Its own judgement of others ends.
+    pub(super) fn dies(&mut self, node: usize) {
+        for death in self.deaths.iter_mut().flatten() {
+            death.observers.retain(|&(observer, _)| observer != node);
+        }
+        if self.deaths[node].is_some() {
+            return;
+        }
+        let id = self.hosts[node].id;
+        let knows = |host: &crate::host::Host| {
+            let process = host.process.as_ref().filter(|_| host.is_awake(self.now_us))?;
+            process.node.peer_state(id).filter(|state| *state != PeerState::Down)
+        };
+        let others = self.hosts.iter().enumerate().filter(|(other, _)| *other != node);
+        let observers =
+            others.filter(|(_, host)| knows(host).is_some()).map(|(at, host)| (at, host.life)).collect();
+        self.deaths[node] = Some(Death { since_us: self.now_us, observers });
+    }
+
+    /// A node that was dead or stood still is about to go on: whoever was well meanwhile has noticed, if it took long.
+    pub(super) fn revives(&mut self, node: usize) -> Check {
+        let Some(death) = self.deaths[node].take() else { return Ok(()) };
+        let dead_for = Duration::from_micros(self.now_us - death.since_us);
+        if dead_for < self.clock_slack(liveness::noticed_within(&self.plan.limits, self.hosts.len())) {
+            return Ok(());
+        }
+        for (observer, life) in death.observers {
+            let host = &self.hosts[observer];
+            if let Some(process) = host.process.as_ref().filter(|_| host.life == life) {
+                self.figures.deaths_noticed += 1;
+                liveness::noticed(observer, process.node.peer_state(self.hosts[node].id), node, dead_for)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A process that stood still goes on, unless it was killed meanwhile or stands still again.
+    pub(super) fn resumes(&mut self, node: usize) -> Check {
+        if self.hosts[node].is_awake(self.now_us) { self.revives(node) } else { Ok(()) }
+    }
+
+    /// As long by the slowest clock.
+    fn clock_slack(&self, time: Duration) -> Duration {
+        time + time.mul_f64(f64::from(self.plan.clock.drift_ppm) * 2e-6) + Duration::from_secs(1)
+    }
+
+    /// A node's verdict on another has changed.
+    pub(super) fn judged(&mut self, node: usize, peer: NodeId, state: Option<PeerState>) -> Check {
+        let Some(at) = self.hosts.iter().position(|host| host.id == peer) else { return Ok(()) };
+        let down = state == Some(PeerState::Down);
+        if let Some(process) = &mut self.hosts[node].process {
+            if down {
+                process.holds_down.insert(at);
+            } else {
+                process.holds_down.remove(&at);
+            }
+        }
+        self.figures.declared_down += u64::from(down);
+        self.tracer.mix(at as u64);
+        self.note(node, || {
+            let state = state.map_or_else(|| "forgotten".into(), |state| format!("{state:?}"));
+            format!("holds {} to be {state}", describe::node(at))
+        });
+        if down && self.all_seen {
+            return liveness::declared_down_in_peace(node, at);
+        }
+        Ok(())
+    }
+
+    /// Runs, in peace, until every node has known every other to be alive for a round of probes: then nobody may be
+    /// declared down any more.
+    pub(super) fn everyone_sees_everyone(&mut self) -> Check {
+        self.run_until_seen()?;
+        // A probe that was lost before the peace may still be about to fail.
+        self.run_for(self.plan.limits.probe_period * 2 + self.plan.limits.suspicion)?;
+        self.run_until_seen()?;
+        self.all_seen = true;
+        self.settle()
+    }
+
+    fn run_until_seen(&mut self) -> Check {
+        let within = self.clock_slack(liveness::noticed_within(&self.plan.limits, self.hosts.len()));
+        let until_us = self.now_us + 4 * u64::try_from(within.as_micros()).unwrap_or(u64::MAX / 8);
+        while let Some((observer, peer)) = self.unseen() {
+            if self.now_us > until_us {
+                return liveness::still_unseen(observer, peer, self.verdict(observer, peer));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// Runs for a time, and as many probes of the node that stretches them most.
+    fn run_for(&mut self, time: Duration) -> Check {
+        let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+        let stretch = processes.map(|process| process.node.gossip().health_multiplier).max().unwrap_or(1);
+        let until_us = self.now_us + u64::try_from((time * stretch).as_micros()).unwrap_or(u64::MAX / 8);
+        while self.now_us < until_us {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn unseen(&self) -> Option<(usize, usize)> {
+        let nodes = self.hosts.len();
+        let mut pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+        pairs.find(|&(a, b)| a != b && self.verdict(a, b) != Some(PeerState::Alive))
+    }
+
+    fn verdict(&self, observer: usize, peer: usize) -> Option<PeerState> {
+        let process = self.hosts[observer].process.as_ref()?;
+        process.node.peer_state(self.hosts[peer].id)
+    }
+}
