@@ -48,8 +48,8 @@ impl Node {
     }
 
     /// A packet of the gossip came.
-    pub(crate) fn on_gossip(&mut self, turn: &mut Turn<'_>, packet: &[u8]) {
-        self.membership.packet(turn.time(), packet);
+    pub(crate) fn on_gossip(&mut self, turn: &mut Turn<'_>, from: NodeId, packet: &[u8]) {
+        self.membership.packet(turn.time(), from, packet);
         self.follow_membership(turn);
     }
 

@@ -182,7 +182,7 @@ impl Node {
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
-            Message::Gossip(packet) => self.on_gossip(turn, &packet),
+            Message::Gossip(packet) => self.on_gossip(turn, from, &packet),
         }
     }
 

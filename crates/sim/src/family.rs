@@ -225,9 +225,10 @@ fn liveness(plan: &mut Plan, rng: &mut SimRng) {
     plan.network.jitter_us = rng.spread(10, 500);
     plan.network.told = *rng.pick(&[0.0, 0.0, 0.5, 1.0]);
     // Operations last as long as the faults.
-    let think_us = rng.spread(20_000, 500_000);
+    let think_us = rng.spread(20_000, 200_000);
     plan.workload.think_us = (think_us / 4, think_us);
     plan.workload.operations = 20 + rng.below(40);
+    plan.workload.timeout_us = (20_000, rng.spread(50_000, 500_000));
     quiet(&mut plan.faults);
     plan.faults.every_us = rng.spread(100_000, 1_000_000);
     let troubles = [
@@ -245,8 +246,8 @@ fn liveness(plan: &mut Plan, rng: &mut SimRng) {
     }
     plan.faults.weigh(Fault::Pause, 3);
     plan.faults.budget = 12;
-    plan.faults.down_us = (1_000, rng.spread(100_000, 10_000_000));
-    plan.faults.trouble_us = (1_000, rng.spread(100_000, 10_000_000));
+    plan.faults.down_us = (1_000, rng.spread(100_000, 5_000_000));
+    plan.faults.trouble_us = (1_000, rng.spread(100_000, 5_000_000));
 }
 
 /// Takes the random faults out; what the family is about is put in after.

@@ -144,7 +144,7 @@ impl Plan {
         let way_us = self.network.delay_us.1 + self.network.jitter_us + self.clock.timer_lag_us;
         let least_us = 6 * way_us + 1_000;
         let timeout_us = if family == Family::Liveness {
-            rng.between(least_us, 2 * least_us)
+            rng.between(least_us.max(10_000), 2 * least_us.max(10_000))
         } else if self.faults.may_last_minutes() || rng.chance(0.5) {
             rng.spread(1_000_000, 10_000_000)
         } else {

@@ -199,14 +199,27 @@ impl Membership {
         }
     }
 
-    /// A packet came. One that cannot be read, or names more nodes than are kept count of, is dropped.
-    pub(crate) fn packet(&mut self, now: Time, packet: &[u8]) {
+    /// A packet came from a node. One that cannot be read, or names more nodes than are kept count of, is dropped.
+    pub(crate) fn packet(&mut self, now: Time, from: NodeId, packet: &[u8]) {
         if self.peers.len() + packet.len() / MEMBER_BYTES_MIN > MEMBERS_MAX {
             return;
         }
         // A refusal changes nothing, and what was lost is said again.
         let _ = self.foca.handle_data(packet, &mut self.outbox);
         self.settle(now);
+        self.tell_if_suspect(from);
+    }
+
+    /// A node that is suspected and talks does not know of it: the news was lost, or who began it is gone. Foca would
+    /// leave it so for ever. (Lifeguard's buddy system tells it, too.)
+    fn tell_if_suspect(&mut self, peer: NodeId) {
+        if self.peers.get(&peer).is_none_or(|peer| peer.state != PeerState::Suspect) {
+            return;
+        }
+        let mut members = self.foca.iter_membership_state();
+        if let Some(suspect) = members.find(|member| member.id().node == peer) {
+            self.outbox.tell(*self.foca.identity(), suspect);
+        }
     }
 
     /// Does what is due. `linked`: the peers with a link.

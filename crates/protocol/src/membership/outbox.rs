@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use foca::{Codec as _, Header, Notification, PostcardCodec, Runtime, Timer};
+use bytes::{BufMut, Bytes, BytesMut};
+use foca::{Codec as _, Header, Member, Message, Notification, PostcardCodec, Runtime, Timer};
 
 use super::identity::MemberId;
 use crate::id::NodeId;
@@ -19,6 +19,26 @@ pub(super) struct Outbox {
     pub(super) incarnation: u16,
     /// Whether it has taken a new name.
     pub(super) renamed: bool,
+}
+
+impl Outbox {
+    /// Sends a member the news about itself, in a packet as foca makes them: a header, a count, the news.
+    pub(super) fn tell(&mut self, from: MemberId, member: &Member<MemberId>) {
+        let header = Header {
+            src: from,
+            src_incarnation: self.incarnation,
+            dst: *member.id(),
+            message: Message::Gossip,
+        };
+        let mut packet = BytesMut::new();
+        let written = PostcardCodec.encode_header(&header, &mut packet).and_then(|()| {
+            packet.put_u16(1);
+            PostcardCodec.encode_member(member, &mut packet)
+        });
+        if written.is_ok() {
+            self.packets.push((member.id().node, packet.freeze()));
+        }
+    }
 }
 
 impl Runtime<MemberId> for Outbox {

@@ -9,14 +9,12 @@ use quorate_protocol::{Limits, PeerState};
 use super::{Check, violation};
 use crate::describe;
 
-/// The most that a node stretches its times when it finds itself in bad health.
-const STRETCH_MAX: u32 = 8;
-
 /// After this time every node that was well and knew of another has noticed that it is dead: it probes each at least once
-/// in two rounds, and a suspicion may be refuted once more by what the dead one had sent before.
-pub(crate) fn noticed_within(limits: &Limits, nodes: usize) -> Duration {
+/// in two rounds, and a suspicion may be refuted once more by what the dead one had sent before. `stretch`: the most that
+/// it stretched its times for its own health.
+pub(crate) fn noticed_within(limits: &Limits, nodes: usize, stretch: u32) -> Duration {
     let probes = u32::try_from(2 * nodes + 2).unwrap_or(u32::MAX);
-    (limits.probe_period * probes + limits.suspicion * 2) * STRETCH_MAX
+    (limits.probe_period * probes + limits.suspicion * 2) * stretch
 }
 
 /// A node that was well all the time that another was dead has noticed.

@@ -8,32 +8,47 @@ use quorate_protocol::id::NodeId;
 use super::World;
 use crate::checks::{Check, liveness};
 use crate::describe;
+use crate::host::Host;
 
 /// A node is dead or stands still.
 #[derive(Debug)]
 pub(super) struct Death {
     since_us: u64,
-    /// Who was awake then and knew it alive, by index and life.
-    observers: Vec<(usize, u32)>,
+    /// Who was awake then and knew it alive.
+    observers: Vec<Observer>,
+}
+
+#[derive(Debug)]
+struct Observer {
+    node: usize,
+    life: u32,
+    /// The worst health that it has found itself in since.
+    stretch: u32,
+}
+
+fn stretch(host: &Host) -> u32 {
+    host.process.as_ref().map_or(1, |process| process.node.gossip().health_multiplier)
 }
 
 impl World {
     /// A node is about to die or to stand still. Its own judgement of others ends.
     pub(super) fn dies(&mut self, node: usize) {
         for death in self.deaths.iter_mut().flatten() {
-            death.observers.retain(|&(observer, _)| observer != node);
+            death.observers.retain(|observer| observer.node != node);
         }
         if self.deaths[node].is_some() {
             return;
         }
         let id = self.hosts[node].id;
-        let knows = |host: &crate::host::Host| {
+        let knows = |host: &Host| {
             let process = host.process.as_ref().filter(|_| host.is_awake(self.now_us))?;
             process.node.peer_state(id).filter(|state| *state != PeerState::Down)
         };
         let others = self.hosts.iter().enumerate().filter(|(other, _)| *other != node);
-        let observers =
-            others.filter(|(_, host)| knows(host).is_some()).map(|(at, host)| (at, host.life)).collect();
+        // Timers that are under way may be stretched by a little more.
+        let observer =
+            |(node, host): (usize, &Host)| Observer { node, life: host.life, stretch: stretch(host) + 1 };
+        let observers = others.filter(|(_, host)| knows(host).is_some()).map(observer).collect();
         self.deaths[node] = Some(Death { since_us: self.now_us, observers });
     }
 
@@ -41,17 +56,23 @@ impl World {
     pub(super) fn revives(&mut self, node: usize) -> Check {
         let Some(death) = self.deaths[node].take() else { return Ok(()) };
         let dead_for = Duration::from_micros(self.now_us - death.since_us);
-        if dead_for < self.clock_slack(liveness::noticed_within(&self.plan.limits, self.hosts.len())) {
-            return Ok(());
-        }
-        for (observer, life) in death.observers {
-            let host = &self.hosts[observer];
-            if let Some(process) = host.process.as_ref().filter(|_| host.life == life) {
+        for Observer { node: observer, life, stretch } in death.observers {
+            let within = self.within(stretch);
+            if dead_for > within && self.hosts[observer].life == life {
                 self.figures.deaths_noticed += 1;
-                liveness::noticed(observer, process.node.peer_state(self.hosts[node].id), node, dead_for)?;
+                liveness::noticed(observer, self.verdict(observer, node), node, dead_for)?;
             }
         }
         Ok(())
+    }
+
+    /// A node has just handled something: how does it find itself?
+    pub(super) fn look_at_health(&mut self, node: usize) {
+        for death in self.deaths.iter_mut().flatten() {
+            for observer in death.observers.iter_mut().filter(|observer| observer.node == node) {
+                observer.stretch = observer.stretch.max(stretch(&self.hosts[node]) + 1);
+            }
+        }
     }
 
     /// A process that stood still goes on, unless it was killed meanwhile or stands still again.
@@ -59,9 +80,12 @@ impl World {
         if self.hosts[node].is_awake(self.now_us) { self.revives(node) } else { Ok(()) }
     }
 
-    /// As long by the slowest clock.
-    fn clock_slack(&self, time: Duration) -> Duration {
-        time + time.mul_f64(f64::from(self.plan.clock.drift_ppm) * 2e-6) + Duration::from_secs(1)
+    /// How long a node that stretches its times may take to notice a death, if its clock is slow, and what was under
+    /// way arrives late.
+    fn within(&self, stretch: u32) -> Duration {
+        let time = liveness::noticed_within(&self.plan.limits, self.hosts.len(), stretch);
+        let drift = time.mul_f64(f64::from(self.plan.clock.drift_ppm) * 2e-6);
+        time + drift + Duration::from_micros(2 * self.plan.network.spike_us + 100_000)
     }
 
     /// A node's verdict on another has changed.
@@ -99,8 +123,8 @@ impl World {
     }
 
     fn run_until_seen(&mut self) -> Check {
-        let within = self.clock_slack(liveness::noticed_within(&self.plan.limits, self.hosts.len()));
-        let until_us = self.now_us + 4 * u64::try_from(within.as_micros()).unwrap_or(u64::MAX / 8);
+        let within = self.within(8);
+        let until_us = self.now_us + u64::try_from(within.as_micros()).unwrap_or(u64::MAX / 8);
         while let Some((observer, peer)) = self.unseen() {
             if self.now_us > until_us {
                 return liveness::still_unseen(observer, peer, self.verdict(observer, peer));
@@ -112,8 +136,7 @@ impl World {
 
     /// Runs for a time, and as many probes of the node that stretches them most.
     fn run_for(&mut self, time: Duration) -> Check {
-        let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
-        let stretch = processes.map(|process| process.node.gossip().health_multiplier).max().unwrap_or(1);
+        let stretch = self.hosts.iter().map(stretch).max().unwrap_or(1);
         let until_us = self.now_us + u64::try_from((time * stretch).as_micros()).unwrap_or(u64::MAX / 8);
         while self.now_us < until_us {
             self.step()?;
