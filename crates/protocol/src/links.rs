@@ -68,6 +68,11 @@ impl Links {
         self.up.contains_key(&peer) && !self.declared_down.contains(&peer)
     }
 
+    /// The peers that are asked.
+    pub(crate) fn all_live(&self) -> impl Iterator<Item = NodeId> {
+        self.all_up().filter(|peer| !self.declared_down.contains(peer))
+    }
+
     /// The peers whose links are up.
     pub(crate) fn all_up(&self) -> impl Iterator<Item = NodeId> {
         self.up.keys().copied()

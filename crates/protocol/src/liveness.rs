@@ -23,6 +23,11 @@ impl Node {
         self.links.is_live(node)
     }
 
+    /// The nodes that operations ask, in order.
+    pub fn live_peers(&self) -> impl Iterator<Item = NodeId> {
+        self.links.all_live()
+    }
+
     /// How the gossip goes, for metrics.
     pub fn gossip(&self) -> GossipFigures {
         self.membership.figures()

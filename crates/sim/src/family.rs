@@ -245,6 +245,7 @@ fn liveness(plan: &mut Plan, rng: &mut SimRng) {
         plan.faults.weigh(trouble, if rng.chance(0.5) { 5 } else { 0 });
     }
     plan.faults.weigh(Fault::Pause, 3);
+    plan.faults.aims.clear();
     plan.faults.budget = 12;
     plan.faults.down_us = (1_000, rng.spread(100_000, 5_000_000));
     plan.faults.trouble_us = (1_000, rng.spread(100_000, 5_000_000));

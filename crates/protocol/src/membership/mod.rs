@@ -7,6 +7,8 @@
 mod health;
 mod identity;
 mod outbox;
+mod timers;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -23,6 +25,9 @@ use crate::time::Time;
 use health::Health;
 pub(crate) use identity::MemberId;
 use outbox::Outbox;
+use timers::Timers;
+pub(crate) use verdict::Change;
+pub use verdict::{GossipFigures, Peer, PeerState};
 
 /// A packet of the gossip is no longer than this, nor taken when it is.
 const PACKET_BYTES_MAX: usize = 4096;
@@ -39,56 +44,11 @@ const TRANSMISSIONS: NonZeroU8 = NonZeroU8::new(10).expect("it is 10");
 /// The shortest time between two probes: below it a clock's grain is in the way.
 const PERIOD_MIN: Duration = Duration::from_millis(1);
 
-/// What the gossip says of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PeerState {
-    /// It answers.
-    Alive,
-    /// It has not answered somebody, and has some time left to say that it is there. It is asked as before.
-    Suspect,
-    /// It was declared down. It is not asked until it says that it is there.
-    Down,
-}
-
-/// What is known of another node's life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// The verdict.
-    pub state: PeerState,
-    /// Since when it is that.
-    pub since: Time,
-    name: MemberId,
-}
-
-/// A verdict has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Change {
-    /// On whom.
-    pub(crate) peer: NodeId,
-    /// The new one; none when the node is forgotten.
-    pub(crate) state: Option<PeerState>,
-}
-
-/// How the gossip goes, for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GossipFigures {
-    /// Verdicts that a node does not answer, seen since the start.
-    pub suspicions: u64,
-    /// Suspicions and declarations of this node that it has refuted since the start.
-    pub refutations: u64,
-    /// Nodes declared down since the start.
-    pub declared_down: u64,
-    /// By how much this node stretches its times for its own bad health, from 1 to 8.
-    pub health_multiplier: u32,
-}
-
 /// The gossip of one node.
 pub(crate) struct Membership {
     foca: Foca<MemberId, PostcardCodec, ChaCha8Rng, NoCustomBroadcast>,
     outbox: Outbox,
-    /// Foca's timers by time and, at one time, in the order of planning.
-    timers: BTreeMap<(Time, u64), Timer<MemberId>>,
-    planned: u64,
+    timers: Timers,
     probe_period: Duration,
     probe_timeout: Duration,
     suspicion: Duration,
@@ -101,8 +61,6 @@ pub(crate) struct Membership {
     probed: Option<NodeId>,
     /// When another than that was heard last.
     heard_others: Option<Time>,
-    /// Timers were late and have been put off once: now they fire, late or not.
-    excused: bool,
     /// When news is to be sent to more nodes.
     gossip_at: Option<Time>,
     /// When this node announces itself to those with a link who are not known to be alive,
@@ -140,8 +98,7 @@ impl Membership {
         Self {
             foca: Foca::new(name, config, rng, PostcardCodec),
             outbox: Outbox::default(),
-            timers: BTreeMap::new(),
-            planned: 0,
+            timers: Timers::default(),
             probe_period,
             probe_timeout,
             suspicion: limits.suspicion,
@@ -152,7 +109,6 @@ impl Membership {
             incarnation: 0,
             probed: None,
             heard_others: None,
-            excused: false,
             gossip_at: None,
             greet_at: None,
             greet_all: false,
@@ -171,8 +127,7 @@ impl Membership {
 
     /// When [`wake`](Self::wake) is due next.
     pub(crate) fn next_deadline(&self) -> Option<Time> {
-        let first = self.timers.first_key_value().map(|(&(due, _), _)| due);
-        [first, self.gossip_at, self.greet_at].into_iter().flatten().min()
+        [self.timers.first_due(), self.gossip_at, self.greet_at].into_iter().flatten().min()
     }
 
     /// Packets to send since the last call, where there is a link.
@@ -224,13 +179,11 @@ impl Membership {
 
     /// Does what is due. `linked`: the peers with a link.
     pub(crate) fn wake(&mut self, now: Time, linked: &[NodeId]) {
-        if !self.is_late(now) {
-            while let Some(entry) = self.timers.first_entry()
-                && entry.key().0 <= now
-            {
-                let timer = entry.remove();
-                self.fire(now, timer);
-            }
+        if self.timers.put_off_if_late(now, self.probe_timeout / 2) {
+            self.health.worse();
+        }
+        while let Some(timer) = self.timers.next_due(now) {
+            self.fire(now, timer);
         }
         if self.gossip_at.is_some_and(|due| due <= now) {
             self.gossip_at = None;
@@ -240,24 +193,6 @@ impl Membership {
             self.greet(now, linked);
         }
         self.settle(now);
-    }
-
-    /// Who stood still must not judge others by what he has missed: the answers may be waiting, unread. So timers that
-    /// are found late are put off once, by that time and a little more.
-    fn is_late(&mut self, now: Time) -> bool {
-        let Some((&(due, _), _)) = self.timers.first_key_value() else { return false };
-        let grace = self.probe_timeout / 2;
-        let late = now.since(due);
-        if late <= grace || self.excused {
-            self.excused = false;
-            return false;
-        }
-        self.excused = true;
-        self.health.worse();
-        let timers = std::mem::take(&mut self.timers);
-        let put_off = |((due, order), timer)| ((due + late + grace, order), timer);
-        self.timers = timers.into_iter().map(put_off).collect();
-        true
     }
 
     fn fire(&mut self, now: Time, timer: Timer<MemberId>) {
@@ -298,22 +233,7 @@ impl Membership {
     /// Plans what foca wants to be woken for.
     fn plan(&mut self, now: Time) {
         for (timer, after) in self.outbox.timers.drain(..) {
-            let after = match &timer {
-                Timer::ProbeRandomMember(_)
-                | Timer::SendIndirectProbe { .. }
-                | Timer::ChangeSuspectToDown { .. } => self.health.stretch(after),
-                Timer::RemoveDown(gone) => {
-                    // Of a node that dies again and again one is enough.
-                    let of_same = |timer: &Timer<MemberId>| matches!(timer, Timer::RemoveDown(id) if id.node == gone.node);
-                    self.timers.retain(|_, timer| !of_same(timer));
-                    after
-                }
-                Timer::PeriodicAnnounce(_) | Timer::PeriodicAnnounceDown(_) | Timer::PeriodicGossip(_) => {
-                    after
-                }
-            };
-            self.planned += 1;
-            self.timers.insert((now + after, self.planned), timer);
+            self.timers.plan(now, timer, after, self.health);
         }
     }
 
