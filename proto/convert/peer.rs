@@ -109,6 +109,7 @@ pub fn message_to_wire(message: Message) -> v1::Message {
             target: target.0,
         }),
         Message::Beat => Kind::Beat(v1::Beat {}),
+        Message::Gossip(packet) => Kind::Gossip(v1::Gossip { packet }),
     };
     v1::Message { kind: Some(kind) }
 }
@@ -183,6 +184,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
             echo: link_time_from_wire(hint.echo)?,
         },
         Kind::Beat(_) => Message::Beat,
+        Kind::Gossip(gossip) => Message::Gossip(gossip.packet),
     })
 }
 

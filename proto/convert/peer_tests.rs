@@ -24,6 +24,12 @@ fn messages() -> Vec<Message> {
         [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage, Refusal::TooOld];
     let echo = LinkTime { start: StartId(u64::MAX - 1), at: Time(u64::MAX) };
     let mut all = vec![Message::LayoutRequest, Message::LayoutOffer(Bytes::from_static(b"layout"))];
+    let refusals = [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage];
+    let mut all = vec![
+        Message::LayoutRequest,
+        Message::LayoutOffer(Bytes::from_static(b"layout")),
+        Message::Gossip(Bytes::from_static(b"packet")),
+    ];
     for tag in [None, Some(TAG)] {
         all.push(Message::Replicate { tag, epoch: EPOCH, key: key(), container: container.clone(), echo });
     }

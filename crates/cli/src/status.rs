@@ -20,10 +20,51 @@ struct NodeState {
     state: &'static str,
     grpc: String,
     http: String,
+    seen: Seen,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
+}
+
+/// What the nodes that answer hold another to be.
+#[derive(Clone, Default, Serialize)]
+struct Seen {
+    alive: usize,
+    suspect: usize,
+    down: usize,
+    /// For how long the first of them has held it to be down; 0 when none does.
+    down_ms: u64,
+}
+
+impl Seen {
+    fn by<'a>(answers: impl Iterator<Item = &'a v1::StatusResponse>, node_id: u64) -> Self {
+        let mut seen = Self::default();
+        for peer in answers.flat_map(|status| &status.peers).filter(|peer| peer.node_id == node_id) {
+            match peer.state() {
+                v1::PeerState::Unknown => {}
+                v1::PeerState::Alive => seen.alive += 1,
+                v1::PeerState::Suspect => seen.suspect += 1,
+                v1::PeerState::Down => {
+                    seen.down += 1;
+                    seen.down_ms = seen.down_ms.max(peer.state_ms);
+                }
+            }
+        }
+        seen
+    }
+
+    fn in_words(&self) -> String {
+        let down_for = Duration::from_secs(self.down_ms / 1000);
+        let parts = [
+            (self.alive, format!("alive by {}", self.alive)),
+            (self.suspect, format!("suspect by {}", self.suspect)),
+            (self.down, format!("down by {} for {down_for:?}", self.down)),
+        ];
+        let parts: Vec<String> =
+            parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, words)| words).collect();
+        if parts.is_empty() { "-".into() } else { parts.join(", ") }
+    }
 }
 
 #[derive(Serialize)]
@@ -83,20 +124,23 @@ async fn ask(endpoints: &[String]) -> Result<ClusterState> {
         peers.values().filter(|peer| !answers.contains_key(&peer.node_id)).collect();
     let asked = join_all(unasked.iter().map(|peer| ask_peer(peer))).await;
     let names: BTreeMap<u64, String> = peers.iter().map(|(id, peer)| (*id, peer.name.clone())).collect();
-    let mut nodes: Vec<NodeState> = Vec::new();
+    let mut silent = Vec::new();
     for (peer, answer) in unasked.iter().zip(asked) {
         match answer {
             Ok(status) => {
                 answers.insert(status.node_id, status);
             }
-            Err(error) => nodes.push(unreachable(peer, &error)),
+            Err(error) => silent.push((*peer, error)),
         }
     }
     // A node's own name is known to the others.
     let names = names_from(answers.values(), names);
     let cluster = answers.values().map(|status| &status.cluster_id).max_by_key(|id| id.len());
     let cluster = cluster.map_or(String::new(), |id| id.iter().map(|byte| format!("{byte:02x}")).collect());
-    nodes.extend(answers.values().map(|status| answered(status, &names)));
+    let seen = |node_id| Seen::by(answers.values(), node_id);
+    let mut nodes: Vec<NodeState> = Vec::new();
+    nodes.extend(silent.into_iter().map(|(peer, error)| unreachable(peer, seen(peer.node_id), &error)));
+    nodes.extend(answers.values().map(|status| answered(status, seen(status.node_id), &names)));
     nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     Ok(ClusterState { cluster, nodes })
 }
@@ -122,19 +166,20 @@ fn names_from<'a>(
     names
 }
 
-fn unreachable(peer: &v1::Peer, error: &anyhow::Error) -> NodeState {
+fn unreachable(peer: &v1::Peer, seen: Seen, error: &anyhow::Error) -> NodeState {
     NodeState {
         id: format!("{:016x}", peer.node_id),
         name: peer.name.clone(),
         state: "unreachable",
         grpc: peer.grpc_address.clone(),
         http: peer.http_address.clone(),
+        seen,
         error: Some(format!("{error:#}")),
         details: None,
     }
 }
 
-fn answered(status: &v1::StatusResponse, names: &BTreeMap<u64, String>) -> NodeState {
+fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, String>) -> NodeState {
     let state = if status.cluster_id.is_empty() {
         "not bootstrapped"
     } else if !status.storage_refusal.is_empty() {
@@ -148,6 +193,7 @@ fn answered(status: &v1::StatusResponse, names: &BTreeMap<u64, String>) -> NodeS
         state,
         grpc: status.grpc_address.clone(),
         http: status.http_address.clone(),
+        seen,
         error: None,
         details: Some(Details {
             version: status.version.clone(),
@@ -172,6 +218,7 @@ fn show(state: &ClusterState) -> Result<()> {
         "NODE",
         "ID",
         "STATE",
+        "SEEN",
         "EPOCH",
         "PEERS UP",
         "OWNED",
@@ -189,6 +236,7 @@ fn show(state: &ClusterState) -> Result<()> {
             node.name.clone(),
             node.id.clone(),
             node.state.to_owned(),
+            node.seen.in_words(),
             detail(&|details| details.epoch.to_string()),
             detail(&|details| format!("{}/{}", details.peers_reachable, details.peers)),
             detail(&|details| details.partitions_owned.to_string()),

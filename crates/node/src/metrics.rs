@@ -7,6 +7,7 @@ use prometheus::{
     Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use quorate_protocol::PeerState;
 use quorate_storage::{Checkpointed, StoreObserver, StoreStats, Synced};
 
 use crate::driver::View;
@@ -28,6 +29,7 @@ pub(crate) struct Metrics {
     counters: Counters,
     gauges: Gauges,
     pressure: Gauge,
+    members: IntGaugeVec,
     info: IntGaugeVec,
 }
 
@@ -68,6 +70,10 @@ impl Metrics {
         let checkpoints = IntCounter::new("checkpoints_total", "Checkpoints of the store.")?;
         let pressure =
             Gauge::new("store_pressure_ratio", "0 at rest, 1 when the store makes its writers wait.")?;
+        let members = IntGaugeVec::new(
+            Opts::new("members", "Other members of the layout by what the gossip holds them to be."),
+            &["state"],
+        )?;
         let info = IntGaugeVec::new(Opts::new("info", "Always 1."), &["version", "epoch", "node"])?;
         let metrics = Self {
             counters: counters()?,
@@ -79,6 +85,7 @@ impl Metrics {
             sync_batches,
             checkpoints,
             pressure,
+            members,
             info,
         };
         metrics.register()?;
@@ -92,6 +99,7 @@ impl Metrics {
         self.registry.register(Box::new(self.sync_batches.clone()))?;
         self.registry.register(Box::new(self.checkpoints.clone()))?;
         self.registry.register(Box::new(self.pressure.clone()))?;
+        self.registry.register(Box::new(self.members.clone()))?;
         self.registry.register(Box::new(self.info.clone()))?;
         for (counter, _) in &self.counters {
             self.registry.register(Box::new(counter.clone()))?;
@@ -123,6 +131,12 @@ impl Metrics {
         }
         self.pressure.set(sample.store.pressure.fraction());
         let epoch = sample.view.layout.as_ref().map_or(0, |layout| layout.epoch.0).to_string();
+        for (name, state) in
+            [("alive", PeerState::Alive), ("suspect", PeerState::Suspect), ("down", PeerState::Down)]
+        {
+            let count = sample.view.members(state);
+            self.members.with_label_values(&[name]).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         self.info.reset();
         let labels = [env!("CARGO_PKG_VERSION"), &epoch, &sample.view.node.to_string()];
         self.info.with_label_values(&labels).set(1);
@@ -155,6 +169,15 @@ fn counters() -> Result<Counters, prometheus::Error> {
         counter("reads_with_siblings_total", "Reads that showed more than one sibling.", |view| {
             view.stats.reads_with_siblings
         }),
+        counter("gossip_suspicions_total", "Other nodes that were suspected of being down.", |view| {
+            view.gossip.suspicions
+        }),
+        counter("gossip_declared_down_total", "Other nodes that were declared down.", |view| {
+            view.gossip.declared_down
+        }),
+        counter("gossip_refutations_total", "Suspicions of this node that it refuted.", |view| {
+            view.gossip.refutations
+        }),
         counter("damaged_records_total", "Stored records that could not be read back whole.", |view| {
             view.stats.damaged_records
         }),
@@ -185,6 +208,11 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
             "partitions_under_replicated",
             "Partitions with an owner that cannot be reached from here.",
             |s| s.view.partitions().under_replicated.into(),
+        ),
+        gauge(
+            "gossip_health_multiplier",
+            "1 when this node is well, up to 8 when it is slow or cut off.",
+            |s| s.view.gossip.health_multiplier.into(),
         ),
         gauge("links", "Links to other nodes that are up.", |s| s.links.links as u64),
         gauge("link_queued_bytes", "Bytes that wait for links.", |s| s.links.queued_bytes as u64),

@@ -63,13 +63,14 @@ pub async fn run(
         NodeConfig {
             node: recovered.node,
             start,
+            boot: recovered.boot,
             seed,
             limits: settings.limits(),
             token_secret: settings.token_secret.clone(),
         },
         recovered.layout,
     );
-    tracing::info!(node = %recovered.node, epoch = node.layout().map_or(0, |layout| layout.epoch.0), "recovered");
+    tracing::info!(node = %recovered.node, boot = recovered.boot, epoch = node.layout().map_or(0, |layout| layout.epoch.0), "recovered");
 
     let peers = Peers::new(&inputs.sender());
     let peer_inputs = inputs.sender();

@@ -99,6 +99,7 @@ impl Cluster {
             let config = NodeConfig {
                 node: NodeId(id),
                 start: StartId(id),
+                boot: 1,
                 seed: [u8::try_from(id).expect("small"); 32],
                 limits: Limits::default(),
                 token_secret: None,

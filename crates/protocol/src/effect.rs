@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::event::{ReadToken, RequestId};
 use crate::id::NodeId;
 use crate::layout::Layout;
+use crate::membership::PeerState;
 use crate::message::Message;
 use crate::operation::OperationResult;
 use crate::store::{CommitNumber, StoreOp};
@@ -82,6 +83,13 @@ pub enum Effect {
     },
     /// The node now holds this layout, durably.
     LayoutAdopted(Arc<Layout>),
+    /// The gossip says something else of a node than before.
+    PeerChanged {
+        /// Of whom.
+        peer: NodeId,
+        /// What it says now; none when it has forgotten the node.
+        state: Option<PeerState>,
+    },
 }
 
 /// The effects of handling events, in order.

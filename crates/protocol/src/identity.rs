@@ -13,6 +13,8 @@ use crate::store::{Store, StoreError, StoreOp};
 pub struct Recovered {
     /// Who the node is.
     pub node: NodeId,
+    /// How often it was started, this start included: 1 in a new directory.
+    pub boot: u64,
     /// The layout that it held, if it is bootstrapped.
     pub layout: Option<Layout>,
 }
@@ -33,7 +35,7 @@ pub enum RecoverError {
     },
 }
 
-/// Reads who the node is, and makes it `minted` when the directory is new; durable when this returns.
+/// Reads who the node is, makes it `minted` when the directory is new, and counts the start; durable when this returns.
 pub fn recover(store: &impl Store, minted: NodeId) -> Result<Recovered, RecoverError> {
     let node = match store.get(keys::IDENTITY)? {
         Some(bytes) => {
@@ -51,6 +53,7 @@ pub fn recover(store: &impl Store, minted: NodeId) -> Result<Recovered, RecoverE
             minted
         }
     };
+    let boot = count_start(store)?;
     let layout = match store.get(keys::LAYOUT)? {
         Some(bytes) => Some(
             Layout::decode(&bytes)
@@ -58,5 +61,21 @@ pub fn recover(store: &impl Store, minted: NodeId) -> Result<Recovered, RecoverE
         ),
         None => None,
     };
-    Ok(Recovered { node, layout })
+    Ok(Recovered { node, boot, layout })
+}
+
+/// Counts this start, durably: the name that a node goes by in the gossip must be newer than any that it had.
+fn count_start(store: &impl Store) -> Result<u64, RecoverError> {
+    let before = match store.get(keys::BOOT)? {
+        Some(bytes) => u64::from_be_bytes(bytes.as_ref().try_into().map_err(|_| RecoverError::Record {
+            name: "boot",
+            detail: format!("it has {} bytes instead of 8", bytes.len()),
+        })?),
+        None => 0,
+    };
+    let boot = before + 1;
+    let value = Bytes::copy_from_slice(&boot.to_be_bytes());
+    let number = store.submit(vec![StoreOp::Put { key: Bytes::from_static(keys::BOOT), value }])?;
+    store.wait_durable(number)?;
+    Ok(boot)
 }

@@ -15,6 +15,8 @@ use crate::message::{KeyRef, Place};
 
 /// The node's identity.
 pub const IDENTITY: &[u8] = b"mnode";
+/// How often the node was started.
+pub const BOOT: &[u8] = b"mboot";
 /// The layout that the node holds.
 pub const LAYOUT: &[u8] = b"mlayout";
 

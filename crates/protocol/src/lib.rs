@@ -11,6 +11,7 @@
 //! | [`layout`], [`placement`] | who owns what |
 //! | `layout_chain` | which layout this node holds, and how it came to it |
 //! | `coordinator/` | one operation from its client to its quorum and back |
+//! | `membership/`, `links`, `liveness` | who is alive, who can be reached, hence who is asked |
 //! | `replica` | what a node does for other nodes' operations |
 //! | `hints` | what owners missed, and who brings it to them |
 //! | `echo` | how old a message can be |
@@ -30,6 +31,8 @@ pub mod layout;
 mod layout_chain;
 pub mod limits;
 mod links;
+mod liveness;
+mod membership;
 pub mod message;
 pub mod node;
 pub mod operation;
@@ -46,4 +49,5 @@ mod working_set;
 pub use effect::{Effect, Effects};
 pub use event::{Event, ReadToken, RequestId};
 pub use limits::Limits;
+pub use membership::{GossipFigures, Peer, PeerState};
 pub use node::{Node, NodeConfig};

@@ -1,6 +1,6 @@
 //! Who can be reached, and how fast.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::id::{Epoch, NodeId};
@@ -19,10 +19,13 @@ struct Link {
     mean_us: u64,
 }
 
-/// The peers whose links are up. A node is live for a coordinator exactly then.
+/// The peers whose links are up, and which nodes were declared down. A node is live for a coordinator exactly when its
+/// link is up and it was not.
 #[derive(Debug)]
 pub(crate) struct Links {
     up: BTreeMap<NodeId, Link>,
+    /// Nodes that the gossip has declared down, with a link or without.
+    declared_down: BTreeSet<NodeId>,
     /// Smoothed reply time of all peers and its mean deviation, microseconds (as RFC 6298 does).
     mean_us: u64,
     deviation_us: u64,
@@ -31,7 +34,12 @@ pub(crate) struct Links {
 impl Default for Links {
     fn default() -> Self {
         let guess = micros(FIRST_GUESS);
-        Self { up: BTreeMap::new(), mean_us: guess / 2, deviation_us: guess / 8 }
+        Self {
+            up: BTreeMap::new(),
+            declared_down: BTreeSet::new(),
+            mean_us: guess / 2,
+            deviation_us: guess / 8,
+        }
     }
 }
 
@@ -46,7 +54,31 @@ impl Links {
         self.up.remove(&peer);
     }
 
-    /// Whether a peer can be reached.
+    /// The gossip's verdict on a node.
+    pub(crate) fn judge(&mut self, node: NodeId, down: bool) {
+        if down {
+            self.declared_down.insert(node);
+        } else {
+            self.declared_down.remove(&node);
+        }
+    }
+
+    /// Whether a node is asked: it can be reached and was not declared down.
+    pub(crate) fn is_live(&self, peer: NodeId) -> bool {
+        self.up.contains_key(&peer) && !self.declared_down.contains(&peer)
+    }
+
+    /// The peers that are asked.
+    pub(crate) fn all_live(&self) -> impl Iterator<Item = NodeId> {
+        self.all_up().filter(|peer| !self.declared_down.contains(peer))
+    }
+
+    /// The peers whose links are up.
+    pub(crate) fn all_up(&self) -> impl Iterator<Item = NodeId> {
+        self.up.keys().copied()
+    }
+
+    /// Whether something can be sent to a peer.
     pub(crate) fn is_up(&self, peer: NodeId) -> bool {
         self.up.contains_key(&peer)
     }

@@ -198,4 +198,6 @@ pub enum Message {
     },
     /// A sign of life that carries the clocks of its batch.
     Beat,
+    /// A packet of the membership gossip.
+    Gossip(Bytes),
 }

@@ -19,7 +19,9 @@ use crate::layout::Layout;
 use crate::layout_chain::Pending;
 use crate::limits::Limits;
 use crate::links::Links;
+use crate::membership::{MemberId, Membership};
 use crate::message::{KeyRef, Message, Place, Refusal, Stamp};
+
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
 use crate::store::{CommitNumber, StoreError, StoreOp};
@@ -35,6 +37,8 @@ pub struct NodeConfig {
     pub node: NodeId,
     /// Which life this is: minted at this start.
     pub start: StartId,
+    /// How often the node was started, this start included: from its directory.
+    pub boot: u64,
     /// Seeds all randomness of the core. From the operating system in a real node; never the same in two lives.
     pub seed: [u8; 32],
     /// Bounds.
@@ -54,6 +58,7 @@ pub struct Node {
     /// There when a layout is.
     pub(crate) tokens: Option<TokenKey>,
     pub(crate) links: Links,
+    pub(crate) membership: Membership,
     pub(crate) authors: Authors,
     pub(crate) working: WorkingSet,
     /// What this node keeps as a fallback.
@@ -73,6 +78,8 @@ impl Node {
     pub fn new(config: NodeConfig, layout: Option<Layout>) -> Self {
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
+        let name = MemberId { node: config.node, boot: config.boot, rejoined: 0 };
+        let membership = Membership::new(name, &config.limits, ChaCha8Rng::from_rng(&mut rng));
         Self {
             working: WorkingSet::new(Place::Replica, config.limits.cache_bytes),
             fallback: WorkingSet::new(Place::Fallback, config.limits.cache_bytes / 4),
@@ -86,6 +93,7 @@ impl Node {
             pending_layout: None,
             tokens,
             links: Links::default(),
+            membership,
             authors: Authors::default(),
             commits: Commits::default(),
             scans: Scans::default(),
@@ -103,24 +111,19 @@ impl Node {
             Event::Started => self.load_hints(turn, None),
             Event::LinkUp { peer, epoch, clock } => {
                 self.heard_clock(turn, peer, clock);
-                self.links.up(peer, epoch);
-                self.hints_owner_live(turn, peer);
                 match epoch.cmp(&self.epoch()) {
                     Ordering::Greater => turn.send(peer, Message::LayoutRequest),
                     // It may not have heard that there is one since it was asked.
                     Ordering::Less => self.on_layout_request(turn, peer),
                     Ordering::Equal => {}
                 }
-                self.resend_to(turn, peer);
+                self.on_link_up(turn, peer, epoch);
             }
-            Event::LinkDown { peer } => {
-                self.links.down(peer);
-                self.hints_owner_down(turn, peer);
-                self.lost_peer(turn, peer);
-            }
+            Event::LinkDown { peer } => self.on_link_down(turn, peer),
             Event::Messages { from, stamp, messages } => {
                 self.hlc.observe(stamp.hlc);
                 self.heard_clock(turn, from, stamp.clock);
+                self.membership.heard(turn.time(), from);
                 for message in messages {
                     self.on_message(turn, from, message);
                 }
@@ -130,6 +133,8 @@ impl Node {
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
             Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
             Event::Deadline => {
+                // First who is alive, then who is asked.
+                self.wake_membership(turn);
                 self.wake_operations(turn);
                 self.hints_step(turn);
                 self.beat(turn);
@@ -142,7 +147,12 @@ impl Node {
 
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
-        let timers = [self.coordinator.next_timer(), self.hints.next_deadline(), self.echoes.next_beat()];
+        let timers = [
+            self.coordinator.next_timer(),
+            self.membership.next_deadline(),
+            self.hints.next_deadline(),
+            self.echoes.next_beat(),
+        ];
         timers.into_iter().flatten().min()
     }
 
@@ -204,6 +214,7 @@ impl Node {
             }
             // Its batch has brought the clocks.
             Message::Beat => {}
+            Message::Gossip(packet) => self.on_gossip(turn, from, &packet),
         }
     }
 

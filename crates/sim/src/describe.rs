@@ -170,6 +170,7 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::LayoutRequest => "send me your layout".into(),
         Message::LayoutOffer(_) => "this is my layout".into(),
+        Message::Gossip(packet) => format!("gossip of {} bytes", packet.len()),
     }
 }
 

@@ -33,10 +33,12 @@ pub enum Family {
     Sloppy,
     /// The cluster is founded while everything goes wrong, and little is done in it.
     Founding,
+    /// Nodes are dead, stand still or are cut off for so long that the gossip notices.
+    Liveness,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 10] = [
+pub const FAMILIES: [Family; 11] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -47,6 +49,7 @@ pub const FAMILIES: [Family; 10] = [
     Family::Delete,
     Family::Sloppy,
     Family::Founding,
+    Family::Liveness,
 ];
 
 impl Family {
@@ -63,6 +66,7 @@ impl Family {
             Self::Delete => "delete",
             Self::Sloppy => "sloppy",
             Self::Founding => "founding",
+            Self::Liveness => "liveness",
         }
     }
 
@@ -79,6 +83,7 @@ impl Family {
             Self::BadDisk => 8,
             Self::Founding => 9,
             Self::Sloppy => 12,
+            Self::Liveness => 10,
         }
     }
 
@@ -95,6 +100,7 @@ impl Family {
             Self::Delete => delete(plan, rng),
             Self::Sloppy => sloppy(plan, rng),
             Self::Founding => founding(plan, rng),
+            Self::Liveness => liveness(plan, rng),
         }
     }
 }
@@ -237,6 +243,37 @@ fn founding(plan: &mut Plan, rng: &mut SimRng) {
         .push(draw_aim(rng, &[Fault::Crash, Fault::DropConnection, Fault::Isolate, Fault::FullDisk]));
     plan.faults.budget = 20;
     plan.network.connect_us = rng.spread(100, 20_000);
+}
+
+fn liveness(plan: &mut Plan, rng: &mut SimRng) {
+    plan.network.delay_us = (100, rng.spread(200, 1_000));
+    plan.network.jitter_us = rng.spread(10, 500);
+    plan.network.told = *rng.pick(&[0.0, 0.0, 0.5, 1.0]);
+    // Operations last as long as the faults.
+    let think_us = rng.spread(20_000, 200_000);
+    plan.workload.think_us = (think_us / 4, think_us);
+    plan.workload.operations = 20 + rng.below(40);
+    plan.workload.timeout_us = (20_000, rng.spread(50_000, 500_000));
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(100_000, 1_000_000);
+    let troubles = [
+        Fault::Crash,
+        Fault::Pause,
+        Fault::Isolate,
+        Fault::Split,
+        Fault::CutOneWay,
+        Fault::Mute,
+        Fault::Deafen,
+        Fault::DropConnection,
+    ];
+    for trouble in troubles {
+        plan.faults.weigh(trouble, if rng.chance(0.5) { 5 } else { 0 });
+    }
+    plan.faults.weigh(Fault::Pause, 3);
+    plan.faults.aims.clear();
+    plan.faults.budget = 12;
+    plan.faults.down_us = (1_000, rng.spread(100_000, 5_000_000));
+    plan.faults.trouble_us = (1_000, rng.spread(100_000, 5_000_000));
 }
 
 /// Takes the random faults out; what the family is about is put in after.

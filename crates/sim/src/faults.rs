@@ -174,6 +174,13 @@ impl FaultPlan {
         }
     }
 
+    /// Whether some process may stand still for minutes.
+    pub fn may_last_minutes(&self) -> bool {
+        let long = |fault: Fault| matches!(fault, Fault::PauseLong | Fault::Suspend);
+        let drawn = |(fault, weight): (&Fault, &u32)| long(*fault) && *weight > 0;
+        FAULTS.iter().zip(&self.weights).any(drawn) || self.aims.iter().any(|aim| long(aim.fault))
+    }
+
     /// Sets how often a fault is drawn at random.
     pub fn weigh(&mut self, fault: Fault, weight: u32) {
         for (kind, slot) in FAULTS.iter().zip(&mut self.weights) {

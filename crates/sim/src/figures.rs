@@ -42,6 +42,10 @@ pub struct Figures {
     pub syncs: u64,
     /// Stale replicas that reads have repaired.
     pub read_repairs: u64,
+    /// Nodes declared down, by each that heard of it.
+    pub declared_down: u64,
+    /// Deaths that lasted long enough to be noticed, by each that had to.
+    pub deaths_noticed: u64,
 }
 
 impl Figures {
@@ -78,6 +82,8 @@ impl Figures {
             batches_doubled,
             syncs,
             read_repairs,
+            declared_down,
+            deaths_noticed,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -97,5 +103,7 @@ impl Figures {
         self.batches_doubled += batches_doubled;
         self.syncs += syncs;
         self.read_repairs += read_repairs;
+        self.declared_down += declared_down;
+        self.deaths_noticed += deaths_noticed;
     }
 }

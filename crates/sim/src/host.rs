@@ -1,6 +1,6 @@
 //! One machine: a disk and clocks that outlive its process, and the process, which is the node's core and what drives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{Epoch, NodeId, StartId};
@@ -21,6 +21,8 @@ pub struct Host {
     pub disk: SimDisk,
     /// Its clocks.
     pub clock: MachineClock,
+    /// The number that its last start found for itself in the directory.
+    pub boot: u64,
     /// How often a process has been started here.
     pub life: u32,
     /// The process, while it runs.
@@ -50,6 +52,8 @@ pub struct Process {
     pub paused_until_us: u64,
     /// The connections that this side believes to be up, by peer.
     pub links: BTreeMap<usize, u64>,
+    /// The peers that it holds to be down.
+    pub holds_down: BTreeSet<usize>,
 }
 
 impl Host {
@@ -59,6 +63,7 @@ impl Host {
             id: NodeId(0),
             disk: SimDisk::default(),
             clock,
+            boot: 0,
             life: 0,
             process: None,
             silenced: Vec::new(),
@@ -72,10 +77,12 @@ impl Host {
     pub fn start(&mut self, limits: &Limits, rng: &mut SimRng) -> Result<(), RecoverError> {
         let recovered = recover(&self.disk, NodeId(rng.bits()))?;
         self.id = recovered.node;
+        self.boot = recovered.boot;
         self.life += 1;
         let config = NodeConfig {
             node: recovered.node,
             start: StartId(rng.bits()),
+            boot: recovered.boot,
             seed: rng.seed(),
             limits: limits.clone(),
             token_secret: None,
@@ -87,6 +94,7 @@ impl Host {
             wake_us: None,
             paused_until_us: 0,
             links: BTreeMap::new(),
+            holds_down: BTreeSet::new(),
         });
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! What one run is like: drawn from its seed, many things switched off entirely (swarm testing, Groce et al., 2012).
 
+use std::time::Duration;
+
 use quorate_protocol::Limits;
 use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET, QuorumMode};
 
@@ -140,7 +142,27 @@ impl Plan {
             faults: if rng.chance(0.9) { FaultPlan::draw(rng) } else { FaultPlan::none() },
         };
         family.bend(&mut plan, rng);
+        plan.draw_gossip(family, &mut SimRng::new(seed, 1000 + family.stream()));
         plan
+    }
+
+    /// How fast the gossip goes: often so slowly that it plays no part, for most runs are over within a second.
+    fn draw_gossip(&mut self, family: Family, rng: &mut SimRng) {
+        // In peace no probe may time out that is answered at once.
+        let way_us = self.network.delay_us.1 + self.network.jitter_us + self.clock.timer_lag_us;
+        let least_us = 6 * way_us + 1_000;
+        let timeout_us = if family == Family::Liveness {
+            rng.between(least_us.max(10_000), 2 * least_us.max(10_000))
+        } else if self.faults.may_last_minutes() || rng.chance(0.5) {
+            rng.spread(1_000_000, 10_000_000)
+        } else {
+            rng.between(least_us, 4 * least_us)
+        };
+        let times = |rng: &mut SimRng, time_us: u64| time_us * rng.between(4, 10) / 2;
+        let period_us = times(rng, timeout_us);
+        self.limits.probe_timeout = Duration::from_micros(timeout_us);
+        self.limits.probe_period = Duration::from_micros(period_us);
+        self.limits.suspicion = Duration::from_micros(times(rng, period_us) / 2);
     }
 
     /// A line for each part.

@@ -11,7 +11,7 @@ use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{Failure, OperationError, OperationResult, Timed};
 use quorate_protocol::store::{CommitNumber, Store, StoreError, StoreOp};
 use quorate_protocol::time::{Now, Time};
-use quorate_protocol::{Effect, Effects, Event, Node, RequestId};
+use quorate_protocol::{Effect, Effects, Event, Node, Peer, PeerState, RequestId};
 use slab::Slab;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
@@ -20,7 +20,7 @@ use super::commits::CommitQueue;
 use super::handle::SessionAnswers;
 use super::input::{Input, Reply};
 use super::readers::{Lookup, Readers};
-use super::view::View;
+use super::view::{Verdict, View};
 use crate::clock::link_time;
 
 /// Inputs that one turn takes at most, so that effects never wait long.
@@ -63,7 +63,6 @@ pub(super) struct State {
     effects: Effects,
     waiting: Slab<Waiting>,
     commits: CommitQueue,
-    reachable: Vec<NodeId>,
     store_refusal: Option<String>,
     stopping: Option<Instant>,
 }
@@ -75,7 +74,6 @@ impl State {
             effects: Effects::default(),
             waiting: Slab::new(),
             commits: CommitQueue::default(),
-            reachable: Vec::new(),
             store_refusal: None,
             stopping: None,
         }
@@ -158,15 +156,6 @@ where
                 self.handle(Event::Bootstrap { request, settings });
             }
             Input::Peer(event, permit) => {
-                match &event {
-                    Event::LinkUp { peer, .. } => {
-                        if let Err(at) = self.state.reachable.binary_search(peer) {
-                            self.state.reachable.insert(at, *peer);
-                        }
-                    }
-                    Event::LinkDown { peer } => self.state.reachable.retain(|reachable| reachable != peer),
-                    _ => {}
-                }
                 self.handle(event);
                 drop(permit);
             }
@@ -202,10 +191,15 @@ where
     }
 
     fn view(&self) -> View {
+        let now = self.now().mono;
+        let verdict =
+            |(node, peer): (NodeId, &Peer)| Verdict { node, state: peer.state, since: now.since(peer.since) };
         View {
             node: self.node.id(),
             layout: self.node.layout().cloned(),
-            reachable: self.state.reachable.clone(),
+            reachable: self.node.live_peers().collect(),
+            verdicts: self.node.peers().map(verdict).collect(),
+            gossip: self.node.gossip(),
             stats: self.node.stats().clone(),
             gauges: self.node.gauges(),
             store_refusal: self.state.store_refusal.clone(),
@@ -248,6 +242,7 @@ where
                     tracing::info!(epoch = %layout.epoch, members = layout.members.len(), "layout adopted");
                     self.layout.send_replace(Some(layout));
                 }
+                Effect::PeerChanged { peer, state } => log_verdict(peer, state),
             }
         }
         self.state.effects = effects;
@@ -279,6 +274,15 @@ where
         let now = self.now();
         self.node.handle(now, Event::StoreWritable(refusal.is_none()), &mut self.state.effects);
         self.state.store_refusal = refusal;
+    }
+}
+
+fn log_verdict(peer: NodeId, state: Option<PeerState>) {
+    match state {
+        Some(PeerState::Alive) => tracing::info!(%peer, "a node is alive"),
+        Some(PeerState::Suspect) => tracing::info!(%peer, "a node is suspected of being down"),
+        Some(PeerState::Down) => tracing::warn!(%peer, "a node is down"),
+        None => tracing::info!(%peer, "a node has been down for so long that it is forgotten"),
     }
 }
 

@@ -1,10 +1,23 @@
 //! What the loop sees, for status, readiness and metrics.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
 use quorate_protocol::stats::{Gauges, Stats};
+use quorate_protocol::{GossipFigures, PeerState};
+
+/// What the gossip says of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Which node.
+    pub node: NodeId,
+    /// What it is held to be.
+    pub state: PeerState,
+    /// For how long already.
+    pub since: Duration,
+}
 
 /// A snapshot taken by the loop.
 #[derive(Clone, Debug)]
@@ -13,8 +26,12 @@ pub struct View {
     pub node: NodeId,
     /// The layout held, if any.
     pub layout: Option<Arc<Layout>>,
-    /// Peers whose links are up, sorted.
+    /// Peers that operations ask: their links are up, and they were not declared down. Sorted.
     pub reachable: Vec<NodeId>,
+    /// What the gossip says of the nodes that it knows, by node.
+    pub verdicts: Vec<Verdict>,
+    /// How the gossip goes.
+    pub gossip: GossipFigures,
     /// Counters since the start.
     pub stats: Stats,
     /// What there is now.
@@ -35,6 +52,20 @@ pub struct PartitionCounts {
 }
 
 impl View {
+    /// What the gossip says of a node, if anything.
+    pub fn verdict(&self, node: NodeId) -> Option<&Verdict> {
+        let at = self.verdicts.binary_search_by_key(&node, |verdict| verdict.node).ok()?;
+        self.verdicts.get(at)
+    }
+
+    /// How many other members of the layout the gossip holds to be this.
+    pub fn members(&self, state: PeerState) -> usize {
+        let members = self.layout.iter().flat_map(|layout| &layout.members);
+        members
+            .filter(|member| self.verdict(member.node).is_some_and(|verdict| verdict.state == state))
+            .count()
+    }
+
     /// Counts partitions by what can be reached from here.
     pub fn partitions(&self) -> PartitionCounts {
         let mut counts = PartitionCounts::default();

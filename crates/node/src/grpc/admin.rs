@@ -7,11 +7,13 @@ use quorate_proto::convert::failure::field;
 use quorate_proto::convert::layout::{
     bootstrap_from_wire, bucket_to_wire, cluster_id_to_wire, layout_to_wire,
 };
+use quorate_proto::v1;
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
     BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse, ListBucketsRequest,
     ListBucketsResponse, Peer, StatusRequest, StatusResponse,
 };
+use quorate_protocol::PeerState;
 use quorate_protocol::effect::BootstrapError;
 use quorate_protocol::layout::{Layout, Member};
 use quorate_protocol::operation::Failure;
@@ -41,6 +43,7 @@ impl AdminService {
         let own = member.node == view.node;
         let known = if own { Some(self.state.addresses.own()) } else { self.state.addresses.of(member.node) };
         let NodeAddresses { peer, grpc, http } = known.unwrap_or_default();
+        let verdict = view.verdict(member.node);
         Peer {
             node_id: member.node.0,
             name: member.name.clone(),
@@ -48,6 +51,9 @@ impl AdminService {
             grpc_address: grpc,
             http_address: http,
             peer_address: if peer.is_empty() { member.peer_address.clone() } else { peer },
+            state: verdict.map_or(v1::PeerState::Unknown, |verdict| state_to_wire(verdict.state)).into(),
+            state_ms: verdict
+                .map_or(0, |verdict| u64::try_from(verdict.since.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 
@@ -113,6 +119,14 @@ impl Admin for AdminService {
         let layout = self.state.driver.layout();
         let buckets = founded(layout.as_deref())?.buckets.iter().map(bucket_to_wire).collect();
         Ok(Response::new(ListBucketsResponse { buckets }))
+    }
+}
+
+fn state_to_wire(state: PeerState) -> v1::PeerState {
+    match state {
+        PeerState::Alive => v1::PeerState::Alive,
+        PeerState::Suspect => v1::PeerState::Suspect,
+        PeerState::Down => v1::PeerState::Down,
     }
 }
 

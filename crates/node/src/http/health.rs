@@ -109,6 +109,7 @@ fn owned_without_quorum(layout: &Layout, node: NodeId, reachable: &[NodeId]) -> 
 
 #[cfg(test)]
 mod tests {
+    use quorate_protocol::GossipFigures;
     use quorate_protocol::id::ClusterId;
     use quorate_protocol::layout::{Bootstrap, Member};
     use quorate_protocol::stats::{Gauges, Stats};
@@ -137,6 +138,8 @@ mod tests {
             node: NodeId(1),
             layout: Some(layout.into()),
             reachable: reachable.iter().copied().map(NodeId).collect(),
+            verdicts: Vec::new(),
+            gossip: GossipFigures::default(),
             stats: Stats::default(),
             gauges: Gauges::default(),
             store_refusal: None,

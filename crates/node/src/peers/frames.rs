@@ -33,6 +33,7 @@ pub(super) fn message_bytes(message: &Message) -> usize {
             found.siblings.iter().map(|sibling| sibling.value.len()).sum()
         }
         Message::LayoutOffer(layout) => layout.len(),
+        Message::Gossip(packet) => packet.len(),
         _ => 0,
     };
     payload + 64

@@ -176,7 +176,8 @@ impl Node {
 
     /// How many of these replicas can be asked, this node included.
     pub(crate) fn reachable(&self, owners: &[NodeId]) -> u32 {
-        let up = owners.iter().filter(|&&owner| owner == self.config.node || self.links.is_up(owner)).count();
+        let up =
+            owners.iter().filter(|&&owner| owner == self.config.node || self.links.is_live(owner)).count();
         u32::try_from(up).unwrap_or(u32::MAX)
     }
 }

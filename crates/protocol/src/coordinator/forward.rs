@@ -47,7 +47,7 @@ impl Node {
         operation: Operation,
         candidates: Vec<NodeId>,
     ) -> Result<(), Failure> {
-        let Some(at) = candidates.iter().copied().find(|&candidate| self.links.is_up(candidate)) else {
+        let Some(at) = candidates.iter().copied().find(|&candidate| self.links.is_live(candidate)) else {
             return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
         };
         let forwarding = Forwarding { operation, candidates, tried: vec![at], at };
@@ -79,7 +79,7 @@ impl Node {
             .candidates
             .iter()
             .copied()
-            .find(|candidate| self.links.is_up(*candidate) && !forwarding.tried.contains(candidate));
+            .find(|candidate| self.links.is_live(*candidate) && !forwarding.tried.contains(candidate));
         match next {
             Some(next) if error.attempted == Attempted::NotAttempted && turn.time() < deadline => {
                 forwarding.tried.push(next);

@@ -101,7 +101,7 @@ impl Node {
         let me = self.config.node;
         let candidates = reading.tally.counting().iter().copied().filter(|&replica| {
             replica != me
-                && self.links.is_up(replica)
+                && self.links.is_live(replica)
                 && !reading.asked.iter().any(|asked| asked.0 == replica)
         });
         // The first of equals: owners stand in order of preference.
@@ -122,8 +122,9 @@ impl Node {
         let me = self.config.node;
         let asked = |holder: NodeId| reading.asked.iter().any(|asked| asked.0 == holder);
         let mut fallbacks = layout.fallbacks(reading.target.key.partition).into_iter();
-        let holder = fallbacks.find(|&holder| holder != me && self.links.is_up(holder) && !asked(holder))?;
-        let away = reading.tally.next_target(|primary| !self.links.is_up(primary));
+        let holder =
+            fallbacks.find(|&holder| holder != me && self.links.is_live(holder) && !asked(holder))?;
+        let away = reading.tally.next_target(|primary| !self.links.is_live(primary));
         let target = away.or_else(|| reading.tally.next_target(|primary| primary != me))?;
         reading.tally.add_stand_in(holder, target);
         Some(holder)
@@ -134,7 +135,7 @@ impl Node {
     fn get_ask_again(&self, turn: &mut Turn<'_>, tag: Tag, reading: &Reading) {
         let Some(layout) = &self.layout else { return };
         for &(replica, _) in &reading.asked {
-            if !reading.tally.has(replica) {
+            if !reading.tally.has(replica) && self.links.is_live(replica) {
                 turn.send(replica, reading.fetch(tag, layout.epoch, replica));
             }
         }

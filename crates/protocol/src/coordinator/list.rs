@@ -126,7 +126,7 @@ impl Node {
     /// Asks a replica that has not been asked, if there is one.
     fn list_ask_fresh(&self, turn: &mut Turn<'_>, tag: Tag, listing: &mut Listing) -> bool {
         let Some(layout) = &self.layout else { return false };
-        let fresh = |replica: &&NodeId| self.links.is_up(**replica) && !listing.asked.contains(replica);
+        let fresh = |replica: &&NodeId| self.links.is_live(**replica) && !listing.asked.contains(replica);
         let Some(next) = listing.tally.counting().iter().find(fresh).copied() else { return false };
         listing.asked.push(next);
         turn.send(next, listing.scan(tag, layout.epoch));
@@ -137,7 +137,7 @@ impl Node {
     fn list_ask_again(&self, turn: &mut Turn<'_>, tag: Tag, listing: &Listing) {
         let Some(layout) = &self.layout else { return };
         for &replica in &listing.asked {
-            if replica != self.config.node && !listing.tally.has(replica) {
+            if self.links.is_live(replica) && !listing.tally.has(replica) {
                 turn.send(replica, listing.scan(tag, layout.epoch));
             }
         }

@@ -126,7 +126,7 @@ impl Node {
             Place::Replica => {
                 writing.missing = owners.into_iter().filter(|&owner| owner != me).collect();
                 for owner in writing.missing.clone() {
-                    if self.links.is_up(owner) {
+                    if self.links.is_live(owner) {
                         self.replicate(turn, tag, began, &writing, owner);
                     } else {
                         self.remember(turn, &mut writing, owner);
@@ -136,7 +136,7 @@ impl Node {
             // Its hints bring it to the owners.
             Place::Fallback => commit = commit.max(self.keep_for_all(turn, &owners, &writing)),
         }
-        self.fill_in(turn, tag, began, &mut writing, |links, primary| !links.is_up(primary));
+        self.fill_in(turn, tag, began, &mut writing, |links, primary| !links.is_live(primary));
         let timer = deadline.min(turn.time() + RESEND);
         let job = Job::Write(writing);
         self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
@@ -225,7 +225,7 @@ impl Node {
         for holder in layout.fallbacks(writing.target.key.partition) {
             let asked = writing.tally.stand_ins().iter().any(|other| other.holder == holder);
             // An owner's own hint never counts beside its own copy; a fallback's own does.
-            if asked || (holder != me && !self.links.is_up(holder)) {
+            if asked || (holder != me && !self.links.is_live(holder)) {
                 continue;
             }
             let Some(target) = writing.tally.next_target(|primary| away(&self.links, primary)) else {
@@ -263,7 +263,7 @@ impl Node {
                 return;
             }
             for &owner in &writing.missing {
-                if self.links.is_up(owner) {
+                if self.links.is_live(owner) {
                     self.replicate(turn, tag, began, writing, owner);
                 }
             }

@@ -106,7 +106,7 @@ impl Node {
             }
         }
         // Nothing to do while those are away whom it is for, but to forget them one day.
-        let live = self.hints.marks.keys().any(|&owner| self.links.is_up(owner));
+        let live = self.hints.marks.keys().any(|&owner| self.links.is_live(owner));
         if live || !self.hints.flights.is_empty() {
             self.hints_wanted(turn);
         } else if let Some(&since) = self.hints.away.values().min() {
@@ -116,7 +116,7 @@ impl Node {
     }
 
     fn hints_send(&mut self, turn: &mut Turn<'_>, owner: NodeId) {
-        if !self.links.is_up(owner) || self.hints.budget.0 == 0 {
+        if !self.links.is_live(owner) || self.hints.budget.0 == 0 {
             return;
         }
         let flying = self.hints.flying.get(&owner).copied().unwrap_or(0);

@@ -53,7 +53,7 @@ impl Node {
             self.commits.issue(turn.effects, vec![record(owner, key, Place::Replica, 0)])
         };
         self.stats.hints_taken += 1;
-        if !self.links.is_up(owner) {
+        if !self.links.is_live(owner) {
             self.hints_owner_down(turn, owner);
         }
         let version = self.hints.set(owner, key, NewMark { place: Place::Replica, bytes: 0, commit });

@@ -15,6 +15,7 @@ mod hidden;
 mod last_writer;
 mod limits;
 mod listing;
+pub(crate) mod liveness;
 mod not_attempted;
 mod operations;
 mod queues;

@@ -92,6 +92,7 @@ impl World {
         let mut effects = std::mem::take(&mut self.effects);
         process.node.handle(host.clock.now(self.now_us), event, &mut effects);
         checks::bounded(&process.node, &self.plan.limits)?;
+        self.look_at_health(node);
         if effects.len() > EFFECTS_MAX {
             let count = effects.len();
             return Err(violation(
@@ -147,6 +148,7 @@ impl World {
                 self.witness.holds(node, Some(&layout))?;
                 self.moment(node, Moment::Adopted)
             }
+            Effect::PeerChanged { peer, state } => self.judged(node, peer, state),
         }
     }
 

@@ -24,6 +24,7 @@ impl World {
         self.settle()?;
         checks::all_answered(&self.oracle)?;
         self.everyone_has_the_layout()?;
+        self.everyone_sees_everyone()?;
         for key in 0..self.oracle.keys.len() {
             checks::at_rest(&self.oracle, key, &self.disks(key))?;
         }
@@ -64,7 +65,7 @@ impl World {
     }
 
     /// Runs until nothing is under way anywhere.
-    fn settle(&mut self) -> Check {
+    pub(super) fn settle(&mut self) -> Check {
         let busy = |world: &Self| {
             let working = |host: &crate::host::Host| {
                 host.process.as_ref().is_none_or(|process| {

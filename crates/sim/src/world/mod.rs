@@ -1,13 +1,14 @@
 //! The simulated world: machines, the network between them, clients, and what goes wrong, on one thread under one clock.
 //!
 //! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants, with `sending` and
-//! `storing`; `links` connects nodes; `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all
+//! `storing`; `links` connects nodes; `trouble` injects faults, and `liveness` watches who notices; `clients` sends and answers; `finish` ends a run: all
 //! faults over, everything looked at.
 
 mod clients;
 mod effects;
 mod finish;
 mod links;
+mod liveness;
 mod queue;
 mod sending;
 mod setup;
@@ -31,6 +32,7 @@ use crate::plan::Plan;
 use crate::rng::SimRng;
 use crate::trace::Tracer;
 use crate::workload::Workload;
+use liveness::Death;
 use queue::{Happening, Queue, ToNode};
 use setup::{bootstrap, start_hosts};
 
@@ -71,6 +73,10 @@ pub struct World {
     connections: u64,
     /// The connection that a pair has, by `a * nodes + b`.
     connected: Vec<Option<u64>>,
+    /// Who is dead or stands still.
+    deaths: Vec<Option<Death>>,
+    /// It is peace, and everyone has seen everyone alive.
+    all_seen: bool,
     /// Reused between events.
     effects: Effects,
     /// Messages of the present event, by destination, in order.
@@ -124,6 +130,8 @@ impl World {
             faults_left,
             connections: 0,
             connected: vec![None; pairs],
+            deaths: (0..plan.nodes).map(|_| None).collect(),
+            all_seen: false,
             effects: Effects::default(),
             outbox: Vec::new(),
             last_outcome: None,
@@ -234,6 +242,7 @@ impl World {
             Happening::RandomFault => self.random_fault(),
             Happening::Restart(node) => self.restart(node),
             Happening::Resumed(node) => {
+                self.resumes(node)?;
                 self.reconnect_all(node);
                 Ok(())
             }

@@ -92,7 +92,7 @@ impl Ord for Entry {
 pub(super) struct Queue {
     heap: BinaryHeap<Entry>,
     planned: u64,
-    /// Of these, how many are more than a timer or a client's patience.
+    /// Of these, how many are more than a timer, gossip or a client's patience.
     busy: u64,
 }
 
@@ -100,7 +100,12 @@ impl Happening {
     /// Whether the cluster is not at rest while this is to come.
     fn is_business(&self) -> bool {
         match self {
-            Self::Node { what, .. } => !matches!(what, ToNode::Wake),
+            Self::Node { what: ToNode::Wake, .. } => false,
+            // Gossip never ends.
+            Self::Node { what: ToNode::Batch { messages, .. }, .. } => {
+                messages.iter().any(|message| !matches!(message, Message::Gossip(_)))
+            }
+            Self::Node { .. } => true,
             Self::Connect { .. }
             | Self::Restart(_)
             | Self::Resumed(_)
@@ -131,7 +136,7 @@ impl Queue {
         self.heap.len()
     }
 
-    /// Whether anything is to come but timers and the patience of clients.
+    /// Whether anything is to come but timers, gossip and the patience of clients.
     pub(super) fn is_busy(&self) -> bool {
         self.busy > 0
     }

@@ -18,6 +18,9 @@ impl World {
                 format!("{} sends to {to}, who does not exist", describe::node(node)),
             ));
         };
+        let holds_down = |process: &crate::host::Process| process.holds_down.contains(&peer);
+        let is_down = self.hosts[node].process.as_ref().is_some_and(holds_down);
+        checks::liveness::may_ask(node, peer, is_down, &message)?;
         let moment = match &message {
             Message::Replicate { key, container, .. } | Message::StoreHint { key, container, .. } => {
                 let known = |history: &KeyHistory| history.key == key.key && history.bucket.id == key.bucket;

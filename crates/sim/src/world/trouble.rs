@@ -6,7 +6,7 @@ use super::World;
 use super::queue::{Happening, ToNode};
 use super::setup::skew;
 use super::storing::data_records;
-use crate::checks::{Check, violation};
+use crate::checks::{self, Check, violation};
 use crate::clock::MachineClock;
 use crate::faults::{FAULTS, Fault, Moment, Target};
 
@@ -119,6 +119,7 @@ impl World {
             return;
         }
         self.figures.crashes += 1;
+        self.dies(node);
         self.count_repairs(node);
         self.hosts[node].crash(&mut self.rngs.disk, self.plan.network.last_words);
         self.note(node, || "dies".into());
@@ -139,14 +140,18 @@ impl World {
         if self.hosts[node].process.is_some() {
             return Ok(());
         }
+        self.revives(node)?;
         let (drift_ppm, base_us) = (self.plan.clock.drift_ppm, self.rngs.lives.between(0, 1 << 40));
         let drift_ppm = i32::try_from(drift_ppm).unwrap_or(0);
         let ahead = skew(self.plan.clock.skew_ms, &mut self.rngs.lives);
         let host = &mut self.hosts[node];
         host.clock = MachineClock::new(self.now_us, base_us, drift_ppm, ahead);
         host.full_until_us = 0;
+        let before = host.boot;
         host.start(&self.plan.limits, &mut self.rngs.nodes)
             .map_err(|error| violation("lives", format!("a directory does not start: {error}")))?;
+        let boot = host.boot;
+        checks::liveness::started(node, before, boot)?;
         self.note(node, || "starts".into());
         let layout = self.hosts[node].process.as_ref().and_then(|process| process.node.layout().cloned());
         self.witness.holds(node, layout.as_deref())?;
@@ -159,9 +164,12 @@ impl World {
     /// The process stands still, if it runs.
     fn pause(&mut self, node: usize, for_us: u64) -> bool {
         let until_us = self.now_us + for_us;
-        match &mut self.hosts[node].process {
-            Some(process) if process.paused_until_us <= self.now_us => process.paused_until_us = until_us,
-            _ => return false,
+        if !self.hosts[node].is_awake(self.now_us) {
+            return false;
+        }
+        self.dies(node);
+        if let Some(process) = &mut self.hosts[node].process {
+            process.paused_until_us = until_us;
         }
         self.figures.pauses += 1;
         self.note(node, || format!("stands still for {} ms", for_us / 1000));

@@ -140,6 +140,7 @@ impl Rig {
         let config = NodeConfig {
             node: NodeId(NODE),
             start: StartId(1),
+            boot: 1,
             seed: [7; 32],
             limits: Limits::default(),
             token_secret: None,

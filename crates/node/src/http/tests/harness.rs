@@ -84,6 +84,7 @@ impl Served {
         let config = NodeConfig {
             node: NodeId(1),
             start: StartId(1),
+            boot: 1,
             seed: [7; 32],
             limits: limits.clone(),
             token_secret: None,
