@@ -9,13 +9,15 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::id::{BucketId, PartitionId};
+use crate::message::KeyRef;
 
 /// The node's identity.
 pub const IDENTITY: &[u8] = b"mnode";
 /// The layout that the node holds.
 pub const LAYOUT: &[u8] = b"mlayout";
 
-const DATA_PREFIX_BYTES: usize = 1 + 2 + 8;
+const PARTITION_PREFIX_BYTES: usize = 1 + 2;
+const DATA_PREFIX_BYTES: usize = PARTITION_PREFIX_BYTES + 8;
 
 /// Where the container of a user's key is.
 pub fn data(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
@@ -30,6 +32,22 @@ pub fn data(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
 /// What the keys of all of a bucket's containers in a partition start with.
 pub fn data_prefix(partition: PartitionId, bucket: BucketId) -> Bytes {
     data(partition, bucket, &[])
+}
+
+/// What the keys of all containers in a partition start with.
+pub fn partition_prefix(partition: PartitionId) -> Bytes {
+    data(partition, BucketId(0), &[]).slice(..PARTITION_PREFIX_BYTES)
+}
+
+/// What a key that [`data`] made is about; none for another.
+pub fn key_ref(data_key: &Bytes) -> Option<KeyRef> {
+    let partition = data_key.strip_prefix(b"d")?.first_chunk()?;
+    let bucket = data_key.get(PARTITION_PREFIX_BYTES..)?.first_chunk()?;
+    Some(KeyRef {
+        partition: PartitionId(u16::from_be_bytes(*partition)),
+        bucket: BucketId(u64::from_be_bytes(*bucket)),
+        key: user_key(data_key),
+    })
 }
 
 /// The user's key in a key that [`data`] made.

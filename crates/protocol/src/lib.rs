@@ -12,8 +12,11 @@
 //! | `layout_chain` | which layout this node holds, and how it came to it |
 //! | `coordinator/` | one operation from its client to its quorum and back |
 //! | `replica` | what a node does for other nodes' operations |
+//! | [`merkle`], `anti_entropy/` | on what owners of a partition differ, and how they become equal |
+//! | `sweep` | the background pass over all that is held |
 //! | `working_set`, `commits` | the newest containers, and who waits for which to be durable |
 
+mod anti_entropy;
 mod authors;
 mod commits;
 mod coordinator;
@@ -26,6 +29,7 @@ pub mod layout;
 mod layout_chain;
 pub mod limits;
 mod links;
+pub mod merkle;
 pub mod message;
 pub mod node;
 pub mod operation;
@@ -34,6 +38,7 @@ mod recent;
 mod replica;
 pub mod stats;
 pub mod store;
+mod sweep;
 pub mod time;
 mod turn;
 pub mod version;

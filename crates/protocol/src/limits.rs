@@ -30,6 +30,20 @@ pub struct Limits {
     pub list_keys: usize,
     /// Bytes of containers kept in memory beside those in use.
     pub cache_bytes: usize,
+    /// Whether a read sends the union to the replicas that answered with less. Off only where anti-entropy is to be seen at
+    /// work alone.
+    pub read_repair: bool,
+    /// How often each pair of owners compares its Merkle trees, a quarter more or less.
+    pub exchange_interval: Duration,
+    /// Bytes of containers that anti-entropy sends in a second, on average.
+    pub exchange_bytes_per_s: u64,
+    /// How often the background sweep begins to read all that this node holds. The first after a start, which builds the
+    /// Merkle trees, begins at once.
+    pub sweep_interval: Duration,
+    /// Bytes that the sweep reads in a second, on average, where the partition has its Merkle tree already.
+    pub sweep_bytes_per_s: u64,
+    /// The most keys that one page of the sweep or of an exchange reads.
+    pub sweep_page_keys: usize,
 }
 
 impl Default for Limits {
@@ -47,6 +61,12 @@ impl Default for Limits {
             replica_requests: 16384,
             list_keys: 1000,
             cache_bytes: 128 << 20,
+            read_repair: true,
+            exchange_interval: Duration::from_secs(2),
+            exchange_bytes_per_s: 8 << 20,
+            sweep_interval: Duration::from_secs(24 * 3600),
+            sweep_bytes_per_s: 8 << 20,
+            sweep_page_keys: 1000,
         }
     }
 }

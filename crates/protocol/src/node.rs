@@ -6,21 +6,24 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::anti_entropy::AntiEntropy;
 use crate::authors::Authors;
 use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
 use crate::effect::{Effect, Effects};
 use crate::event::Event;
-use crate::id::{NodeId, StartId};
+use crate::id::{NodeId, PartitionId, StartId};
 use crate::keys;
 use crate::layout::Layout;
 use crate::layout_chain::Pending;
 use crate::limits::Limits;
 use crate::links::Links;
+use crate::merkle::{Tree, Trees};
 use crate::message::{KeyRef, Message, Refusal};
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
 use crate::store::{CommitNumber, StoreError, StoreOp};
+use crate::sweep::Sweep;
 use crate::time::{Hlc, Now, Time};
 use crate::turn::Turn;
 use crate::version::{Container, Context, ContextToken, EncodedContainer, TokenKey};
@@ -56,6 +59,9 @@ pub struct Node {
     pub(crate) working: WorkingSet,
     pub(crate) commits: Commits,
     pub(crate) scans: Scans,
+    pub(crate) trees: Trees,
+    pub(crate) sweep: Sweep,
+    pub(crate) anti_entropy: AntiEntropy,
     pub(crate) coordinator: Coordinator,
     /// Whether the store takes writes.
     pub(crate) writable: bool,
@@ -67,7 +73,10 @@ impl Node {
     pub fn new(config: NodeConfig, layout: Option<Layout>) -> Self {
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
-        Self {
+        let mut node = Self {
+            trees: Trees::default(),
+            sweep: Sweep::default(),
+            anti_entropy: AntiEntropy::new(config.limits.exchange_bytes_per_s),
             working: WorkingSet::new(config.limits.cache_bytes),
             coordinator: Coordinator::new(rng.next_u64()),
             config,
@@ -82,7 +91,9 @@ impl Node {
             scans: Scans::default(),
             writable: true,
             stats: Stats::default(),
-        }
+        };
+        node.own_anew();
+        node
     }
 
     /// Handles one event; what is to be done comes out in order.
@@ -104,6 +115,7 @@ impl Node {
             Event::LinkDown { peer } => {
                 self.links.down(peer);
                 self.lost_peer(turn, peer);
+                self.anti_entropy_lost(peer);
             }
             Event::Messages { from, hlc, messages } => {
                 self.hlc.observe(hlc);
@@ -114,16 +126,31 @@ impl Node {
             Event::Durable(through) => self.on_durable(turn, through),
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
-            Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
-            Event::Deadline => self.wake_operations(turn),
+            Event::Repair => self.hurry_all(),
+            Event::StoreWritable(writable) => {
+                self.on_store_writable(turn, writable);
+                self.sweep_writable(turn, writable);
+            }
+            Event::Deadline => {
+                self.wake_operations(turn);
+                self.wake_sweep(turn);
+                self.wake_anti_entropy(turn);
+            }
         }
+        self.go_on_exchanging(turn);
         let commits = &self.commits;
         self.working.trim(|number| commits.is_durable(number));
     }
 
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.coordinator.next_timer()
+        let background = [self.sweep.next_timer(), self.anti_entropy.next_timer()];
+        background.into_iter().chain([self.coordinator.next_timer()]).flatten().min()
+    }
+
+    /// The Merkle tree of a partition that this node owns, once it is complete.
+    pub fn tree(&self, partition: PartitionId) -> Option<&Tree> {
+        self.trees.complete(partition)
     }
 
     /// The layout held, if any.
@@ -174,6 +201,23 @@ impl Node {
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
+            Message::Compare { tag, epoch, roots } => self.on_compare(turn, from, tag, epoch, &roots),
+            Message::CompareReply { tag, epoch, result } => {
+                self.on_compare_reply(turn, from, tag, epoch, result);
+            }
+            Message::Leaves { tag, epoch, partition, branches } => {
+                self.on_leaves(turn, from, tag, epoch, partition, &branches);
+            }
+            Message::LeavesReply { tag, epoch, result } => {
+                self.on_leaves_reply(turn, from, tag, epoch, result);
+            }
+            Message::Keys { tag, epoch, partition, leaves, after } => {
+                self.on_keys(turn, from, tag, epoch, partition, leaves, after.as_ref());
+            }
+            Message::KeysReply { tag, epoch, result } => self.on_keys_reply(turn, from, tag, epoch, result),
+            Message::Exchange { epoch, key, container } => {
+                self.on_exchange(turn, from, epoch, &key, container);
+            }
         }
     }
 
@@ -205,6 +249,8 @@ impl Node {
             Task::Coordinate(tag) => self.coordinate(turn, tag, held),
             Task::Merge { reply, container } => self.merge_loaded(turn, key, &held, reply, container),
             Task::Fetch { from, tag, have } => self.fetch_loaded(turn, &held, from, tag, have),
+            Task::Offer(offer) => self.offer_loaded(turn, key, &held, &offer),
+            Task::MergeBack { from, container } => self.merge_back(turn, key, held, from, container),
         }
     }
 
@@ -250,6 +296,8 @@ impl Node {
                         Task::Fetch { from, tag, .. } => {
                             self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
                         }
+                        Task::Offer(_) => self.offer_failed(),
+                        Task::MergeBack { .. } => {}
                     }
                 }
             }
@@ -268,7 +316,8 @@ impl Node {
             StoreOp::Put { key: keys::data(key.partition, key.bucket, &key.key), value: encoded.0.clone() };
         let commit = self.commits.issue(turn.effects, vec![put]);
         let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };
-        self.working.replace(key, held.clone());
+        let before = self.working.replace(key, held.clone());
+        self.trees.update(key, before.as_ref().and_then(Held::in_tree), held.in_tree());
         held
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::anti_entropy::Offer;
 use crate::event::ReadToken;
 use crate::id::NodeId;
 use crate::message::{KeyRef, Tag};
@@ -26,6 +27,13 @@ pub(crate) struct Held {
     pub(crate) digest: Digest,
     /// The commit that made it so; 0: it came from the store, so an earlier life or an evicted, durable commit did.
     pub(crate) commit: CommitNumber,
+}
+
+impl Held {
+    /// What the container is worth in a Merkle tree.
+    pub(crate) fn in_tree(&self) -> Option<Digest> {
+        (!self.container.is_absent()).then_some(self.digest)
+    }
 }
 
 /// What waits for a key's container.
@@ -48,6 +56,15 @@ pub(crate) enum Task {
         tag: Tag,
         /// What it holds.
         have: Option<Digest>,
+    },
+    /// Anti-entropy sends the container to another owner.
+    Offer(Offer),
+    /// A container that came by anti-entropy is merged; the result goes back when it is another.
+    MergeBack {
+        /// Who sent it.
+        from: NodeId,
+        /// What came.
+        container: EncodedContainer,
     },
 }
 
@@ -152,15 +169,18 @@ impl WorkingSet {
         }
     }
 
-    /// The key has a newer container.
-    pub(crate) fn replace(&mut self, key: &KeyRef, held: Held) {
+    /// The key has a newer container; returns the one before. It is here: the newer one was made from it.
+    pub(crate) fn replace(&mut self, key: &KeyRef, held: Held) -> Option<Held> {
         match self.slots.get_mut(key) {
             Some(Slot::Held { held: old, used }) => {
                 self.bytes = self.bytes + size(key, &held) - size(key, old);
-                *old = held;
                 *used = true;
+                Some(std::mem::replace(old, held))
             }
-            _ => self.insert(key.clone(), held),
+            _ => {
+                self.insert(key.clone(), held);
+                None
+            }
         }
     }
 

@@ -229,6 +229,9 @@ impl Node {
         replies: &[(NodeId, Digest)],
         epoch: Epoch,
     ) {
+        if !self.config.limits.read_repair {
+            return;
+        }
         for &(replica, digest) in replies {
             if digest == merged.digest {
                 continue;
