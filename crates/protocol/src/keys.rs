@@ -17,7 +17,8 @@ pub const IDENTITY: &[u8] = b"mnode";
 pub const LAYOUT: &[u8] = b"mlayout";
 
 const PARTITION_PREFIX_BYTES: usize = 1 + 2;
-const DATA_PREFIX_BYTES: usize = PARTITION_PREFIX_BYTES + 8;
+/// What comes before the user's key.
+pub const DATA_PREFIX_BYTES: usize = PARTITION_PREFIX_BYTES + 8;
 
 /// Where the container of a user's key is.
 pub fn data(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {

@@ -148,9 +148,8 @@ impl Trees {
     /// These partitions are owned from now on, and no others.
     pub(crate) fn own(&mut self, partitions: impl Iterator<Item = PartitionId>) {
         let mut before = std::mem::take(&mut self.replicas);
-        self.replicas = partitions
-            .map(|partition| (partition, before.remove(&partition).unwrap_or_default()))
-            .collect();
+        self.replicas =
+            partitions.map(|partition| (partition, before.remove(&partition).unwrap_or_default())).collect();
     }
 
     /// A partition's tree, once it is complete: only such a one says what the replica holds.

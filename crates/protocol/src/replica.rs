@@ -140,10 +140,10 @@ impl Node {
         bucket: BucketId,
     ) -> Result<(), Refusal> {
         self.fence_owner(turn, from, epoch, partition)?;
-        match self.layout.as_ref().and_then(|layout| layout.bucket_by_id(bucket)) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::NotOwner),
+        if self.layout.as_ref().is_none_or(|layout| layout.bucket_by_id(bucket).is_none()) {
+            return Err(Refusal::NotOwner);
         }
+        if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) }
     }
 
     /// Both sides must hold the same epoch, and this one must own the partition.
@@ -155,10 +155,10 @@ impl Node {
         partition: PartitionId,
     ) -> Result<(), Refusal> {
         self.fence_member(turn, from, epoch)?;
-        if self.layout.as_ref().is_none_or(|layout| !layout.is_owner(partition, self.config.node)) {
-            return Err(Refusal::NotOwner);
+        match self.layout.as_ref().filter(|layout| layout.is_owner(partition, self.config.node)) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotOwner),
         }
-        if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) }
     }
 
     /// Whether another request to a replica may be taken up.
@@ -267,9 +267,8 @@ impl Node {
         let Some(purpose) = self.scans.done(token) else {
             return;
         };
-        let listed = |result: Result<ScanPage, StoreError>| {
-            result.map_err(|_| Refusal::Storage).and_then(scanned)
-        };
+        let listed =
+            |result: Result<ScanPage, StoreError>| result.map_err(|_| Refusal::Storage).and_then(scanned);
         match purpose {
             ScanFor::Listing(tag) => {
                 self.list_page(turn, self.config.node, tag, self.epoch(), listed(result));

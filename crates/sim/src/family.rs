@@ -29,10 +29,12 @@ pub enum Family {
     Delete,
     /// The cluster is founded while everything goes wrong, and little is done in it.
     Founding,
+    /// Replicas miss much, and nothing but anti-entropy makes them equal.
+    AntiEntropy,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 9] = [
+pub const FAMILIES: [Family; 10] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -42,6 +44,7 @@ pub const FAMILIES: [Family; 9] = [
     Family::LastWriter,
     Family::Delete,
     Family::Founding,
+    Family::AntiEntropy,
 ];
 
 impl Family {
@@ -57,6 +60,7 @@ impl Family {
             Self::LastWriter => "lww",
             Self::Delete => "delete",
             Self::Founding => "founding",
+            Self::AntiEntropy => "anti-entropy",
         }
     }
 
@@ -72,6 +76,7 @@ impl Family {
             Self::Delete => 7,
             Self::BadDisk => 8,
             Self::Founding => 9,
+            Self::AntiEntropy => 10,
         }
     }
 
@@ -87,6 +92,7 @@ impl Family {
             Self::LastWriter => last_writer(plan, rng),
             Self::Delete => delete(plan, rng),
             Self::Founding => founding(plan, rng),
+            Self::AntiEntropy => anti_entropy(plan, rng),
         }
     }
 }
@@ -212,6 +218,19 @@ fn founding(plan: &mut Plan, rng: &mut SimRng) {
         .push(draw_aim(rng, &[Fault::Crash, Fault::DropConnection, Fault::Isolate, Fault::FullDisk]));
     plan.faults.budget = 20;
     plan.network.connect_us = rng.spread(100, 20_000);
+}
+
+fn anti_entropy(plan: &mut Plan, rng: &mut SimRng) {
+    plan.limits.read_repair = false;
+    plan.alone = true;
+    plan.network.loss = *rng.pick(&[0.05, 0.2, 0.4]);
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(2_000, 20_000);
+    for fault in [Fault::CutOneWay, Fault::Isolate, Fault::Split, Fault::Crash, Fault::CrashAll] {
+        plan.faults.weigh(fault, if rng.chance(0.5) { 5 } else { 0 });
+    }
+    plan.faults.budget = 30;
+    plan.workload.weigh(Step::PutNewest, 6);
 }
 
 /// Takes the random faults out; what the family is about is put in after.

@@ -174,6 +174,13 @@ impl FaultPlan {
         }
     }
 
+    /// Whether some fault stops a node for minutes.
+    pub fn lasts_long(&self) -> bool {
+        let long = |fault: Fault| matches!(fault, Fault::PauseLong | Fault::Suspend);
+        let drawn = FAULTS.iter().zip(&self.weights).any(|(&fault, &weight)| long(fault) && weight > 0);
+        drawn || self.aims.iter().any(|aim| long(aim.fault))
+    }
+
     /// Sets how often a fault is drawn at random.
     pub fn weigh(&mut self, fault: Fault, weight: u32) {
         for (kind, slot) in FAULTS.iter().zip(&mut self.weights) {

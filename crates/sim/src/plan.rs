@@ -1,5 +1,7 @@
 //! What one run is like: drawn from its seed, many things switched off entirely (swarm testing, Groce et al., 2012).
 
+use std::time::Duration;
+
 use quorate_protocol::Limits;
 use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET};
 
@@ -88,6 +90,10 @@ pub struct Plan {
     pub limits: Limits,
     /// Whether clients and faults wait until all nodes have the layout.
     pub bootstrap_in_peace: bool,
+    /// Whether anti-entropy works while faults go on.
+    pub exchange_in_trouble: bool,
+    /// Whether replicas are left to themselves after the last fault, until they are equal, before anybody reads.
+    pub alone: bool,
     /// What clients do.
     pub workload: WorkloadPlan,
     /// How the network behaves.
@@ -117,6 +123,8 @@ impl Plan {
             keys: *rng.pick(&[1, 2, 2, 2, 3]),
             limits: draw_limits(rng),
             bootstrap_in_peace: rng.chance(0.9),
+            exchange_in_trouble: rng.chance(0.6),
+            alone: rng.chance(0.6),
             workload: WorkloadPlan::draw(rng),
             network: draw_network(rng),
             disk: DiskPlan {
@@ -132,12 +140,26 @@ impl Plan {
             faults: if rng.chance(0.9) { FaultPlan::draw(rng) } else { FaultPlan::none() },
         };
         family.bend(&mut plan, rng);
+        draw_background(&mut plan, rng);
         plan
     }
 
     /// A line for each part.
     pub fn in_words(&self) -> Vec<String> {
-        let Self { nodes, partitions, n, r, w, zones, keys, limits, bootstrap_in_peace, .. } = self;
+        let Self {
+            nodes,
+            partitions,
+            n,
+            r,
+            w,
+            zones,
+            keys,
+            limits,
+            bootstrap_in_peace,
+            exchange_in_trouble,
+            alone,
+            ..
+        } = self;
         let buckets: Vec<String> = self.buckets.iter().map(BucketPlan::in_words).collect();
         let founded = if *bootstrap_in_peace { "in peace" } else { "under faults" };
         let weights = |names: Vec<String>, weights: &[u32]| {
@@ -152,6 +174,7 @@ impl Plan {
             ),
             format!("{keys} keys in each of {}", buckets.join(", ")),
             format!("{limits:?}"),
+            format!("anti-entropy in trouble: {exchange_in_trouble}, alone at the end: {alone}"),
             format!("{:?}", self.network),
             format!("{:?}", self.disk),
             format!("{:?}", self.clock),
@@ -217,6 +240,17 @@ fn draw_limits(rng: &mut SimRng) -> Limits {
         limits.cloud_dots = 1 + rng.below(4);
     }
     limits
+}
+
+/// What goes on by itself is slower where faults last for minutes: it would take most of the run.
+fn draw_background(plan: &mut Plan, rng: &mut SimRng) {
+    let slower = if plan.faults.lasts_long() { 20 } else { 1 };
+    let limits = &mut plan.limits;
+    limits.exchange_interval = Duration::from_micros(rng.spread(20_000, 500_000) * slower);
+    limits.sweep_interval = Duration::from_micros(rng.spread(100_000, 5_000_000) * slower);
+    limits.sweep_page_keys = *rng.pick(&[1, 2, 1000]);
+    limits.sweep_bytes_per_s = *rng.pick(&[1_000, 100_000, 8 << 20]);
+    limits.exchange_bytes_per_s = *rng.pick(&[20_000, 8 << 20]);
 }
 
 fn draw_network(rng: &mut SimRng) -> NetworkPlan {

@@ -43,7 +43,6 @@ impl AntiEntropy {
         order.retain(|&partition| seen.insert(partition));
         order
     }
-
 }
 
 impl Node {

@@ -174,7 +174,8 @@ impl Node {
     /// Asks again for pages that have not come, and gives up those that never do.
     pub(super) fn wake_exchanges(&mut self, turn: &mut Turn<'_>) {
         let now = turn.time();
-        let late: Vec<Tag> = self.anti_entropy.exchanges.iter().filter(|(_, e)| e.timer <= now).map(|(&tag, _)| tag).collect();
+        let late: Vec<Tag> =
+            self.anti_entropy.exchanges.iter().filter(|(_, e)| e.timer <= now).map(|(&tag, _)| tag).collect();
         for tag in late {
             let Some(mut exchange) = self.anti_entropy.exchanges.remove(&tag) else { continue };
             if !exchange.offers.is_empty() {
@@ -200,7 +201,8 @@ impl Node {
         leaves: Vec<u16>,
         after: Option<&KeyRef>,
     ) {
-        match self.fence_owner(turn, from, epoch, partition) {
+        let room = if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) };
+        match self.fence_owner(turn, from, epoch, partition).and(room) {
             Ok(()) => {
                 let token = self.scans.begin(ScanFor::Keys { from, tag, leaves });
                 self.scan_partition(turn, token, partition, after);

@@ -21,6 +21,7 @@ mod queues;
 mod replica_memory;
 mod resurrection;
 mod stale_reads;
+mod trees;
 
 use bytes::Bytes;
 use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult, Outcome};
@@ -29,6 +30,7 @@ use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 pub use epochs::EpochWitness;
 pub(crate) use listing::exactly_live_keys;
 pub(crate) use queues::bounded;
+pub(crate) use trees::{equal as trees_equal, right as trees_right};
 
 use crate::disk::SimDisk;
 use crate::oracle::{AttemptState, DotSet, Maker, Oracle};
@@ -177,7 +179,7 @@ pub fn at_rest(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     resurrection::on_disks(oracle, key, disks)
 }
 
-/// After a read that asked all owners, and the repairs it caused.
+/// After a read that asked all owners and the repairs it caused, or after anti-entropy had its time.
 pub fn repaired(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     convergence::check(oracle, key, disks)
 }

@@ -2,13 +2,14 @@
 //!
 //! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants, with `sending` and
 //! `storing`; `links` connects nodes; `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all
-//! faults over, everything looked at.
+//! faults over, everything looked at; `rest` waits for replicas to become equal by themselves.
 
 mod clients;
 mod effects;
 mod finish;
 mod links;
 mod queue;
+mod rest;
 mod sending;
 mod setup;
 mod storing;
