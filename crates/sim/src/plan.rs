@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quorate_protocol::Limits;
-use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET};
+use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET, QuorumMode};
 
 use crate::family::Family;
 use crate::faults::{FAULTS, FaultPlan};
@@ -63,6 +63,7 @@ impl BucketPlan {
             r: self.quorum.map(|quorum| quorum.1),
             w: self.quorum.map(|quorum| quorum.2),
             conflict: self.conflict,
+            mode: QuorumMode::Strict,
         }
     }
 }
