@@ -169,6 +169,7 @@ where
                 }
             }
             Input::Reads(events) => events.into_iter().for_each(|event| self.handle(event)),
+            Input::Repair => self.handle(Event::Repair),
             Input::View(reply) => {
                 let _ = reply.send(self.view());
             }
@@ -201,6 +202,7 @@ where
             reachable: self.state.reachable.clone(),
             stats: self.node.stats().clone(),
             gauges: self.node.gauges(),
+            anti_entropy: self.node.anti_entropy(self.now().mono),
             store_refusal: self.state.store_refusal.clone(),
         }
     }

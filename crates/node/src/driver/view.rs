@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
-use quorate_protocol::stats::{Gauges, Stats};
+use quorate_protocol::stats::{AntiEntropy, Gauges, Stats};
 
 /// A snapshot taken by the loop.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct View {
     pub stats: Stats,
     /// What there is now.
     pub gauges: Gauges,
+    /// How far anti-entropy is.
+    pub anti_entropy: AntiEntropy,
     /// Why the store takes no writes; none when it does.
     pub store_refusal: Option<String>,
 }
