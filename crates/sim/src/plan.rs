@@ -95,6 +95,8 @@ pub struct Plan {
     pub exchange_in_trouble: bool,
     /// Whether replicas are left to themselves after the last fault, until they are equal, before anybody reads.
     pub alone: bool,
+    /// Whether all nodes are told to repair then.
+    pub repair: bool,
     /// What clients do.
     pub workload: WorkloadPlan,
     /// How the network behaves.
@@ -126,6 +128,7 @@ impl Plan {
             bootstrap_in_peace: rng.chance(0.9),
             exchange_in_trouble: rng.chance(0.6),
             alone: rng.chance(0.6),
+            repair: rng.chance(0.3),
             workload: WorkloadPlan::draw(rng),
             network: draw_network(rng),
             disk: DiskPlan {
@@ -159,6 +162,7 @@ impl Plan {
             bootstrap_in_peace,
             exchange_in_trouble,
             alone,
+            repair,
             ..
         } = self;
         let buckets: Vec<String> = self.buckets.iter().map(BucketPlan::in_words).collect();
@@ -175,7 +179,9 @@ impl Plan {
             ),
             format!("{keys} keys in each of {}", buckets.join(", ")),
             format!("{limits:?}"),
-            format!("anti-entropy in trouble: {exchange_in_trouble}, alone at the end: {alone}"),
+            format!(
+                "anti-entropy in trouble: {exchange_in_trouble}, alone at the end: {alone}, told to repair: {repair}"
+            ),
             format!("{:?}", self.network),
             format!("{:?}", self.disk),
             format!("{:?}", self.clock),

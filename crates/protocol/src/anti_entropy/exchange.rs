@@ -28,6 +28,8 @@ const TRIES_MAX: u32 = 3;
 /// After an exchange its partition is left alone for so many times as long as reading it took: leaves that differ only because
 /// they are always being written must not keep the disk busy.
 const REST: u32 = 4;
+/// Comparisons in an interval while exchanges that are urgent find something.
+const URGENT_PER_INTERVAL: u32 = 8;
 
 /// Leaves of a partition that differ from another owner's.
 #[derive(Debug)]
@@ -320,6 +322,11 @@ impl Node {
             self.ask_for_keys(turn, exchange);
         } else {
             let Exchange { wanted: Wanted { with, partition, .. }, reading, .. } = exchange;
+            if self.anti_entropy.is_urgent(partition, with) {
+                // What comes back may be new to a third owner.
+                let soon = turn.time() + self.config.limits.exchange_interval / URGENT_PER_INTERVAL;
+                self.anti_entropy.due = self.anti_entropy.due.map(|due| due.min(soon));
+            }
             if let Some(peer) = self.anti_entropy.peers.get_mut(&with) {
                 peer.rests.insert(partition, turn.time() + reading * REST);
             }

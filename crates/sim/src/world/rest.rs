@@ -1,7 +1,7 @@
 //! Replicas become equal by themselves once faults are over.
 
-use quorate_protocol::Node;
 use quorate_protocol::id::PartitionId;
+use quorate_protocol::{Event, Node};
 
 use super::World;
 use crate::checks::{self, Check, violation};
@@ -25,6 +25,11 @@ impl World {
     /// Nobody reads and nobody writes: after a while all owners of all keys hold the same.
     pub(super) fn converge(&mut self) -> Check {
         self.tracer.line(self.now_us, || "replicas are left to themselves".into());
+        if self.plan.repair {
+            for node in 0..self.hosts.len() {
+                self.handle(node, Event::Repair)?;
+            }
+        }
         let interval_us = self.plan.limits.exchange_interval.as_micros();
         let until_us = self.now_us + u64::try_from(interval_us).unwrap_or(0) * INTERVALS + EXTRA_US;
         while !(self.trees_are_equal() && self.is_settled()) {
