@@ -1,5 +1,6 @@
 //! Wire types to protocol types and back. Bytes are passed on, never copied.
 
+mod anti_entropy;
 pub mod failure;
 pub mod kv;
 pub mod layout;

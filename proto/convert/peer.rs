@@ -8,6 +8,7 @@ use quorate_protocol::operation::{List, Listed, Operation, OperationResult, Outc
 use quorate_protocol::time::{Hlc, Time};
 use quorate_protocol::version::{Digest, EncodedContainer};
 
+use super::anti_entropy;
 use super::failure::{error_from_wire, error_to_wire};
 use super::kv;
 use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
@@ -110,6 +111,27 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         }),
         Message::Beat => Kind::Beat(v1::Beat {}),
         Message::Gossip(packet) => Kind::Gossip(v1::Gossip { packet }),
+        Message::Compare { tag, epoch, roots } => {
+            Kind::Compare(anti_entropy::compare_to_wire(tag, epoch, &roots))
+        }
+        Message::CompareReply { tag, epoch, result } => {
+            Kind::CompareReply(anti_entropy::compare_reply_to_wire(tag, epoch, result))
+        }
+        Message::Leaves { tag, epoch, partition, branches } => {
+            Kind::Leaves(anti_entropy::leaves_to_wire(tag, epoch, partition, branches))
+        }
+        Message::LeavesReply { tag, epoch, result } => {
+            Kind::LeavesReply(anti_entropy::leaves_reply_to_wire(tag, epoch, result))
+        }
+        Message::Keys { tag, epoch, partition, leaves, after } => {
+            Kind::Keys(anti_entropy::keys_to_wire(tag, epoch, partition, leaves, after))
+        }
+        Message::KeysReply { tag, epoch, result } => {
+            Kind::KeysReply(anti_entropy::keys_reply_to_wire(tag, epoch, result))
+        }
+        Message::Exchange { epoch, key, container } => {
+            Kind::Exchange(anti_entropy::exchange_to_wire(epoch, key, container))
+        }
     };
     v1::Message { kind: Some(kind) }
 }
@@ -185,6 +207,13 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         },
         Kind::Beat(_) => Message::Beat,
         Kind::Gossip(gossip) => Message::Gossip(gossip.packet),
+        Kind::Compare(compare) => anti_entropy::compare_from_wire(compare)?,
+        Kind::CompareReply(reply) => anti_entropy::compare_reply_from_wire(reply)?,
+        Kind::Leaves(leaves) => anti_entropy::leaves_from_wire(leaves)?,
+        Kind::LeavesReply(reply) => anti_entropy::leaves_reply_from_wire(reply)?,
+        Kind::Keys(keys) => anti_entropy::keys_from_wire(keys)?,
+        Kind::KeysReply(reply) => anti_entropy::keys_reply_from_wire(reply)?,
+        Kind::Exchange(exchange) => anti_entropy::exchange_from_wire(exchange)?,
     })
 }
 
@@ -250,11 +279,11 @@ fn forward_reply_from_wire(reply: v1::ForwardReply) -> Result<Message, ConvertEr
     Ok(Message::ForwardReply { tag: Tag(reply.tag), result })
 }
 
-fn key_to_wire(key: KeyRef) -> v1::KeyRef {
+pub(super) fn key_to_wire(key: KeyRef) -> v1::KeyRef {
     v1::KeyRef { partition: key.partition.0.into(), bucket: key.bucket.0, key: key.key }
 }
 
-fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertError> {
+pub(super) fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertError> {
     let key = key.ok_or_else(|| ConvertError::missing("key"))?;
     Ok(KeyRef {
         partition: PartitionId(narrow("key.partition", key.partition.into())?),
@@ -273,7 +302,7 @@ fn scanned_from_wire(key: v1::ScannedKey) -> Result<ScannedKey, ConvertError> {
 }
 
 /// The epoch of a refusal for the epoch's sake is the reply's own, which travels anyway.
-fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
+pub(super) fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
     let code = match refusal {
         None => RefusalCode::None,
         Some(Refusal::Epoch(_)) => RefusalCode::Epoch,
@@ -285,7 +314,7 @@ fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
     code.into()
 }
 
-fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusal>, ConvertError> {
+pub(super) fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusal>, ConvertError> {
     match RefusalCode::try_from(code) {
         Ok(RefusalCode::None) => Ok(None),
         Ok(RefusalCode::Epoch) => Ok(Some(Refusal::Epoch(epoch))),

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use quorate_protocol::message::{Compared, Differing, KeyDigest, KeysPage};
 use quorate_protocol::operation::QuorumOptions;
 
 use super::*;
@@ -50,6 +51,7 @@ fn messages() -> Vec<Message> {
         all.push(Message::ForwardReply { tag: TAG, result: Ok(Outcome::List(listed)) });
     }
     all.push(Message::ReplicateReply { tag: TAG, epoch: EPOCH, result: Ok(()) });
+    all.extend(anti_entropy_messages(&container, digest));
     let empty = EncodedContainer(Bytes::new());
     for fetched in
         [Fetched::Same, Fetched::Container { container, echo }, Fetched::Container { container: empty, echo }]
@@ -69,6 +71,36 @@ fn messages() -> Vec<Message> {
         all.push(Message::Forward { tag: TAG, timed });
     }
     all.extend(results().into_iter().map(|result| Message::ForwardReply { tag: TAG, result }));
+    all
+}
+
+fn anti_entropy_messages(container: &EncodedContainer, digest: Digest) -> Vec<Message> {
+    let (tag, epoch, partition) = (TAG, EPOCH, PartitionId(u16::MAX));
+    let roots = vec![(PartitionId(0), u128::MAX - 1), (partition, 0)];
+    let compared = Compared {
+        differing: vec![
+            Differing { partition, branches: vec![1, u128::MAX, 0] },
+            Differing { partition: PartitionId(1), branches: Vec::new() },
+        ],
+        incomplete: vec![PartitionId(2)],
+    };
+    let page = |through| KeysPage { keys: vec![KeyDigest { key: key(), digest }], through };
+    let mut all = vec![
+        Message::Compare { tag, epoch, roots },
+        Message::CompareReply { tag, epoch, result: Ok(compared) },
+        Message::Leaves { tag, epoch, partition, branches: vec![0, 31] },
+        Message::LeavesReply { tag, epoch, result: Ok(vec![7, u128::MAX]) },
+        Message::Exchange { epoch, key: key(), container: container.clone() },
+    ];
+    for after in [None, Some(key())] {
+        all.push(Message::Keys { tag, epoch, partition, leaves: vec![0, 1023], after: after.clone() });
+        all.push(Message::KeysReply { tag, epoch, result: Ok(page(after)) });
+    }
+    for refusal in [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage] {
+        all.push(Message::CompareReply { tag, epoch, result: Err(refusal) });
+        all.push(Message::LeavesReply { tag, epoch, result: Err(refusal) });
+        all.push(Message::KeysReply { tag, epoch, result: Err(refusal) });
+    }
     all
 }
 
@@ -107,6 +139,15 @@ fn what_is_malformed_is_named() {
             "scan_reply.digest",
         ),
         (Some(Kind::Forward(v1::Forward::default())), "forward.operation"),
+        (
+            Some(Kind::LeavesReply(v1::LeavesReply {
+                leaves: Bytes::from_static(b"short"),
+                ..Default::default()
+            })),
+            "leaves_reply.leaves",
+        ),
+        (Some(Kind::Keys(v1::Keys { leaves: vec![1 << 16], ..Default::default() })), "keys.leaves"),
+        (Some(Kind::Exchange(v1::Exchange::default())), "key"),
         (Some(Kind::Forward(v1::Forward { operation: Some(put), ..Default::default() })), "operation_id"),
         (Some(Kind::ForwardReply(v1::ForwardReply::default())), "forward_reply.result"),
     ];

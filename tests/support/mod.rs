@@ -166,7 +166,7 @@ impl Cluster {
         for node in &running {
             loop {
                 assert!(started.elapsed() < PATIENCE, "the nodes do not find each other");
-                if let Ok(status) = node.admin().status(StatusRequest {}).await {
+                if let Ok(status) = node.admin().status(StatusRequest::default()).await {
                     let reachable = status.get_ref().peers.iter().filter(|peer| peer.reachable).count();
                     if reachable + 1 == running.len() {
                         break;
@@ -183,7 +183,7 @@ impl Cluster {
         for (at, node) in self.nodes.iter().enumerate().filter(|(at, _)| !gone.contains(at)) {
             loop {
                 assert!(started.elapsed() < PATIENCE, "node {at} does not notice");
-                let status = node.admin().status(StatusRequest {}).await.expect("it is running");
+                let status = node.admin().status(StatusRequest::default()).await.expect("it is running");
                 let reachable = status.get_ref().peers.iter().filter(|peer| peer.reachable).count();
                 if reachable + 1 + gone.len() == self.nodes.len() {
                     break;

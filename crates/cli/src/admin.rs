@@ -19,10 +19,27 @@ pub(crate) async fn connect(address: &str) -> Result<AdminClient<Channel>> {
     Ok(AdminClient::new(channel))
 }
 
-pub(crate) async fn status(address: &str) -> Result<v1::StatusResponse> {
+/// How a node is; with each partition that it owns, if wanted.
+pub(crate) async fn status(address: &str, partitions: bool) -> Result<v1::StatusResponse> {
     let mut admin = connect(address).await?;
-    let answer = admin.status(v1::StatusRequest {}).await.map_err(|status| refused(address, &status))?;
+    let request = v1::StatusRequest { partitions };
+    let answer = admin.status(request).await.map_err(|status| refused(address, &status))?;
     Ok(answer.into_inner())
+}
+
+/// Has a node compare all that it owns; returns of how many partitions.
+pub(crate) async fn repair(address: &str) -> Result<u32> {
+    let mut admin = connect(address).await?;
+    let answer = admin.repair(v1::RepairRequest {}).await.map_err(|status| refused(address, &status))?;
+    Ok(answer.into_inner().partitions)
+}
+
+/// Who owns what, as a node knows it.
+pub(crate) async fn layout(address: &str) -> Result<v1::Layout> {
+    let mut admin = connect(address).await?;
+    let answer =
+        admin.get_layout(v1::GetLayoutRequest {}).await.map_err(|status| refused(address, &status))?;
+    answer.into_inner().layout.with_context(|| format!("{address} shows no layout"))
 }
 
 /// Gives the node its first layout.

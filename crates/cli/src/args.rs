@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use quorate_client::QuorumOptions;
 
 use crate::output::Format;
-use crate::{bench, bootstrap, bucket, demo, dev, export, import, kv};
+use crate::{bench, bootstrap, bucket, demo, dev, export, import, kv, repair, status};
 
 /// Quorate: a key-value store that keeps what it acknowledged.
 #[derive(Debug, Parser)]
@@ -52,8 +52,8 @@ pub(crate) enum Command {
     Get(kv::GetArgs),
     Delete(kv::DeleteArgs),
     Keys(kv::KeysArgs),
-    /// Show how the nodes are.
-    Status,
+    Status(status::StatusArgs),
+    Repair(repair::RepairArgs),
     /// Look at buckets.
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),

@@ -71,7 +71,7 @@ pub(crate) async fn run(args: BootstrapArgs, global: &Global) -> Result<Done> {
         Ok(args.members)
     };
     let specs: Vec<MemberSpec> = specs.map_err(anyhow::Error::msg)?;
-    let statuses = try_join_all(specs.iter().map(|spec| admin::status(&spec.address))).await?;
+    let statuses = try_join_all(specs.iter().map(|spec| admin::status(&spec.address, false))).await?;
     let cluster_id = cluster_id(&statuses)?;
     let members = specs.iter().zip(&statuses).enumerate().map(|(at, (spec, status))| v1::Member {
         node_id: status.node_id,

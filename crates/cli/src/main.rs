@@ -12,8 +12,10 @@ mod import;
 mod kv;
 mod lines;
 mod output;
+mod partitions;
 mod patience;
 mod progress;
+mod repair;
 mod settings;
 mod status;
 mod text;
@@ -61,7 +63,8 @@ fn run(cli: Cli) -> Result<Done> {
             Command::Get(args) => kv::get(args, &global).await,
             Command::Delete(args) => kv::delete(args, &global).await,
             Command::Keys(args) => kv::keys(args, &global).await,
-            Command::Status => status::run(&global).await,
+            Command::Status(args) => status::run(args, &global).await,
+            Command::Repair(args) => repair::run(args, &global).await,
             Command::Bucket(command) => bucket::run(command, &global).await,
             Command::Bootstrap(args) => bootstrap::run(args, &global).await,
             Command::Import(args) => import::run(args, &global).await,

@@ -79,6 +79,9 @@ struct Details {
     storage_bytes: u64,
     uptime_ms: u64,
     storage_refusal: String,
+    partitions_building: u32,
+    oldest_clean_ms: u64,
+    keys_exchanged: u64,
 }
 
 #[derive(Serialize)]
@@ -87,8 +90,19 @@ struct ClusterState {
     nodes: Vec<NodeState>,
 }
 
-pub(crate) async fn run(global: &Global) -> Result<Done> {
-    let state = ask(&global.endpoint).await?;
+/// Show how the nodes are.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Show each partition, and whether all its owners hold the same.
+    #[arg(long)]
+    partitions: bool,
+}
+
+pub(crate) async fn run(args: StatusArgs, global: &Global) -> Result<Done> {
+    if args.partitions {
+        return crate::partitions::run(global).await;
+    }
+    let state = state_of(&gather(&global.endpoint, false).await?);
     match global.output {
         Format::Json => output::json(&state)?,
         Format::Table => show(&state)?,
@@ -96,11 +110,22 @@ pub(crate) async fn run(global: &Global) -> Result<Done> {
     Ok(Done::Ok)
 }
 
+/// What all nodes say.
+pub(crate) struct Gathered {
+    /// By id.
+    pub(crate) answers: BTreeMap<u64, v1::StatusResponse>,
+    /// Of all nodes, by id.
+    pub(crate) names: BTreeMap<u64, String>,
+    /// Who does not answer, and why.
+    pub(crate) silent: Vec<(v1::Peer, anyhow::Error)>,
+}
+
 /// Asks the endpoints, and then all nodes that they name.
-async fn ask(endpoints: &[String]) -> Result<ClusterState> {
+pub(crate) async fn gather(endpoints: &[String], partitions: bool) -> Result<Gathered> {
     let mut answers = BTreeMap::new();
     let mut errors = Vec::new();
-    for (endpoint, answer) in endpoints.iter().zip(join_all(endpoints.iter().map(|e| admin::status(e))).await)
+    for (endpoint, answer) in
+        endpoints.iter().zip(join_all(endpoints.iter().map(|e| admin::status(e, partitions))).await)
     {
         match answer {
             Ok(status) => {
@@ -122,7 +147,7 @@ async fn ask(endpoints: &[String]) -> Result<ClusterState> {
     }
     let unasked: Vec<&v1::Peer> =
         peers.values().filter(|peer| !answers.contains_key(&peer.node_id)).collect();
-    let asked = join_all(unasked.iter().map(|peer| ask_peer(peer))).await;
+    let asked = join_all(unasked.iter().map(|peer| ask_peer(peer, partitions))).await;
     let names: BTreeMap<u64, String> = peers.iter().map(|(id, peer)| (*id, peer.name.clone())).collect();
     let mut silent = Vec::new();
     for (peer, answer) in unasked.iter().zip(asked) {
@@ -130,26 +155,29 @@ async fn ask(endpoints: &[String]) -> Result<ClusterState> {
             Ok(status) => {
                 answers.insert(status.node_id, status);
             }
-            Err(error) => silent.push((*peer, error)),
+            Err(error) => silent.push(((*peer).clone(), error)),
         }
     }
     // A node's own name is known to the others.
     let names = names_from(answers.values(), names);
-    let cluster = answers.values().map(|status| &status.cluster_id).max_by_key(|id| id.len());
-    let cluster = cluster.map_or(String::new(), |id| id.iter().map(|byte| format!("{byte:02x}")).collect());
-    let seen = |node_id| Seen::by(answers.values(), node_id);
-    let mut nodes: Vec<NodeState> = Vec::new();
-    nodes.extend(silent.into_iter().map(|(peer, error)| unreachable(peer, seen(peer.node_id), &error)));
-    nodes.extend(answers.values().map(|status| answered(status, seen(status.node_id), &names)));
-    nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(ClusterState { cluster, nodes })
+    Ok(Gathered { answers, names, silent })
 }
 
-async fn ask_peer(peer: &v1::Peer) -> Result<v1::StatusResponse> {
+fn state_of(gathered: &Gathered) -> ClusterState {
+    let Gathered { answers, names, silent } = gathered;
+    let mut nodes: Vec<NodeState> = silent.iter().map(|(peer, error)| unreachable(peer, error)).collect();
+    let cluster = answers.values().map(|status| &status.cluster_id).max_by_key(|id| id.len());
+    let cluster = cluster.map_or(String::new(), |id| id.iter().map(|byte| format!("{byte:02x}")).collect());
+    nodes.extend(answers.values().map(|status| answered(status, names)));
+    nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    ClusterState { cluster, nodes }
+}
+
+async fn ask_peer(peer: &v1::Peer, partitions: bool) -> Result<v1::StatusResponse> {
     if peer.grpc_address.is_empty() {
         bail!("nobody knows where clients reach it");
     }
-    let status = admin::status(&peer.grpc_address).await?;
+    let status = admin::status(&peer.grpc_address, partitions).await?;
     if status.node_id != peer.node_id {
         bail!("{} is now node {:016x}", peer.grpc_address, status.node_id);
     }
@@ -187,6 +215,7 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
     } else {
         "up"
     };
+    let anti_entropy = status.anti_entropy.clone().unwrap_or_default();
     NodeState {
         id: format!("{:016x}", status.node_id),
         name: names.get(&status.node_id).cloned().unwrap_or_default(),
@@ -206,6 +235,9 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
             storage_bytes: status.storage_bytes,
             uptime_ms: status.uptime_ms,
             storage_refusal: status.storage_refusal.clone(),
+            partitions_building: anti_entropy.partitions_building,
+            oldest_clean_ms: anti_entropy.oldest_clean_ms,
+            keys_exchanged: anti_entropy.keys_exchanged,
         }),
     }
 }
@@ -224,6 +256,7 @@ fn show(state: &ClusterState) -> Result<()> {
         "OWNED",
         "UNAVAILABLE",
         "UNDER-REPLICATED",
+        "COMPARED",
         "STORAGE",
         "UPTIME",
         "GRPC",
@@ -242,6 +275,7 @@ fn show(state: &ClusterState) -> Result<()> {
             detail(&|details| details.partitions_owned.to_string()),
             detail(&|details| details.partitions_unavailable.to_string()),
             detail(&|details| details.partitions_under_replicated.to_string()),
+            detail(&|details| format!("{:?} ago", Duration::from_secs(details.oldest_clean_ms / 1000))),
             detail(&|details| output::bytes(details.storage_bytes)),
             detail(&|details| format!("{:?}", Duration::from_secs(details.uptime_ms / 1000))),
             node.grpc.clone(),

@@ -101,6 +101,16 @@ pub struct Settings {
     pub cache_bytes: usize,
     /// Memory for the store's pages, in bytes.
     pub store_cache_bytes: u64,
+    /// Whether reads repair replicas that answer with less than others. Off, only anti-entropy does.
+    pub read_repair: bool,
+    /// How often each pair of owners compares its replicas, in milliseconds.
+    pub exchange_interval_ms: u64,
+    /// Bytes of containers that anti-entropy sends in a second, on average.
+    pub exchange_bytes_per_s: u64,
+    /// How often the background sweep begins to read all that the node holds, in seconds.
+    pub sweep_interval_s: u64,
+    /// Bytes that it reads in a second, on average.
+    pub sweep_bytes_per_s: u64,
     /// Writes are refused while the file system has less free space than this, in bytes.
     pub free_reserve_bytes: u64,
 }
@@ -123,6 +133,11 @@ impl Default for Settings {
             client_operations_max: limits.client_operations,
             cache_bytes: limits.cache_bytes,
             store_cache_bytes: 64 << 20,
+            read_repair: limits.read_repair,
+            exchange_interval_ms: 2_000,
+            exchange_bytes_per_s: limits.exchange_bytes_per_s,
+            sweep_interval_s: 24 * 3600,
+            sweep_bytes_per_s: limits.sweep_bytes_per_s,
             free_reserve_bytes: 512 << 20,
         }
     }
@@ -183,7 +198,12 @@ impl Settings {
         bounded("value_bytes_max", self.value_bytes_max, 1, 64 << 20)?;
         bounded("client_operations_max", self.client_operations_max, 1, 1 << 20)?;
         let timeout_ms = usize::try_from(self.default_timeout_ms).unwrap_or(usize::MAX);
-        bounded("default_timeout_ms", timeout_ms, 1, 60_000)
+        bounded("default_timeout_ms", timeout_ms, 1, 60_000)?;
+        let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        bounded("exchange_interval_ms", number(self.exchange_interval_ms), 20, 3_600_000)?;
+        bounded("exchange_bytes_per_s", number(self.exchange_bytes_per_s), 1, 1 << 40)?;
+        bounded("sweep_interval_s", number(self.sweep_interval_s), 1, 365 * 24 * 3600)?;
+        bounded("sweep_bytes_per_s", number(self.sweep_bytes_per_s), 1, 1 << 40)
     }
 
     /// The core's bounds.
@@ -194,6 +214,11 @@ impl Settings {
             default_timeout: Duration::from_millis(self.default_timeout_ms),
             client_operations: self.client_operations_max,
             cache_bytes: self.cache_bytes,
+            read_repair: self.read_repair,
+            exchange_interval: Duration::from_millis(self.exchange_interval_ms),
+            exchange_bytes_per_s: self.exchange_bytes_per_s,
+            sweep_interval: Duration::from_secs(self.sweep_interval_s),
+            sweep_bytes_per_s: self.sweep_bytes_per_s,
             ..Limits::default()
         }
     }

@@ -181,6 +181,20 @@ fn counters() -> Result<Counters, prometheus::Error> {
         counter("damaged_records_total", "Stored records that could not be read back whole.", |view| {
             view.stats.damaged_records
         }),
+        counter("sweep_records_total", "Stored records that the background sweep has come by.", |view| {
+            view.stats.swept_records
+        }),
+        counter("anti_entropy_keys_total", "Containers sent because replicas differed.", |view| {
+            view.stats.exchanged_keys
+        }),
+        counter("anti_entropy_bytes_total", "Bytes of containers sent because replicas differed.", |view| {
+            view.stats.exchanged_bytes
+        }),
+        counter(
+            "anti_entropy_trees_corrected_total",
+            "Merkle trees that a sweep found to be wrong; there should be none.",
+            |view| view.stats.trees_corrected,
+        ),
     ]
     .into_iter()
     .collect()
@@ -198,6 +212,17 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
             s.view.gauges.commits_waiting as u64
         }),
         gauge("cache_bytes", "Memory of the containers kept.", |s| s.view.gauges.cache_bytes as u64),
+        gauge(
+            "anti_entropy_oldest_clean_seconds",
+            "How long ago the partition that has waited longest was last found equal on another owner.",
+            |s| s.view.anti_entropy.oldest_clean().as_secs(),
+        ),
+        gauge("anti_entropy_partitions_building", "Partitions whose Merkle tree is not complete.", |s| {
+            s.view.anti_entropy.building() as u64
+        }),
+        gauge("anti_entropy_exchanges", "Exchanges with other owners under way or waiting.", |s| {
+            s.view.anti_entropy.exchanges as u64
+        }),
         gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| {
             s.view.partitions().owned.into()
         }),

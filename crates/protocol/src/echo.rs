@@ -37,7 +37,7 @@ pub(crate) struct Echoes {
 
 #[derive(Debug)]
 struct Readings {
-    /// When it came, by our monotonic clock, and what it said.
+    /// When it came, by our own link clock, and what it said.
     newest: (Time, LinkTime),
     /// Older ones, some time apart.
     older: VecDeque<(Time, LinkTime)>,
@@ -63,7 +63,7 @@ impl Echoes {
         readings.newest = (now, readings.newest.1.max(clock));
     }
 
-    /// The newest reading of a peer that was known at this moment; none: nothing read then may be sent to it.
+    /// The newest reading of a peer that was known at this moment of our own link clock; none: nothing read then may be sent to it.
     pub(crate) fn known_at(&self, peer: NodeId, began: Time) -> Option<LinkTime> {
         let readings = self.peers.get(&peer)?;
         let all = readings.older.iter().chain([&readings.newest]).rev();
@@ -85,7 +85,7 @@ impl Node {
     /// A batch or a link has brought a peer's link time.
     pub(crate) fn heard_clock(&mut self, turn: &Turn<'_>, peer: NodeId, clock: LinkTime) {
         let spacing = self.config.limits.message_age / 16;
-        self.echoes.heard(peer, turn.time(), clock, spacing);
+        self.echoes.heard(peer, turn.now.link, clock, spacing);
     }
 
     /// Whether what was read when this clock showed this is young enough to be merged.

@@ -75,6 +75,8 @@ pub enum Event {
         /// The page.
         result: Result<ScanPage, StoreError>,
     },
+    /// Somebody wants all replicas that this node owns compared with the other owners' now, and made equal.
+    Repair,
     /// The store takes writes, or does not for want of room.
     StoreWritable(bool),
     /// The time that [`Node::next_deadline`](crate::Node::next_deadline) named has come.

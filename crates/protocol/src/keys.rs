@@ -20,8 +20,10 @@ pub const BOOT: &[u8] = b"mboot";
 /// The layout that the node holds.
 pub const LAYOUT: &[u8] = b"mlayout";
 
-const DATA_PREFIX_BYTES: usize = 1 + 2 + 8;
 const HINT_PREFIX_BYTES: usize = 1 + 8 + 2 + 8;
+const PARTITION_PREFIX_BYTES: usize = 1 + 2;
+/// What comes before the user's key.
+pub const DATA_PREFIX_BYTES: usize = PARTITION_PREFIX_BYTES + 8;
 
 /// Where the container of a user's key is.
 pub fn data(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
@@ -80,6 +82,22 @@ fn put_key(bytes: &mut BytesMut, prefix: u8, partition: PartitionId, bucket: Buc
 /// What the keys of all of a bucket's containers in a partition start with.
 pub fn data_prefix(partition: PartitionId, bucket: BucketId) -> Bytes {
     data(partition, bucket, &[])
+}
+
+/// What the keys of all containers in a partition start with.
+pub fn partition_prefix(partition: PartitionId) -> Bytes {
+    data(partition, BucketId(0), &[]).slice(..PARTITION_PREFIX_BYTES)
+}
+
+/// What a key that [`data`] made is about; none for another.
+pub fn key_ref(data_key: &Bytes) -> Option<KeyRef> {
+    let partition = data_key.strip_prefix(b"d")?.first_chunk()?;
+    let bucket = data_key.get(PARTITION_PREFIX_BYTES..)?.first_chunk()?;
+    Some(KeyRef {
+        partition: PartitionId(u16::from_be_bytes(*partition)),
+        bucket: BucketId(u64::from_be_bytes(*bucket)),
+        key: user_key(data_key),
+    })
 }
 
 /// The user's key in a key that [`data`] made.

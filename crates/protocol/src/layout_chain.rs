@@ -112,6 +112,7 @@ impl Node {
         };
         self.tokens = Some(TokenKey::new(layout.cluster, self.config.token_secret.as_deref()));
         self.layout = Some(layout.clone());
+        self.own_anew();
         turn.effects.push(Effect::LayoutAdopted(layout.clone()));
         // Spread it to members that nobody has asked, or that were not there.
         let behind: Vec<NodeId> = self.links.behind(layout.epoch).collect();

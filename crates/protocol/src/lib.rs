@@ -15,8 +15,11 @@
 //! | `replica` | what a node does for other nodes' operations |
 //! | `hints` | what owners missed, and who brings it to them |
 //! | `echo` | how old a message can be |
+//! | [`merkle`], `anti_entropy/` | on what owners of a partition differ, and how they become equal |
+//! | `sweep` | the background pass over all that is held |
 //! | `working_set`, `commits` | the newest containers, and who waits for which to be durable |
 
+mod anti_entropy;
 mod authors;
 mod commits;
 mod coordinator;
@@ -33,6 +36,7 @@ pub mod limits;
 mod links;
 mod liveness;
 mod membership;
+pub mod merkle;
 pub mod message;
 pub mod node;
 pub mod operation;
@@ -41,6 +45,7 @@ mod recent;
 mod replica;
 pub mod stats;
 pub mod store;
+mod sweep;
 pub mod time;
 mod turn;
 pub mod version;

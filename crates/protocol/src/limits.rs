@@ -47,6 +47,20 @@ pub struct Limits {
     pub probe_timeout: Duration,
     /// The time that a node has to say that it is alive after somebody said that it does not answer.
     pub suspicion: Duration,
+    /// Whether a read sends the union to the replicas that answered with less. Off only where anti-entropy is to be seen at
+    /// work alone.
+    pub read_repair: bool,
+    /// How often each pair of owners compares its Merkle trees, a quarter more or less.
+    pub exchange_interval: Duration,
+    /// Bytes of containers that anti-entropy sends in a second, on average.
+    pub exchange_bytes_per_s: u64,
+    /// How often the background sweep begins to read all that this node holds. The first after a start, which builds the
+    /// Merkle trees, begins at once.
+    pub sweep_interval: Duration,
+    /// Bytes that the sweep reads in a second, on average, where the partition has its Merkle tree already.
+    pub sweep_bytes_per_s: u64,
+    /// The most keys that one page of the sweep or of an exchange reads.
+    pub sweep_page_keys: usize,
 }
 
 impl Default for Limits {
@@ -73,6 +87,12 @@ impl Default for Limits {
             probe_period: Duration::from_millis(500),
             probe_timeout: Duration::from_millis(200),
             suspicion: Duration::from_secs(2),
+            read_repair: true,
+            exchange_interval: Duration::from_secs(2),
+            exchange_bytes_per_s: 8 << 20,
+            sweep_interval: Duration::from_secs(24 * 3600),
+            sweep_bytes_per_s: 8 << 20,
+            sweep_page_keys: 1000,
         }
     }
 }

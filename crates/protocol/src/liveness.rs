@@ -90,6 +90,7 @@ impl Node {
     pub(crate) fn peer_is_down(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         self.hints_owner_down(turn, peer);
         self.lost_peer(turn, peer);
+        self.anti_entropy_lost(peer);
     }
 
     /// A node is asked from now on: its link came up, or it is not down after all.

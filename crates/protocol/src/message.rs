@@ -91,6 +91,42 @@ pub struct Scanned {
     pub more: bool,
 }
 
+/// A partition whose Merkle tree differs from the asker's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// Which.
+    pub partition: PartitionId,
+    /// The hashes of the replica's branches, in order; empty where too many partitions differ for one reply.
+    pub branches: Vec<u128>,
+}
+
+/// How a replica's Merkle trees compare with the asker's. Of partitions that are in neither list the roots are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// The roots differ.
+    pub differing: Vec<Differing>,
+    /// The replica cannot compare: it owns no such partition, or builds its tree.
+    pub incomplete: Vec<PartitionId>,
+}
+
+/// A key, and what is held of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyDigest {
+    /// Which key.
+    pub key: KeyRef,
+    /// Of its container.
+    pub digest: Digest,
+}
+
+/// A page of the keys in some leaves of a partition's Merkle tree, in the store's order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysPage {
+    /// The keys in these leaves, tombstones included.
+    pub keys: Vec<KeyDigest>,
+    /// The page speaks of keys up to this one; none: up to the partition's end.
+    pub through: Option<KeyRef>,
+}
+
 /// What a node says to another. Every request to a replica carries the sender's epoch, and the two sides must be equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -200,4 +236,108 @@ pub enum Message {
     Beat,
     /// A packet of the membership gossip.
     Gossip(Bytes),
+    /// Anti-entropy: compare these Merkle trees with yours.
+    Compare {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Partitions that both own, with the roots of the sender's trees.
+        roots: Vec<(PartitionId, u128)>,
+    },
+    /// The answer to a comparison.
+    CompareReply {
+        /// The request's.
+        tag: Tag,
+        /// The replica's when it sent this.
+        epoch: Epoch,
+        /// What differs, or why it does not say.
+        result: Result<Compared, Refusal>,
+    },
+    /// Show the leaves of these branches of a partition's Merkle tree.
+    Leaves {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Which partition.
+        partition: PartitionId,
+        /// Which branches.
+        branches: Vec<u8>,
+    },
+    /// The leaves that were asked for.
+    LeavesReply {
+        /// The request's.
+        tag: Tag,
+        /// The replica's when it sent this.
+        epoch: Epoch,
+        /// The hashes of the leaves of the first branch asked for, then of the next; or why it does not say.
+        result: Result<Vec<u128>, Refusal>,
+    },
+    /// Show a page of the keys in these leaves.
+    Keys {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Which partition.
+        partition: PartitionId,
+        /// Which leaves, sorted.
+        leaves: Vec<u16>,
+        /// Keys after this one, in the store's order.
+        after: Option<KeyRef>,
+    },
+    /// The keys that were asked for.
+    KeysReply {
+        /// The request's.
+        tag: Tag,
+        /// The replica's when it sent this.
+        epoch: Epoch,
+        /// The page, or why it does not say.
+        result: Result<KeysPage, Refusal>,
+    },
+    /// Merge this container, and send the result back as a repair when it is not this.
+    Exchange {
+        /// The sender's.
+        epoch: Epoch,
+        /// Whose container it is.
+        key: KeyRef,
+        /// What the sender holds; the empty container when it holds nothing.
+        container: EncodedContainer,
+        /// As in `Replicate`.
+        echo: LinkTime,
+    },
+}
+
+impl Message {
+    /// Whether it is part of what never ends, on an idle cluster too.
+    pub fn is_background(&self) -> bool {
+        matches!(self, Self::Gossip(_) | Self::Beat) || self.is_comparison()
+    }
+
+    /// Whether this only finds out whether replicas differ: what goes to and fro on an idle cluster.
+    pub fn is_comparison(&self) -> bool {
+        match self {
+            Self::Compare { .. }
+            | Self::CompareReply { .. }
+            | Self::Leaves { .. }
+            | Self::LeavesReply { .. }
+            | Self::Keys { .. }
+            | Self::KeysReply { .. } => true,
+            Self::Replicate { .. }
+            | Self::ReplicateReply { .. }
+            | Self::Fetch { .. }
+            | Self::FetchReply { .. }
+            | Self::Scan { .. }
+            | Self::ScanReply { .. }
+            | Self::Forward { .. }
+            | Self::ForwardReply { .. }
+            | Self::LayoutRequest
+            | Self::LayoutOffer(_)
+            | Self::StoreHint { .. }
+            | Self::Beat
+            | Self::Gossip(_)
+            | Self::Exchange { .. } => false,
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use crate::anti_entropy::AntiEntropy;
 use crate::authors::Authors;
 use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
@@ -13,18 +14,20 @@ use crate::echo::Echoes;
 use crate::effect::{Effect, Effects};
 use crate::event::{Event, ReadToken};
 use crate::hints::Hints;
-use crate::id::{NodeId, StartId};
+use crate::id::{NodeId, PartitionId, StartId};
 use crate::keys;
 use crate::layout::Layout;
 use crate::layout_chain::Pending;
 use crate::limits::Limits;
 use crate::links::Links;
 use crate::membership::{MemberId, Membership};
+use crate::merkle::{Tree, Trees};
 use crate::message::{KeyRef, Message, Place, Refusal, Stamp};
 
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
 use crate::store::{CommitNumber, StoreError, StoreOp};
+use crate::sweep::Sweep;
 use crate::time::{Hlc, Now, Time};
 use crate::turn::Turn;
 use crate::version::{Container, Context, ContextToken, EncodedContainer, TokenKey};
@@ -67,6 +70,9 @@ pub struct Node {
     pub(crate) echoes: Echoes,
     pub(crate) commits: Commits,
     pub(crate) scans: Scans,
+    pub(crate) trees: Trees,
+    pub(crate) sweep: Sweep,
+    pub(crate) anti_entropy: AntiEntropy,
     pub(crate) coordinator: Coordinator,
     /// Whether the store takes writes.
     pub(crate) writable: bool,
@@ -80,7 +86,10 @@ impl Node {
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         let name = MemberId { node: config.node, boot: config.boot, rejoined: 0 };
         let membership = Membership::new(name, &config.limits, ChaCha8Rng::from_rng(&mut rng));
-        Self {
+        let mut node = Self {
+            trees: Trees::default(),
+            sweep: Sweep::default(),
+            anti_entropy: AntiEntropy::new(config.limits.exchange_bytes_per_s),
             working: WorkingSet::new(Place::Replica, config.limits.cache_bytes),
             fallback: WorkingSet::new(Place::Fallback, config.limits.cache_bytes / 4),
             hints: Hints::default(),
@@ -99,7 +108,9 @@ impl Node {
             scans: Scans::default(),
             writable: true,
             stats: Stats::default(),
-        }
+        };
+        node.own_anew();
+        node
     }
 
     /// Handles one event; what is to be done comes out in order.
@@ -131,15 +142,22 @@ impl Node {
             Event::Durable(through) => self.on_durable(turn, through),
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
-            Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
+            Event::Repair => self.hurry_all(),
+            Event::StoreWritable(writable) => {
+                self.on_store_writable(turn, writable);
+                self.sweep_writable(turn, writable);
+            }
             Event::Deadline => {
                 // First who is alive, then who is asked.
                 self.wake_membership(turn);
                 self.wake_operations(turn);
                 self.hints_step(turn);
+                self.wake_sweep(turn);
+                self.wake_anti_entropy(turn);
                 self.beat(turn);
             }
         }
+        self.go_on_exchanging(turn);
         let commits = &self.commits;
         self.working.trim(|number| commits.is_durable(number));
         self.fallback.trim(|number| commits.is_durable(number));
@@ -151,9 +169,16 @@ impl Node {
             self.coordinator.next_timer(),
             self.membership.next_deadline(),
             self.hints.next_deadline(),
+            self.sweep.next_timer(),
+            self.anti_entropy.next_timer(),
             self.echoes.next_beat(),
         ];
         timers.into_iter().flatten().min()
+    }
+
+    /// The Merkle tree of a partition that this node owns, once it is complete.
+    pub fn tree(&self, partition: PartitionId) -> Option<&Tree> {
+        self.trees.complete(partition)
     }
 
     /// The layout held, if any.
@@ -215,6 +240,23 @@ impl Node {
             // Its batch has brought the clocks.
             Message::Beat => {}
             Message::Gossip(packet) => self.on_gossip(turn, from, &packet),
+            Message::Compare { tag, epoch, roots } => self.on_compare(turn, from, tag, epoch, &roots),
+            Message::CompareReply { tag, epoch, result } => {
+                self.on_compare_reply(turn, from, tag, epoch, result);
+            }
+            Message::Leaves { tag, epoch, partition, branches } => {
+                self.on_leaves(turn, from, tag, epoch, partition, &branches);
+            }
+            Message::LeavesReply { tag, epoch, result } => {
+                self.on_leaves_reply(turn, from, tag, epoch, result);
+            }
+            Message::Keys { tag, epoch, partition, leaves, after } => {
+                self.on_keys(turn, from, tag, epoch, partition, leaves, after.as_ref());
+            }
+            Message::KeysReply { tag, epoch, result } => self.on_keys_reply(turn, from, tag, epoch, result),
+            Message::Exchange { epoch, key, container, echo } => {
+                self.on_exchange(turn, from, epoch, &key, container, echo);
+            }
         }
     }
 
@@ -263,6 +305,10 @@ impl Node {
                 self.hint_loaded(turn, key, &held, from, tag, target, container, echo);
             }
             Task::Deliver(tag) => self.deliver_loaded(turn, key, &held, tag),
+            Task::Offer(offer) => self.offer_loaded(turn, key, &held, &offer),
+            Task::MergeBack { from, container, echo } => {
+                self.merge_back(turn, key, held, from, container, echo);
+            }
             Task::Fetch { from, tag, have, began } => self.fetch_loaded(turn, &held, from, tag, have, began),
         }
     }
@@ -314,6 +360,8 @@ impl Node {
                             self.reply_replicated(turn, Some((from, tag)), Err(Refusal::Storage));
                         }
                         Task::Deliver(tag) => self.deliver_failed(tag),
+                        Task::Offer(_) => self.offer_failed(),
+                        Task::MergeBack { .. } => {}
                     }
                 }
             }
@@ -344,7 +392,10 @@ impl Node {
         others.push(StoreOp::Put { key: keys::record(place, key), value: encoded.0.clone() });
         let commit = self.commits.issue(turn.effects, others);
         let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };
-        self.set_of(place).replace(key, held.clone());
+        let before = self.set_of(place).replace(key, held.clone());
+        if place == Place::Replica {
+            self.trees.update(key, before.as_ref().and_then(Held::in_tree), held.in_tree());
+        }
         held
     }
 

@@ -18,7 +18,7 @@ use crate::version::{Container, Digest, EncodedContainer, Merged};
 use crate::working_set::{Held, Task};
 
 /// Who wants a page of a scan.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum ScanFor {
     /// A listing of this node.
     Listing(Tag),
@@ -31,6 +31,29 @@ pub(crate) enum ScanFor {
     },
     /// This node, at its start, about the hints of earlier lives.
     Hints,
+    /// The background sweep.
+    Sweep,
+    /// An exchange of this node.
+    Exchange(Tag),
+    /// Another node's exchange.
+    Keys {
+        /// Which node.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+        /// The leaves of the Merkle tree that it wants to see.
+        leaves: Vec<u16>,
+    },
+}
+
+impl ScanFor {
+    /// Whether it is this node's own business, which takes no room from requests: there is little of it at a time.
+    fn is_own(&self) -> bool {
+        match self {
+            Self::Hints | Self::Sweep | Self::Exchange(_) => true,
+            Self::Listing(_) | Self::Peer { .. } | Self::Keys { .. } => false,
+        }
+    }
 }
 
 /// Scans that the store is busy with.
@@ -38,14 +61,23 @@ pub(crate) enum ScanFor {
 pub(crate) struct Scans {
     next: u64,
     running: BTreeMap<ReadToken, ScanFor>,
+    /// How many of these are for listings and other nodes.
+    requested: usize,
 }
 
 impl Scans {
     pub(crate) fn begin(&mut self, purpose: ScanFor) -> ReadToken {
         self.next += 1;
         let token = ReadToken(self.next);
+        self.requested += usize::from(!purpose.is_own());
         self.running.insert(token, purpose);
         token
+    }
+
+    fn done(&mut self, token: ReadToken) -> Option<ScanFor> {
+        let purpose = self.running.remove(&token)?;
+        self.requested -= usize::from(!purpose.is_own());
+        Some(purpose)
     }
 }
 
@@ -83,7 +115,7 @@ impl Node {
     ) {
         match self.fence(turn, from, epoch, key.partition, key.bucket, place) {
             Ok(()) => {
-                let began = turn.time();
+                let began = turn.now.link;
                 self.with_record(turn, place, key, Task::Fetch { from, tag, have, began });
             }
             Err(refusal) => self.reply_fetched(turn, from, tag, Err(refusal)),
@@ -119,6 +151,60 @@ impl Node {
         bucket: BucketId,
         place: Place,
     ) -> Result<(), Refusal> {
+        match place {
+            Place::Replica => self.fence_owner(turn, from, epoch, partition)?,
+            Place::Fallback => self.fence_fallback(turn, from, epoch, partition)?,
+        }
+        if self.layout.as_ref().is_none_or(|layout| layout.bucket_by_id(bucket).is_none()) {
+            return Err(Refusal::NotOwner);
+        }
+        if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) }
+    }
+
+    /// Both sides must hold the same epoch, and this one must own the partition.
+    pub(crate) fn fence_owner(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        epoch: Epoch,
+        partition: PartitionId,
+    ) -> Result<(), Refusal> {
+        self.fence_member(turn, from, epoch)?;
+        match self.layout.as_ref().filter(|layout| layout.is_owner(partition, self.config.node)) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotOwner),
+        }
+    }
+
+    /// Both sides must hold the same epoch, and this one must stand in for owners of the partition.
+    fn fence_fallback(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        epoch: Epoch,
+        partition: PartitionId,
+    ) -> Result<(), Refusal> {
+        self.fence_member(turn, from, epoch)?;
+        match self.layout.as_ref().filter(|layout| layout.is_fallback(partition, self.config.node)) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotOwner),
+        }
+    }
+
+    /// Whether another request to a replica may be taken up.
+    pub(crate) fn has_room(&self) -> bool {
+        let loading = self.working.waiting() + self.fallback.waiting();
+        let under_way = loading + self.scans.requested + self.commits.waiting();
+        under_way < self.config.limits.replica_requests
+    }
+
+    /// Both sides must hold the same epoch.
+    pub(crate) fn fence_member(
+        &mut self,
+        turn: &mut Turn<'_>,
+        from: NodeId,
+        epoch: Epoch,
+    ) -> Result<(), Refusal> {
         let mine = self.epoch();
         if epoch > mine {
             self.links.saw_epoch(from, epoch);
@@ -128,23 +214,10 @@ impl Node {
             return Err(Refusal::Epoch(mine));
         };
         // A node that is not in the layout has no say.
-        let stranger = layout.member(from).is_none();
-        let me = self.config.node;
-        let has_role = match place {
-            Place::Replica => layout.is_owner(partition, me),
-            Place::Fallback => layout.is_fallback(partition, me),
-        };
-        if stranger || !has_role || layout.bucket_by_id(bucket).is_none() {
-            return Err(Refusal::NotOwner);
+        match layout.member(from) {
+            Some(_) => Ok(()),
+            None => Err(Refusal::NotOwner),
         }
-        let under_way = self.working.waiting()
-            + self.fallback.waiting()
-            + self.scans.running.len()
-            + self.commits.waiting();
-        if under_way >= self.config.limits.replica_requests {
-            return Err(Refusal::Overloaded);
-        }
-        Ok(())
     }
 
     /// The key's container is here: merge the one that came into it.
@@ -234,18 +307,20 @@ impl Node {
         token: ReadToken,
         result: Result<ScanPage, StoreError>,
     ) {
-        let Some(purpose) = self.scans.running.remove(&token) else {
+        let Some(purpose) = self.scans.done(token) else {
             return;
         };
-        if matches!(purpose, ScanFor::Hints) {
-            self.hints_page(turn, result);
-            return;
-        }
-        let result = result.map_err(|_| Refusal::Storage).and_then(scanned);
+        let listed =
+            |result: Result<ScanPage, StoreError>| result.map_err(|_| Refusal::Storage).and_then(scanned);
         match purpose {
-            ScanFor::Hints => {}
-            ScanFor::Listing(tag) => self.list_page(turn, self.config.node, tag, self.epoch(), result),
-            ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, result),
+            ScanFor::Listing(tag) => {
+                self.list_page(turn, self.config.node, tag, self.epoch(), listed(result));
+            }
+            ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, listed(result)),
+            ScanFor::Hints => self.hints_page(turn, result),
+            ScanFor::Sweep => self.sweep_page(turn, token, result),
+            ScanFor::Exchange(tag) => self.own_keys(turn, tag, result),
+            ScanFor::Keys { from, tag, leaves } => self.reply_keys(turn, from, tag, &leaves, result),
         }
     }
 

@@ -1,5 +1,9 @@
 //! Figures for metrics; nothing in the core depends on them.
 
+use std::time::Duration;
+
+use crate::id::PartitionId;
+
 /// Counters since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -25,6 +29,14 @@ pub struct Stats {
     pub hints_dropped: u64,
     /// Containers not merged because they had been read too long ago.
     pub too_old: u64,
+    /// Records that the background sweep has come by.
+    pub swept_records: u64,
+    /// Merkle trees that a later sweep has found to be wrong, and replaced. There should be none.
+    pub trees_corrected: u64,
+    /// Containers that anti-entropy has sent.
+    pub exchanged_keys: u64,
+    /// Bytes of these.
+    pub exchanged_bytes: u64,
 }
 
 impl Stats {
@@ -34,6 +46,39 @@ impl Stats {
             self.siblings_max = self.siblings_max.max(count as u64);
         }
     }
+}
+
+/// How far anti-entropy is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AntiEntropy {
+    /// Each partition that this node owns, in order.
+    pub partitions: Vec<PartitionState>,
+    /// Exchanges with another owner that are under way or wait for their turn.
+    pub exchanges: usize,
+}
+
+impl AntiEntropy {
+    /// Partitions whose tree is not complete.
+    pub fn building(&self) -> usize {
+        self.partitions.iter().filter(|partition| partition.root.is_none()).count()
+    }
+
+    /// How long ago the partition that has waited longest was last found equal on some other owner.
+    pub fn oldest_clean(&self) -> Duration {
+        self.partitions.iter().map(|partition| partition.clean).max().unwrap_or_default()
+    }
+}
+
+/// How far anti-entropy is with one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Which.
+    pub partition: PartitionId,
+    /// The root of its Merkle tree, and how many keys that is the hash of; none while the tree is being built.
+    pub root: Option<(u128, u64)>,
+    /// How long ago it was last found equal on the other owner with whom that is longest ago; counted from the start where it
+    /// never was. Zero when there is no other owner.
+    pub clean: Duration,
 }
 
 /// What there is at one moment.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::anti_entropy::Offer;
 use crate::echo::LinkTime;
 use crate::event::ReadToken;
 use crate::id::NodeId;
@@ -36,6 +37,11 @@ impl Held {
         let container = Container::default();
         let encoded = container.encode();
         Self { digest: container.digest(), container: Arc::new(container), encoded, commit }
+    }
+
+    /// What the container is worth in a Merkle tree.
+    pub(crate) fn in_tree(&self) -> Option<Digest> {
+        (!self.container.is_absent()).then_some(self.digest)
     }
 }
 
@@ -78,6 +84,17 @@ pub(crate) enum Task {
         have: Option<Digest>,
         /// When it asked.
         began: Time,
+    },
+    /// Anti-entropy sends the container to another owner.
+    Offer(Offer),
+    /// A container that came by anti-entropy is merged; the result goes back when it is another.
+    MergeBack {
+        /// Who sent it.
+        from: NodeId,
+        /// What came.
+        container: EncodedContainer,
+        /// When it was read, by this node's link clock.
+        echo: LinkTime,
     },
 }
 
@@ -197,15 +214,18 @@ impl WorkingSet {
         }
     }
 
-    /// The key has a newer container.
-    pub(crate) fn replace(&mut self, key: &KeyRef, held: Held) {
+    /// The key has a newer container; returns the one before. It is here: the newer one was made from it.
+    pub(crate) fn replace(&mut self, key: &KeyRef, held: Held) -> Option<Held> {
         match self.slots.get_mut(key) {
             Some(Slot::Held { held: old, used }) => {
                 self.bytes = self.bytes + size(key, &held) - size(key, old);
-                *old = held;
                 *used = true;
+                Some(std::mem::replace(old, held))
             }
-            _ => self.insert(key.clone(), held),
+            _ => {
+                self.insert(key.clone(), held);
+                None
+            }
         }
     }
 

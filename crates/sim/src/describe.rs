@@ -1,7 +1,7 @@
 //! Names and sentences for traces and violations.
 
 use quorate_protocol::id::NodeId;
-use quorate_protocol::message::{Fetched, Message, Refusal, ScannedKey};
+use quorate_protocol::message::{Fetched, KeyDigest, Message, Refusal, ScannedKey};
 use quorate_protocol::operation::{Attempted, Operation, OperationResult, Outcome};
 use quorate_protocol::version::{Container, Context, Dot, EncodedContainer, Sibling, peek};
 
@@ -171,6 +171,49 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         Message::LayoutRequest => "send me your layout".into(),
         Message::LayoutOffer(_) => "this is my layout".into(),
         Message::Gossip(packet) => format!("gossip of {} bytes", packet.len()),
+        Message::Compare { tag, roots, .. } => {
+            let roots: Vec<String> =
+                roots.iter().map(|(partition, root)| format!("{partition}={:04x}", root & 0xffff)).collect();
+            format!("compare {}: {}", short(tag.0), roots.join(" "))
+        }
+        Message::CompareReply { tag, result, .. } => match result {
+            Ok(compared) => {
+                let differing: Vec<String> =
+                    compared.differing.iter().map(|differing| differing.partition.to_string()).collect();
+                let incomplete: Vec<String> = compared.incomplete.iter().map(ToString::to_string).collect();
+                format!(
+                    "compared {}: [{}] differ, [{}] are not complete",
+                    short(tag.0),
+                    differing.join(" "),
+                    incomplete.join(" ")
+                )
+            }
+            Err(why) => format!("not compared {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Leaves { tag, partition, branches, .. } => {
+            format!("leaves {}: of branches {branches:?} of partition {partition}", short(tag.0))
+        }
+        Message::LeavesReply { tag, result, .. } => match result {
+            Ok(leaves) => format!("here are {} leaves {}", leaves.len(), short(tag.0)),
+            Err(why) => format!("no leaves {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Keys { tag, partition, leaves, after, .. } => {
+            let after = after.as_ref().map_or_else(|| "the start".into(), |after| key(&after.key));
+            format!("keys {}: in leaves {leaves:?} of partition {partition} after {after}", short(tag.0))
+        }
+        Message::KeysReply { tag, result, .. } => match result {
+            Ok(page) => {
+                let one =
+                    |found: &KeyDigest| format!("{} {:04x}", key(&found.key.key), found.digest.0 & 0xffff);
+                let list: Vec<String> = page.keys.iter().map(one).collect();
+                let more = if page.through.is_some() { ", and more" } else { "" };
+                format!("keys {}: [{}]{more}", short(tag.0), list.join(", "))
+            }
+            Err(why) => format!("no keys {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Exchange { key: at, container: encoded, .. } => {
+            format!("exchange: {} is {}", key(&at.key), container(encoded))
+        }
     }
 }
 

@@ -77,6 +77,12 @@ impl SimDisk {
         under(&state.synced, prefix, None).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    /// What the newest batches say under a prefix, whether or not the records can be read at present.
+    pub fn visible_entries(&self, prefix: &[u8]) -> Vec<(Bytes, Bytes)> {
+        let state = self.state.borrow();
+        under(&state.visible, prefix, None).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// Makes the record of a key unreadable until it is written anew or mended.
     pub fn damage(&self, key: Bytes) {
         self.state.borrow_mut().damaged.insert(key);

@@ -33,12 +33,14 @@ pub enum Family {
     Sloppy,
     /// The cluster is founded while everything goes wrong, and little is done in it.
     Founding,
+    /// Replicas miss much, and nothing but anti-entropy makes them equal.
+    AntiEntropy,
     /// Nodes are dead, stand still or are cut off for so long that the gossip notices.
     Liveness,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 11] = [
+pub const FAMILIES: [Family; 12] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -50,6 +52,7 @@ pub const FAMILIES: [Family; 11] = [
     Family::Sloppy,
     Family::Founding,
     Family::Liveness,
+    Family::AntiEntropy,
 ];
 
 impl Family {
@@ -67,6 +70,7 @@ impl Family {
             Self::Sloppy => "sloppy",
             Self::Founding => "founding",
             Self::Liveness => "liveness",
+            Self::AntiEntropy => "anti-entropy",
         }
     }
 
@@ -84,6 +88,7 @@ impl Family {
             Self::Founding => 9,
             Self::Sloppy => 12,
             Self::Liveness => 10,
+            Self::AntiEntropy => 11,
         }
     }
 
@@ -101,6 +106,7 @@ impl Family {
             Self::Sloppy => sloppy(plan, rng),
             Self::Founding => founding(plan, rng),
             Self::Liveness => liveness(plan, rng),
+            Self::AntiEntropy => anti_entropy(plan, rng),
         }
     }
 }
@@ -274,6 +280,23 @@ fn liveness(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.budget = 12;
     plan.faults.down_us = (1_000, rng.spread(100_000, 5_000_000));
     plan.faults.trouble_us = (1_000, rng.spread(100_000, 5_000_000));
+}
+
+fn anti_entropy(plan: &mut Plan, rng: &mut SimRng) {
+    plan.limits.read_repair = false;
+    plan.limits.hints = 0;
+    for bucket in &mut plan.buckets {
+        bucket.mode = QuorumMode::Strict;
+    }
+    plan.alone = true;
+    plan.network.loss = *rng.pick(&[0.05, 0.2, 0.4]);
+    quiet(&mut plan.faults);
+    plan.faults.every_us = rng.spread(2_000, 20_000);
+    for fault in [Fault::CutOneWay, Fault::Isolate, Fault::Split, Fault::Crash, Fault::CrashAll] {
+        plan.faults.weigh(fault, if rng.chance(0.5) { 5 } else { 0 });
+    }
+    plan.faults.budget = 30;
+    plan.workload.weigh(Step::PutNewest, 6);
 }
 
 /// Takes the random faults out; what the family is about is put in after.

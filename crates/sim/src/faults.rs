@@ -174,11 +174,11 @@ impl FaultPlan {
         }
     }
 
-    /// Whether some process may stand still for minutes.
-    pub fn may_last_minutes(&self) -> bool {
+    /// Whether some fault stops a node for minutes.
+    pub fn lasts_long(&self) -> bool {
         let long = |fault: Fault| matches!(fault, Fault::PauseLong | Fault::Suspend);
-        let drawn = |(fault, weight): (&Fault, &u32)| long(*fault) && *weight > 0;
-        FAULTS.iter().zip(&self.weights).any(drawn) || self.aims.iter().any(|aim| long(aim.fault))
+        let drawn = FAULTS.iter().zip(&self.weights).any(|(&fault, &weight)| long(fault) && weight > 0);
+        drawn || self.aims.iter().any(|aim| long(aim.fault))
     }
 
     /// Sets how often a fault is drawn at random.

@@ -98,6 +98,12 @@ pub struct Plan {
     pub limits: Limits,
     /// Whether clients and faults wait until all nodes have the layout.
     pub bootstrap_in_peace: bool,
+    /// Whether anti-entropy works while faults go on.
+    pub exchange_in_trouble: bool,
+    /// Whether replicas are left to themselves after the last fault, until they are equal, before anybody reads.
+    pub alone: bool,
+    /// Whether all nodes are told to repair then.
+    pub repair: bool,
     /// What clients do.
     pub workload: WorkloadPlan,
     /// How the network behaves.
@@ -127,6 +133,9 @@ impl Plan {
             keys: *rng.pick(&[1, 2, 2, 2, 3]),
             limits: draw_limits(rng),
             bootstrap_in_peace: rng.chance(0.9),
+            exchange_in_trouble: rng.chance(0.6),
+            alone: rng.chance(0.6),
+            repair: rng.chance(0.3),
             workload: WorkloadPlan::draw(rng),
             network: draw_network(rng),
             disk: DiskPlan {
@@ -143,6 +152,7 @@ impl Plan {
         };
         family.bend(&mut plan, rng);
         plan.draw_gossip(family, &mut SimRng::new(seed, 1000 + family.stream()));
+        draw_background(&mut plan, rng);
         plan
     }
 
@@ -153,7 +163,7 @@ impl Plan {
         let least_us = 6 * way_us + 1_000;
         let timeout_us = if family == Family::Liveness {
             rng.between(least_us.max(10_000), 2 * least_us.max(10_000))
-        } else if self.faults.may_last_minutes() || rng.chance(0.5) {
+        } else if self.faults.lasts_long() || rng.chance(0.5) {
             rng.spread(1_000_000, 10_000_000)
         } else {
             rng.between(least_us, 4 * least_us)
@@ -167,7 +177,21 @@ impl Plan {
 
     /// A line for each part.
     pub fn in_words(&self) -> Vec<String> {
-        let Self { nodes, partitions, n, r, w, zones, keys, limits, bootstrap_in_peace, .. } = self;
+        let Self {
+            nodes,
+            partitions,
+            n,
+            r,
+            w,
+            zones,
+            keys,
+            limits,
+            bootstrap_in_peace,
+            exchange_in_trouble,
+            alone,
+            repair,
+            ..
+        } = self;
         let buckets: Vec<String> = self.buckets.iter().map(BucketPlan::in_words).collect();
         let founded = if *bootstrap_in_peace { "in peace" } else { "under faults" };
         let weights = |names: Vec<String>, weights: &[u32]| {
@@ -182,6 +206,9 @@ impl Plan {
             ),
             format!("{keys} keys in each of {}", buckets.join(", ")),
             format!("{limits:?}"),
+            format!(
+                "anti-entropy in trouble: {exchange_in_trouble}, alone at the end: {alone}, told to repair: {repair}"
+            ),
             format!("{:?}", self.network),
             format!("{:?}", self.disk),
             format!("{:?}", self.clock),
@@ -259,6 +286,17 @@ fn draw_limits(rng: &mut SimRng) -> Limits {
         limits.cloud_dots = 1 + rng.below(4);
     }
     limits
+}
+
+/// What goes on by itself is slower where faults last for minutes: it would take most of the run.
+fn draw_background(plan: &mut Plan, rng: &mut SimRng) {
+    let slower = if plan.faults.lasts_long() { 20 } else { 1 };
+    let limits = &mut plan.limits;
+    limits.exchange_interval = Duration::from_micros(rng.spread(20_000, 500_000) * slower);
+    limits.sweep_interval = Duration::from_micros(rng.spread(100_000, 5_000_000) * slower);
+    limits.sweep_page_keys = *rng.pick(&[1, 2, 1000]);
+    limits.sweep_bytes_per_s = *rng.pick(&[1_000, 100_000, 8 << 20]);
+    limits.exchange_bytes_per_s = *rng.pick(&[20_000, 8 << 20]);
 }
 
 fn draw_network(rng: &mut SimRng) -> NetworkPlan {

@@ -202,7 +202,8 @@ impl LocalCluster {
     async fn statuses(&self) -> Result<Vec<v1::StatusResponse>> {
         let nodes = self.nodes.iter().filter(|node| node.process.is_some());
         let addresses = nodes.filter_map(|node| Some(node.announcement.as_ref()?.grpc.clone()));
-        let asked = stream::iter(addresses).map(|address| async move { admin::status(&address).await });
+        let asked =
+            stream::iter(addresses).map(|address| async move { admin::status(&address, false).await });
         asked.buffered(16).try_collect().await
     }
 

@@ -334,6 +334,10 @@ impl Admin for Service {
         Err(Status::unimplemented("not asked for here"))
     }
 
+    async fn repair(&self, _: Request<RepairRequest>) -> Result<Response<RepairResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
     async fn get_layout(&self, _: Request<GetLayoutRequest>) -> Result<Response<GetLayoutResponse>, Status> {
         let layout = self.shared.layout.lock().unwrap();
         let layout = layout.as_ref().ok_or_else(|| Status::failed_precondition("not bootstrapped"))?;

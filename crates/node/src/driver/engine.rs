@@ -165,6 +165,7 @@ where
                 }
             }
             Input::Reads(events) => events.into_iter().for_each(|event| self.handle(event)),
+            Input::Repair => self.handle(Event::Repair),
             Input::View(reply) => {
                 let _ = reply.send(self.view());
             }
@@ -202,6 +203,7 @@ where
             gossip: self.node.gossip(),
             stats: self.node.stats().clone(),
             gauges: self.node.gauges(),
+            anti_entropy: self.node.anti_entropy(self.now().mono),
             store_refusal: self.state.store_refusal.clone(),
         }
     }

@@ -79,6 +79,11 @@ impl Driver {
         answer.await.ok()
     }
 
+    /// Has the node compare all that it owns with the other owners now, and make them equal. Does not wait for that.
+    pub fn repair(&self) {
+        let _ = self.inputs.send(Input::Repair);
+    }
+
     /// The layout, and every one that follows it.
     pub fn layouts(&self) -> watch::Receiver<Option<Arc<Layout>>> {
         self.layout.clone()

@@ -46,6 +46,8 @@ pub(crate) enum Input {
     StoreFailed(StoreError),
     /// Reads and scans are done.
     Reads(Vec<Event>),
+    /// All that this node owns is to be compared with the other owners' now.
+    Repair,
     /// Somebody wants to know what the loop sees.
     View(oneshot::Sender<View>),
     /// Finish what is under way, then stop.

@@ -18,6 +18,7 @@ pub struct Verdict {
     /// For how long already.
     pub since: Duration,
 }
+use quorate_protocol::stats::{AntiEntropy, Gauges, Stats};
 
 /// A snapshot taken by the loop.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct View {
     pub stats: Stats,
     /// What there is now.
     pub gauges: Gauges,
+    /// How far anti-entropy is.
+    pub anti_entropy: AntiEntropy,
     /// Why the store takes no writes; none when it does.
     pub store_refusal: Option<String>,
 }

@@ -1,6 +1,6 @@
 //! Running a cluster.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use quorate_proto::convert::failure::field;
@@ -10,8 +10,9 @@ use quorate_proto::convert::layout::{
 use quorate_proto::v1;
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
-    BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse, ListBucketsRequest,
-    ListBucketsResponse, Peer, StatusRequest, StatusResponse,
+    AntiEntropy, BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse,
+    ListBucketsRequest, ListBucketsResponse, PartitionState, Peer, RepairRequest, RepairResponse,
+    StatusRequest, StatusResponse,
 };
 use quorate_protocol::PeerState;
 use quorate_protocol::effect::BootstrapError;
@@ -57,7 +58,7 @@ impl AdminService {
         }
     }
 
-    fn status_of(&self, view: &View) -> StatusResponse {
+    fn status_of(&self, view: &View, with_partitions: bool) -> StatusResponse {
         let own = self.state.addresses.own();
         let partitions = view.partitions();
         let layout = view.layout.as_deref();
@@ -76,8 +77,9 @@ impl AdminService {
             partitions_unavailable: partitions.unavailable,
             partitions_under_replicated: partitions.under_replicated,
             storage_bytes: (self.state.storage_bytes)(),
-            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            uptime_ms: millis(self.started.elapsed()),
             storage_refusal: view.store_refusal.clone().unwrap_or_default(),
+            anti_entropy: Some(anti_entropy(view, with_partitions)),
         }
     }
 }
@@ -97,9 +99,16 @@ impl Admin for AdminService {
         Ok(Response::new(BootstrapResponse { layout: Some(layout_to_wire(&layout)) }))
     }
 
-    async fn status(&self, _request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(&self, request: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
         let view = self.view().await?;
-        Ok(Response::new(self.status_of(&view)))
+        Ok(Response::new(self.status_of(&view, request.into_inner().partitions)))
+    }
+
+    async fn repair(&self, _request: Request<RepairRequest>) -> Result<Response<RepairResponse>, Status> {
+        let view = self.view().await?;
+        founded(view.layout.as_deref())?;
+        self.state.driver.repair();
+        Ok(Response::new(RepairResponse { partitions: view.partitions().owned }))
     }
 
     async fn get_layout(
@@ -128,6 +137,28 @@ fn state_to_wire(state: PeerState) -> v1::PeerState {
         PeerState::Suspect => v1::PeerState::Suspect,
         PeerState::Down => v1::PeerState::Down,
     }
+}
+
+fn anti_entropy(view: &View, with_partitions: bool) -> AntiEntropy {
+    let state = &view.anti_entropy;
+    let listed = state.partitions.iter().filter(|_| with_partitions).map(|partition| PartitionState {
+        partition: partition.partition.0.into(),
+        root: partition.root.map_or_else(Bytes::new, |(root, _)| root.to_be_bytes().to_vec().into()),
+        keys: partition.root.map_or(0, |(_, keys)| keys),
+        clean_ms: millis(partition.clean),
+    });
+    AntiEntropy {
+        partitions_building: u32::try_from(state.building()).unwrap_or(u32::MAX),
+        oldest_clean_ms: millis(state.oldest_clean()),
+        keys_exchanged: view.stats.exchanged_keys,
+        bytes_exchanged: view.stats.exchanged_bytes,
+        exchanges: u32::try_from(state.exchanges).unwrap_or(u32::MAX),
+        partitions: listed.collect(),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn founded(layout: Option<&Layout>) -> Result<&Layout, Status> {

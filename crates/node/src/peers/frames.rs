@@ -34,6 +34,20 @@ pub(super) fn message_bytes(message: &Message) -> usize {
         }
         Message::LayoutOffer(layout) => layout.len(),
         Message::Gossip(packet) => packet.len(),
+        Message::Compare { roots, .. } => roots.len() * 24,
+        Message::CompareReply { result: Ok(compared), .. } => {
+            let branches =
+                |differing: &quorate_protocol::message::Differing| differing.branches.len() * 16 + 8;
+            compared.differing.iter().map(branches).sum::<usize>() + compared.incomplete.len() * 4
+        }
+        Message::LeavesReply { result: Ok(leaves), .. } => leaves.len() * 16,
+        Message::Keys { leaves, after, .. } => {
+            leaves.len() * 2 + after.as_ref().map_or(0, |after| after.key.len())
+        }
+        Message::KeysReply { result: Ok(page), .. } => {
+            page.keys.iter().map(|found| found.key.key.len() + 48).sum()
+        }
+        Message::Exchange { key, container, .. } => key.key.len() + container.0.len(),
         _ => 0,
     };
     payload + 64

@@ -257,6 +257,9 @@ impl Node {
         replies: &[(NodeId, Digest)],
     ) {
         let Some(layout) = self.layout.clone() else { return };
+        if !self.config.limits.read_repair {
+            return;
+        }
         for &(replica, digest) in replies {
             if digest == merged.digest || !layout.is_owner(target.key.partition, replica) {
                 continue;
@@ -266,7 +269,7 @@ impl Node {
             if replica == self.config.node {
                 let echo = self.link_time(began);
                 self.with_key(turn, &target.key, Task::Merge { reply: None, container, echo });
-            } else if let Some(echo) = self.echoes.known_at(replica, began.mono) {
+            } else if let Some(echo) = self.echoes.known_at(replica, began.link) {
                 let (epoch, key) = (layout.epoch, target.key.clone());
                 turn.send(replica, Message::Replicate { tag: None, epoch, key, container, echo });
             }

@@ -185,7 +185,7 @@ impl Node {
         writing: &Writing,
         to: NodeId,
     ) -> Option<(EncodedContainer, LinkTime)> {
-        if let Some(echo) = self.echoes.known_at(to, began.mono) {
+        if let Some(echo) = self.echoes.known_at(to, began.link) {
             return Some((writing.held.encoded.clone(), echo));
         }
         let newest = match writing.target.place {
@@ -193,7 +193,7 @@ impl Node {
             Place::Fallback => self.fallback.peek(&writing.target.key),
         }?;
         let covers = newest.container.context.covers_all(&writing.held.container.context);
-        let echo = self.echoes.known_at(to, turn.time())?;
+        let echo = self.echoes.known_at(to, turn.now.link)?;
         covers.then(|| (newest.encoded.clone(), echo))
     }
 

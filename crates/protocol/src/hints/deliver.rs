@@ -7,7 +7,7 @@ use super::Hints;
 use crate::id::NodeId;
 use crate::message::{KeyRef, Message, Tag};
 use crate::node::Node;
-use crate::time::Time;
+use crate::time::{Now, Time};
 use crate::turn::Turn;
 use crate::working_set::{Held, Task};
 
@@ -25,7 +25,7 @@ pub(super) struct Flight {
     key: KeyRef,
     version: u64,
     /// When its delivery began, before its container was read.
-    began: Time,
+    began: Now,
 }
 
 impl Hints {
@@ -93,7 +93,7 @@ impl Node {
         self.forget_old_hints(turn);
         self.hints.refill(turn.time(), self.config.limits.hint_bytes_per_s);
         let now = turn.time();
-        let late = |flight: &Flight| now.since(flight.began) >= PATIENCE;
+        let late = |flight: &Flight| now.since(flight.began.mono) >= PATIENCE;
         let flights = self.hints.flights.iter();
         let lost: Vec<Tag> = flights.filter(|(_, flight)| late(flight)).map(|(&tag, _)| tag).collect();
         for tag in lost {
@@ -127,7 +127,7 @@ impl Node {
             mark.flying = true;
             let (place, version) = (mark.place, mark.version);
             let tag = self.coordinator.new_tag();
-            let flight = Flight { owner, key: key.clone(), version, began: turn.time() };
+            let flight = Flight { owner, key: key.clone(), version, began: turn.now };
             self.hints.flights.insert(tag, flight);
             *self.hints.flying.entry(owner).or_default() += 1;
             self.with_record(turn, place, &key, Task::Deliver(tag));
@@ -144,7 +144,8 @@ impl Node {
             self.drop_hint(turn, owner, key);
             return;
         }
-        let (Some(layout), Some(echo)) = (&self.layout, self.echoes.known_at(owner, flight.began)) else {
+        let (Some(layout), Some(echo)) = (&self.layout, self.echoes.known_at(owner, flight.began.link))
+        else {
             self.hints.land(tag);
             return;
         };

@@ -43,7 +43,7 @@ impl Node {
         }
         if self.hints.count() >= self.config.limits.hints && self.hints.get(owner, key).is_none() {
             self.stats.hints_dropped += 1;
-            self.prefer_exchange(key.partition);
+            self.anti_entropy.hurry(key.partition);
             return None;
         }
         let known = self.hints.get(owner, key).is_some();
@@ -193,7 +193,7 @@ impl Node {
             let keys: Vec<KeyRef> = shortcuts.take(FORGOTTEN_AT_ONCE).map(|(key, _)| key.clone()).collect();
             for key in keys {
                 self.stats.hints_dropped += 1;
-                self.prefer_exchange(key.partition);
+                self.anti_entropy.hurry(key.partition);
                 self.drop_hint(turn, owner, &key);
             }
         }
@@ -229,10 +229,5 @@ impl Node {
                 self.hints_wanted(turn);
             }
         }
-    }
-
-    /// MERGE: replaced by anti-entropy's.
-    pub(crate) fn prefer_exchange(&mut self, partition: crate::id::PartitionId) {
-        self.hints.preferred.insert(partition);
     }
 }

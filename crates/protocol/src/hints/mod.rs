@@ -45,8 +45,6 @@ pub(crate) struct Hints {
     /// Bytes that may be sent now, and when that was so.
     budget: (u64, Time),
     wake: Option<Time>,
-    /// MERGE: partitions whose exchange is to be preferred.
-    pub(crate) preferred: std::collections::BTreeSet<PartitionId>,
 }
 
 /// Whether a partition has hints here.

@@ -1,4 +1,5 @@
-//! After a read that asked all owners, and the repairs it caused, all owners hold equal bytes durably.
+//! After a read that asked all owners and the repairs it caused, all owners hold equal containers durably; and when faults have
+//! been over for a while, without any read.
 
 use super::{Check, Disks, violation};
 use crate::oracle::Oracle;
@@ -9,7 +10,7 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     match holders.iter().find(|container| **container != holders[0]) {
         Some(other) => Err(violation(
             "convergence",
-            format!("after a read of all owners one holds {:?} and one {other:?}", holders[0]),
+            format!("all owners ought to be equal, and one holds {:?} and one {other:?}", holders[0]),
         )),
         None => Ok(()),
     }

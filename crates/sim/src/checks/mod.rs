@@ -6,6 +6,7 @@
 mod acknowledged;
 mod answer_context;
 mod answers;
+mod arrived;
 mod containers;
 mod convergence;
 mod dots;
@@ -22,6 +23,7 @@ mod queues;
 mod replica_memory;
 mod resurrection;
 mod stale_reads;
+mod trees;
 
 use bytes::Bytes;
 use quorate_protocol::id::{BucketId, PartitionId};
@@ -32,6 +34,7 @@ use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 pub use epochs::EpochWitness;
 pub(crate) use listing::exactly_live_keys;
 pub(crate) use queues::bounded;
+pub(crate) use trees::{equal as trees_equal, right as trees_right};
 
 use crate::disk::SimDisk;
 use crate::oracle::{AttemptState, DotSet, Maker, Oracle};
@@ -204,7 +207,12 @@ pub fn at_rest(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     resurrection::on_disks(oracle, key, disks)
 }
 
-/// After a read that asked all owners, and the repairs it caused.
+/// Replicas are equal: nothing acknowledged is missing on any.
+pub fn arrived(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
+    arrived::check(oracle, key, disks)
+}
+
+/// After a read that asked all owners and the repairs it caused, or after anti-entropy had its time.
 pub fn repaired(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     convergence::check(oracle, key, disks)
 }

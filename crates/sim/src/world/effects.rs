@@ -47,8 +47,8 @@ impl World {
                 let result = found.unwrap_or_else(|| self.hosts[node].disk.get(&key));
                 self.handle(node, Event::ReadDone { token, result })
             }
-            ToNode::Scanned { token, result } => self.handle(node, Event::ScanDone { token, result }),
             ToNode::Started => self.handle(node, Event::Started),
+            ToNode::Scanned { token, result, .. } => self.handle(node, Event::ScanDone { token, result }),
             ToNode::Wake => self.wake(node),
             ToNode::LinkUp { peer, peer_life, connection, epoch, clock } => {
                 self.link_up(node, peer, peer_life, connection, (epoch, clock))
@@ -104,6 +104,7 @@ impl World {
         let dies_after = (!self.peace && self.rngs.faults.chance(share))
             .then(|| self.rngs.faults.below(effects.len() + 1));
         self.tracer.mix(effects.len() as u64);
+        let mut committed = false;
         for (done, effect) in effects.drain().enumerate() {
             if dies_after == Some(done) {
                 self.note(node, || format!("dies with {done} effects of this event carried out"));
@@ -113,9 +114,13 @@ impl World {
             if self.hosts[node].life != life || self.hosts[node].process.is_none() {
                 break;
             }
+            committed |= matches!(effect, Effect::Commit { .. });
             self.carry_out(node, effect)?;
         }
         self.effects = effects;
+        if committed {
+            self.trees_are_right(node)?;
+        }
         self.flush(node);
         self.plan_wake(node);
         Ok(())
@@ -131,7 +136,8 @@ impl World {
             }
             Effect::Scan { token, prefix, after, entries_max, bytes_max } => {
                 let result = self.hosts[node].disk.scan(&prefix, after.as_deref(), entries_max, bytes_max);
-                self.after_read(node, ToNode::Scanned { token, result });
+                let background = prefix.len() < quorate_protocol::keys::DATA_PREFIX_BYTES;
+                self.after_read(node, ToNode::Scanned { token, result, background });
                 Ok(())
             }
             Effect::Answer { request, result } => self.answer(node, request, result),

@@ -1,6 +1,7 @@
 //! The end of a run: all faults are over, the cluster comes to rest, and everything is looked at.
 
 use bytes::Bytes;
+use quorate_protocol::Limits;
 use quorate_protocol::id::{OperationId, PartitionId};
 use quorate_protocol::operation::{
     Failure, Get, List, Operation, OperationResult, Outcome, Put, QuorumOptions,
@@ -28,12 +29,18 @@ impl World {
         for key in 0..self.oracle.keys.len() {
             checks::at_rest(&self.oracle, key, &self.disks(key))?;
         }
-        // Before anything is repaired and after.
+        self.deliver_hints()?;
+        if self.plan.alone {
+            self.converge()?;
+        }
+        // Before anything is repaired, unless that was left to the replicas, and after.
         self.listings(false)?;
         for key in 0..self.oracle.keys.len() {
             self.read_everywhere(key)?;
         }
         self.listings(true)?;
+        // Owners that do not count in a bucket may have what its reads do not show.
+        self.converge()?;
         for key in 0..self.oracle.keys.len() {
             self.resolve(key)?;
         }
@@ -66,18 +73,21 @@ impl World {
 
     /// Runs until nothing is under way anywhere.
     pub(super) fn settle(&mut self) -> Check {
-        let busy = |world: &Self| {
-            let working = |host: &crate::host::Host| {
-                host.process.as_ref().is_none_or(|process| {
-                    process.node.gauges().operations + process.node.gauges().lingering > 0
-                })
-            };
-            world.queue.is_busy() || world.hosts.iter().any(working)
-        };
-        while busy(self) {
+        while !self.is_settled() {
             self.step()?;
         }
         Ok(())
+    }
+
+    /// Whether nothing is under way but what never ends.
+    pub(super) fn is_settled(&self) -> bool {
+        let working = |host: &crate::host::Host| {
+            host.process.as_ref().is_none_or(|process| {
+                let gauges = process.node.gauges();
+                gauges.operations + gauges.lingering > 0
+            })
+        };
+        !self.queue.is_busy() && !self.hosts.iter().any(working)
     }
 
     /// Founded at the latest now, the cluster has one layout.
@@ -105,6 +115,10 @@ impl World {
         let node = self.rngs.lives.below(self.hosts.len());
         self.get(key, node, Some(owners))?;
         self.settle()?;
+        // A repair may be refused where there is hardly any room; it is not sent again.
+        if self.plan.limits.replica_requests < Limits::default().replica_requests {
+            return Ok(());
+        }
         checks::repaired(&self.oracle, key, &self.disks(key))
     }
 

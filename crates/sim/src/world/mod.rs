@@ -1,8 +1,8 @@
 //! The simulated world: machines, the network between them, clients, and what goes wrong, on one thread under one clock.
 //!
 //! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants, with `sending` and
-//! `storing`; `links` connects nodes; `trouble` injects faults, and `liveness` watches who notices; `clients` sends and answers; `finish` ends a run: all
-//! faults over, everything looked at.
+//! `storing`; `links` connects nodes; `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all
+//! faults over, everything looked at; `rest` waits for replicas to become equal by themselves.
 
 mod clients;
 mod effects;
@@ -10,6 +10,7 @@ mod finish;
 mod links;
 mod liveness;
 mod queue;
+mod rest;
 mod sending;
 mod setup;
 mod storing;

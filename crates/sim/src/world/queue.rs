@@ -19,8 +19,8 @@ pub(super) enum ToNode {
     Synced(CommitNumber),
     /// A read of the disk is done; what it found, or nothing if the disk looks only now.
     Read { token: ReadToken, key: Bytes, found: Option<Result<Option<Bytes>, StoreError>> },
-    /// A scan of the disk is done.
-    Scanned { token: ReadToken, result: Result<ScanPage, StoreError> },
+    /// A scan of the disk is done; of a whole partition in the background, or of a bucket for somebody who waits.
+    Scanned { token: ReadToken, result: Result<ScanPage, StoreError>, background: bool },
     /// A timer fires.
     Wake,
     /// It learns that a connection is up.
@@ -100,10 +100,10 @@ impl Happening {
     /// Whether the cluster is not at rest while this is to come.
     fn is_business(&self) -> bool {
         match self {
-            Self::Node { what: ToNode::Wake, .. } => false,
-            // Gossip never ends.
+            Self::Node { what: ToNode::Wake | ToNode::Scanned { background: true, .. }, .. } => false,
+            // Replicas compare themselves, and nodes gossip, for ever.
             Self::Node { what: ToNode::Batch { messages, .. }, .. } => {
-                messages.iter().any(|message| !matches!(message, Message::Gossip(_)))
+                !messages.iter().all(Message::is_background)
             }
             Self::Node { .. } => true,
             Self::Connect { .. }

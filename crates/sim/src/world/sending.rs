@@ -21,8 +21,14 @@ impl World {
         let holds_down = |process: &crate::host::Process| process.holds_down.contains(&peer);
         let is_down = self.hosts[node].process.as_ref().is_some_and(holds_down);
         checks::liveness::may_ask(node, peer, is_down, &message)?;
+        // Where the plan says so, anti-entropy does nothing before all faults are over.
+        if !self.peace && !self.plan.exchange_in_trouble && message.is_comparison() {
+            return Ok(());
+        }
         let moment = match &message {
-            Message::Replicate { key, container, .. } | Message::StoreHint { key, container, .. } => {
+            Message::Replicate { key, container, .. }
+            | Message::StoreHint { key, container, .. }
+            | Message::Exchange { key, container, .. } => {
                 let known = |history: &KeyHistory| history.key == key.key && history.bucket.id == key.bucket;
                 if let Some(at) = self.oracle.keys.iter().position(known) {
                     let by = self.maker(node);

@@ -182,7 +182,7 @@ async fn a_cluster_is_founded_once_and_described() {
     let before = admin.get_layout(v1::GetLayoutRequest {}).await.unwrap_err();
     assert_eq!(before.code(), Code::FailedPrecondition);
     assert_eq!(rig.kv().get(get("k")).await.unwrap_err().code(), Code::FailedPrecondition);
-    let status = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let status = admin.status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.node_id, status.epoch, status.storage_bytes), (NODE, 0, 42));
 
     let layout = admin.bootstrap(founding()).await.unwrap().into_inner().layout;
@@ -196,7 +196,7 @@ async fn a_cluster_is_founded_once_and_described() {
     assert_eq!(described.addresses[0].peer_address, "peer:1");
     let buckets = admin.list_buckets(v1::ListBucketsRequest {}).await.unwrap().into_inner().buckets;
     assert_eq!(buckets[0].name, "default");
-    let status = admin.status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let status = admin.status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.epoch, status.partitions_owned), (1, PARTITIONS));
     assert!(rig.driver.layout().is_some());
 }
