@@ -164,7 +164,7 @@ impl Plan {
         let timeout_us = if family == Family::Liveness {
             rng.between(least_us.max(10_000), 2 * least_us.max(10_000))
         } else if self.faults.lasts_long() || rng.chance(0.5) {
-            rng.spread(1_000_000, 10_000_000)
+            rng.spread(1_000_000, 4_000_000)
         } else {
             rng.between(least_us, 4 * least_us)
         };
@@ -292,7 +292,9 @@ fn draw_limits(rng: &mut SimRng) -> Limits {
 fn draw_background(plan: &mut Plan, rng: &mut SimRng) {
     let slower = if plan.faults.lasts_long() { 20 } else { 1 };
     let limits = &mut plan.limits;
-    limits.exchange_interval = Duration::from_micros(rng.spread(20_000, 500_000) * slower);
+    // The end of a run waits for some rounds of gossip: comparisons would take most of it.
+    let least = limits.probe_period / 40;
+    limits.exchange_interval = Duration::from_micros(rng.spread(20_000, 500_000) * slower).max(least);
     limits.sweep_interval = Duration::from_micros(rng.spread(100_000, 5_000_000) * slower);
     limits.sweep_page_keys = *rng.pick(&[1, 2, 1000]);
     limits.sweep_bytes_per_s = *rng.pick(&[1_000, 100_000, 8 << 20]);
