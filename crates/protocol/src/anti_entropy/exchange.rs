@@ -1,15 +1,22 @@
 //! The keys in the leaves that differ: both owners' are read page by page and compared, and each key that differs is
 //! sent to the other, who merges it and sends back what that gave.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::AntiEntropy;
+<<<<<<< HEAD
 use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId, PartitionId};
 use crate::keys;
 use crate::merkle::leaf_of;
 use crate::message::{KeyDigest, KeyRef, KeysPage, Message, Place, Refusal, Tag};
+=======
+use super::pages::{differences, keys_page};
+use crate::echo::LinkTime;
+use crate::id::{Epoch, NodeId, PartitionId};
+use crate::message::{KeyRef, KeysPage, Message, Place, Refusal, Tag};
+>>>>>>> ae
 use crate::node::Node;
 use crate::replica::ScanFor;
 use crate::store::{ScanPage, StoreError};
@@ -66,53 +73,6 @@ pub(crate) struct Offer {
     theirs: Option<Digest>,
     /// When the container was asked for, by this node's link clock.
     began: Time,
-}
-
-/// How much may be sent: a token bucket that holds a second's worth.
-#[derive(Debug)]
-pub(crate) struct Budget {
-    bytes_per_s: u64,
-    /// May be overdrawn by what is sent last.
-    bytes: i64,
-    filled: Time,
-    /// Whether something waits for more.
-    wanting: bool,
-    /// Offers that wait for their container.
-    loading: usize,
-}
-
-impl Budget {
-    pub(super) fn new(bytes_per_s: u64) -> Self {
-        let bytes_per_s = bytes_per_s.max(1);
-        Self { bytes_per_s, bytes: 0, filled: Time(0), wanting: false, loading: 0 }
-    }
-
-    pub(super) fn bytes_per_s(&self) -> u64 {
-        self.bytes_per_s
-    }
-
-    fn refill(&mut self, now: Time) {
-        let passed = now.since(self.filled).as_micros().min(1 << 40);
-        let more = passed * u128::from(self.bytes_per_s) / 1_000_000;
-        if more > 0 {
-            let most = i64::try_from(self.bytes_per_s).unwrap_or(i64::MAX);
-            let more = i64::try_from(more).unwrap_or(i64::MAX);
-            self.bytes = self.bytes.saturating_add(more).min(most);
-            self.filled = now;
-        }
-    }
-
-    fn spend(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// When something may be sent again that waits for it.
-    pub(super) fn next_timer(&self) -> Option<Time> {
-        let missing = 1_i64.saturating_sub(self.bytes).max(1).unsigned_abs();
-        let micros = u128::from(missing) * 1_000_000 / u128::from(self.bytes_per_s) + 1;
-        let wait = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
-        self.wanting.then(|| self.filled + wait)
-    }
 }
 
 impl AntiEntropy {
@@ -293,7 +253,7 @@ impl Node {
             while let Some(exchange) = self.anti_entropy.exchanges.get_mut(&tag)
                 && !exchange.offers.is_empty()
             {
-                if self.anti_entropy.budget.bytes <= 0 {
+                if self.anti_entropy.budget.is_spent() {
                     self.anti_entropy.budget.wanting = true;
                     return;
                 }
@@ -405,43 +365,4 @@ impl Node {
         self.stats.exchanged_keys += 1;
         self.stats.exchanged_bytes += bytes as u64;
     }
-}
-
-/// The keys of a page of the store that are in some leaves.
-fn keys_page(
-    result: Result<ScanPage, StoreError>,
-    wanted: impl Fn(u16) -> bool,
-) -> Result<KeysPage, Refusal> {
-    let page = result.map_err(|_| Refusal::Storage)?;
-    let mut through = None;
-    let mut keys = Vec::new();
-    for (store_key, value) in page.entries {
-        let key = keys::key_ref(&store_key).ok_or(Refusal::Storage)?;
-        if wanted(leaf_of(key.bucket, &key.key)) {
-            let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
-            if !container.is_absent() {
-                keys.push(KeyDigest { key: key.clone(), digest: container.digest() });
-            }
-        }
-        through = Some(key);
-    }
-    Ok(KeysPage { keys, through: through.filter(|_| page.more) })
-}
-
-/// The keys on which two pages differ, with what `theirs` says of them, and up to where both speak.
-fn differences(mine: KeysPage, theirs: KeysPage) -> (VecDeque<(KeyRef, Option<Digest>)>, Option<KeyRef>) {
-    let through = match (mine.through, theirs.through) {
-        (Some(mine), Some(theirs)) => Some(mine.min(theirs)),
-        (mine, theirs) => mine.or(theirs),
-    };
-    let within = |key: &KeyRef| through.as_ref().is_none_or(|through| key <= through);
-    let mut found: BTreeMap<KeyRef, (Option<Digest>, Option<Digest>)> = BTreeMap::new();
-    for KeyDigest { key, digest } in mine.keys.into_iter().filter(|found| within(&found.key)) {
-        found.entry(key).or_default().0 = Some(digest);
-    }
-    for KeyDigest { key, digest } in theirs.keys.into_iter().filter(|found| within(&found.key)) {
-        found.entry(key).or_default().1 = Some(digest);
-    }
-    let differing = found.into_iter().filter(|(_, (mine, theirs))| mine != theirs);
-    (differing.map(|(key, (_, theirs))| (key, theirs)).collect(), through)
 }

@@ -10,11 +10,13 @@
 //! Exchange of each key that differs               ─> merged there; sent back when that gave something else
 //! ```
 //!
-//! `compare` finds the leaves, `exchange` the keys. The one who answers keeps nothing of it. A reply that does not come is
+//! `compare` finds the leaves, `exchange` and `pages` the keys, `budget` says how fast. The one who answers keeps nothing of it. A reply that does not come is
 //! not waited for: a comparison is begun anew, a page asked for again.
 
+mod budget;
 mod compare;
 mod exchange;
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -28,8 +30,9 @@ use crate::node::Node;
 use crate::stats;
 use crate::time::Time;
 use crate::turn::Turn;
+use budget::Budget;
 use compare::Round;
-pub(crate) use exchange::{Budget, Offer};
+pub(crate) use exchange::Offer;
 use exchange::{Exchange, Wanted};
 
 /// A reply that has not come after this many intervals is waited for no longer.

@@ -181,6 +181,7 @@ async fn a_cluster_is_founded_once_and_described() {
     let mut admin = rig.admin();
     let before = admin.get_layout(v1::GetLayoutRequest {}).await.unwrap_err();
     assert_eq!(before.code(), Code::FailedPrecondition);
+    assert_eq!(admin.repair(v1::RepairRequest {}).await.unwrap_err().code(), Code::FailedPrecondition);
     assert_eq!(rig.kv().get(get("k")).await.unwrap_err().code(), Code::FailedPrecondition);
     let status = admin.status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.node_id, status.epoch, status.storage_bytes), (NODE, 0, 42));
@@ -199,6 +200,13 @@ async fn a_cluster_is_founded_once_and_described() {
     let status = admin.status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert_eq!((status.epoch, status.partitions_owned), (1, PARTITIONS));
     assert!(rig.driver.layout().is_some());
+    assert_eq!(status.anti_entropy.unwrap_or_default().partitions, []);
+    let repair = admin.repair(v1::RepairRequest {}).await.unwrap().into_inner();
+    assert_eq!(repair.partitions, PARTITIONS);
+    let status = admin.status(v1::StatusRequest { partitions: true }).await.unwrap().into_inner();
+    let shown: Vec<u32> =
+        status.anti_entropy.unwrap_or_default().partitions.iter().map(|p| p.partition).collect();
+    assert_eq!(shown, (0..PARTITIONS).collect::<Vec<_>>());
 }
 
 #[tokio::test]
