@@ -55,11 +55,11 @@ impl Seen {
     }
 
     fn in_words(&self) -> String {
-        let down_for = Duration::from_secs(self.down_ms / 1000);
+        let down_s = self.down_ms / 1000;
         let parts = [
             (self.alive, format!("alive by {}", self.alive)),
             (self.suspect, format!("suspect by {}", self.suspect)),
-            (self.down, format!("down by {} for {down_for:?}", self.down)),
+            (self.down, format!("down by {} for {down_s}s", self.down)),
         ];
         let parts: Vec<String> =
             parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, words)| words).collect();

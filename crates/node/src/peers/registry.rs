@@ -16,6 +16,8 @@ use crate::driver::Input;
 
 /// Bytes that may wait for one link; past it messages to that peer are lost.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Room beyond that for the gossip: a peer that is only slow must not look dead.
+const GOSSIP_BYTES_MAX: usize = 1 << 20;
 
 /// A turn's messages on their way into a link.
 #[derive(Debug)]
@@ -140,16 +142,25 @@ impl Registry {
     }
 
     /// Queues messages; without a link, or when its queue is full, they are lost.
-    pub(super) fn send(&self, to: NodeId, stamp: Stamp, messages: Vec<Message>) {
+    pub(super) fn send(&self, to: NodeId, stamp: Stamp, mut messages: Vec<Message>) {
         let active = self.active.lock();
         let Some(link) = active.get(&to) else { return };
-        let bytes = messages.iter().map(message_bytes).sum();
-        if link.queue.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BYTES_MAX {
-            link.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.dropped.fetch_add(messages.len() as u64, Ordering::Relaxed);
-            return;
+        let count = messages.len();
+        let mut bytes: usize = messages.iter().map(message_bytes).sum();
+        // Only this queues, under the lock; what is sent meanwhile makes more room.
+        let queued = link.queue.bytes.load(Ordering::Relaxed);
+        if queued + bytes > QUEUE_BYTES_MAX {
+            messages.retain(|message| matches!(message, Message::Gossip(_) | Message::Beat));
+            bytes = messages.iter().map(message_bytes).sum();
+            if queued + bytes > QUEUE_BYTES_MAX + GOSSIP_BYTES_MAX {
+                messages.clear();
+            }
+            self.dropped.fetch_add((count - messages.len()) as u64, Ordering::Relaxed);
         }
-        let _ = link.queue.sender.send(Outgoing { stamp, messages, bytes });
+        if !messages.is_empty() {
+            link.queue.bytes.fetch_add(bytes, Ordering::Relaxed);
+            let _ = link.queue.sender.send(Outgoing { stamp, messages, bytes });
+        }
     }
 
     /// For metrics.
@@ -164,5 +175,40 @@ impl Registry {
 
     fn tell(&self, event: Event) {
         let _ = self.inputs.send(Input::Peer(event, None));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_full_queue_has_room_for_the_gossip() {
+        let (inputs, _events) = mpsc::unbounded_channel();
+        let registry = Registry::new(inputs);
+        let (queue, mut end) = queue();
+        let peer = NodeId(2);
+        let who = Who { node: peer, start: StartId(1), epoch: Epoch(1), dialed_here: true };
+        registry.register(NodeId(1), who, queue).expect("it is the only link");
+        let data = || Message::LayoutOffer(Bytes::from(vec![0; QUEUE_BYTES_MAX / 4]));
+        let gossip = || Message::Gossip(Bytes::from(vec![0; GOSSIP_BYTES_MAX / 4]));
+        for _ in 0..8 {
+            registry.send(peer, Hlc::default(), vec![data(), gossip()]);
+        }
+        let mut counts = (0_u64, 0_u64);
+        while let Ok(outgoing) = end.receiver.try_recv() {
+            let (gossip, data): (Vec<_>, Vec<_>) = outgoing
+                .messages
+                .into_iter()
+                .partition(|message| matches!(message, Message::Gossip(_) | Message::Beat));
+            counts = (counts.0 + data.len() as u64, counts.1 + gossip.len() as u64);
+        }
+        assert_eq!(counts.0, 3, "a fourth would be past the bound");
+        assert!(counts.1 > 3, "{} packets of gossip were queued", counts.1);
+        let figures = registry.figures();
+        assert!(figures.queued_bytes <= QUEUE_BYTES_MAX + GOSSIP_BYTES_MAX);
+        assert_eq!(figures.dropped_messages, 16 - counts.0 - counts.1);
     }
 }

@@ -5,18 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::AntiEntropy;
-<<<<<<< HEAD
-use crate::echo::LinkTime;
-use crate::id::{Epoch, NodeId, PartitionId};
-use crate::keys;
-use crate::merkle::leaf_of;
-use crate::message::{KeyDigest, KeyRef, KeysPage, Message, Place, Refusal, Tag};
-=======
 use super::pages::{differences, keys_page};
+use crate::echo::LinkTime;
 use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId, PartitionId};
 use crate::message::{KeyRef, KeysPage, Message, Place, Refusal, Tag};
->>>>>>> ae
 use crate::node::Node;
 use crate::replica::ScanFor;
 use crate::store::{ScanPage, StoreError};
