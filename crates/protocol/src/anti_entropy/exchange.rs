@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::AntiEntropy;
 use super::pages::{differences, keys_page};
 use crate::echo::LinkTime;
-use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId, PartitionId};
 use crate::message::{KeyRef, KeysPage, Message, Place, Refusal, Tag};
 use crate::node::Node;
