@@ -45,6 +45,11 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", hide = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_secret: Option<String>,
+    /// Let whoever reaches the gRPC port make this node lose messages or hold them up: for tests only
+    /// [env: QUORATE_UNSAFE_FAULT_INJECTION]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unsafe_fault_injection: bool,
     /// How to write logs, to standard error [env: QUORATE_LOG_FORMAT] [default: text]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +92,8 @@ pub struct Settings {
     pub seeds: Vec<String>,
     /// Seals context tokens.
     pub token_secret: Option<String>,
+    /// Whether `Admin.InjectFaults` is open.
+    pub unsafe_fault_injection: bool,
     /// How logs look.
     pub log_format: LogFormat,
     /// The longest key, in bytes.
@@ -116,6 +123,7 @@ impl Default for Settings {
             advertise_host: None,
             seeds: Vec::new(),
             token_secret: None,
+            unsafe_fault_injection: false,
             log_format: LogFormat::Text,
             key_bytes_max: limits.key_bytes,
             value_bytes_max: limits.value_bytes,
@@ -214,7 +222,10 @@ mod tests {
     #[expect(clippy::result_large_err, reason = "the error is figment's")]
     fn flags_win_over_the_file_and_unknown_settings_are_named() {
         figment::Jail::expect_with(|jail| {
-            jail.create_file("node.toml", "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"")?;
+            jail.create_file(
+                "node.toml",
+                "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"\nunsafe_fault_injection = true",
+            )?;
             jail.set_env("QUORATE_HTTP_LISTEN", "2.2.2.2:2");
             jail.set_env("QUORATE_PEER_LISTEN", "2.2.2.2:3");
             jail.set_env("QUORATE_EXAMPLE_PORT", "tcp://10.0.0.1:7700");
@@ -227,6 +238,8 @@ mod tests {
             assert_eq!(settings.grpc_listen, "1.1.1.1:1");
             assert_eq!(settings.http_listen, "2.2.2.2:2");
             assert_eq!(settings.peer_listen, "3.3.3.3:3");
+            assert!(settings.unsafe_fault_injection, "a flag that is not given says nothing");
+            assert!(!Settings::default().unsafe_fault_injection);
             jail.create_file("node.toml", "grcp_listen = \"typo\"")?;
             let error = Settings::load(&args).expect_err("a typo").to_string();
             assert!(error.contains("grcp_listen"), "{error}");
