@@ -108,7 +108,9 @@ impl Faults {
             by_peer.extend(faults.iter().copied());
             by_peer.retain(|_, fault| !fault.is_none());
             self.any.store(!by_peer.is_empty(), Ordering::Relaxed);
-            if *by_peer != before {
+            if by_peer.is_empty() && !before.is_empty() {
+                tracing::warn!("injected faults have ended");
+            } else if *by_peer != before {
                 tracing::warn!(faults = ?*by_peer, "INJECTED FAULTS: messages to and from these peers are lost or held up");
             }
         }

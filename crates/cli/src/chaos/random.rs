@@ -72,6 +72,12 @@ impl RandomArgs {
 
     /// What happens to a cluster of so many nodes: a pure function of the seed, the options and the number.
     pub(super) fn steps(&self, nodes: usize) -> Result<Vec<Step>> {
+        ensure!(
+            self.every <= self.duration,
+            "--every {}: nothing would happen in {}",
+            time(self.every),
+            time(self.duration)
+        );
         let needs_two = self.faults.iter().any(|kind| !matches!(kind, FaultKind::Kill | FaultKind::Pause));
         ensure!(nodes > 1 || !needs_two, "of one node there is nothing to partition, to lose or to delay");
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed.unwrap_or_default());
@@ -180,5 +186,12 @@ mod tests {
     fn one_node_can_only_die_or_stand_still() {
         assert!(random("random --faults kill,pause").steps(1).is_ok());
         assert!(random("random").steps(1).is_err());
+    }
+
+    #[test]
+    fn something_happens() {
+        assert_eq!(random("random --for 5s --every 5s").steps(3).unwrap().len(), 2);
+        let error = random("random --for 3s --every 5s").steps(3).unwrap_err().to_string();
+        assert_eq!(error, "--every 5s: nothing would happen in 3s");
     }
 }

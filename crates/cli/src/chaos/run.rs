@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::action::{Action, NodeName};
+use super::action::{Action, NodeName, time};
 use super::apply;
 use super::schedule::{self, Line, Schedule, Step};
 use super::target::Target;
@@ -91,7 +91,7 @@ pub(super) async fn run(target: &mut Target, schedule: &Schedule, format: Format
         }
     }
     let duration = schedule.duration();
-    output::note(format!("{} steps in {duration:?}; Ctrl-C ends it and mends everything", steps.len()));
+    output::note(format!("{} steps in {}; Ctrl-C ends it and mends everything", steps.len(), time(duration)));
     let mut teller = Teller { begun: Instant::now(), format, failed: 0 };
     let ended = tokio::select! {
         ended = carry_out(target, &steps, duration, &mut teller) => ended,
@@ -102,7 +102,9 @@ pub(super) async fn run(target: &mut Target, schedule: &Schedule, format: Format
         mended = mend(target, &mut teller) => mended.context("not everything is mended")?,
         () = signals.next() => bail!("interrupted again: not everything is mended"),
     }
-    ended.context("everything is mended")?;
+    if let Err(error) = ended {
+        bail!("{error:#}; everything is mended");
+    }
     if teller.failed > 0 {
         bail!("{} of the actions failed; everything is mended", teller.failed);
     }
