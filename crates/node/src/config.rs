@@ -191,7 +191,17 @@ impl Settings {
         bounded("value_bytes_max", self.value_bytes_max, 1, 64 << 20)?;
         bounded("client_operations_max", self.client_operations_max, 1, 1 << 20)?;
         let timeout_ms = usize::try_from(self.default_timeout_ms).unwrap_or(usize::MAX);
-        bounded("default_timeout_ms", timeout_ms, 1, 60_000)
+        bounded("default_timeout_ms", timeout_ms, 1, 60_000)?;
+        for seed in &self.seeds {
+            let address = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            if !address.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+                return Err(ConfigError::Invalid {
+                    field: "seeds",
+                    reason: format!("{seed:?} is not host:port"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The core's bounds.
@@ -248,6 +258,18 @@ mod tests {
             assert!(error.contains("key_bytes_max") && error.contains("1 to 65536"), "{error}");
             Ok(())
         });
+    }
+
+    #[test]
+    fn seeds_are_addresses() {
+        let load = |seed: &str| Settings::load(&Args { seeds: vec![seed.into()], ..Args::default() });
+        for fine in ["host:7702", "10.0.0.1:1", "[::1]:7702"] {
+            assert!(load(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["foo", ":7702", "host:", "host:0", "host:70000", "http://host"] {
+            let error = load(wrong).expect_err(wrong).to_string();
+            assert!(error.contains(&format!("seeds: {wrong:?} is not host:port")), "{error}");
+        }
     }
 
     #[test]

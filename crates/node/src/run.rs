@@ -107,6 +107,7 @@ pub async fn run(
             move || scrape(metrics.clone(), driver.clone(), store.clone(), peers.clone())
         }),
         observer: metrics.observer(),
+        grpc_address: addresses.grpc.clone(),
     };
     let http = tokio::spawn(http::serve(http_listener, http::router(http_state), until(stopping.clone())));
     let grpc_state = grpc::GrpcState {
