@@ -140,7 +140,7 @@ async fn sending(
     let (at, receivers) = receivers(target, node, to)?;
     let changes: Vec<(usize, Change)> = receivers.into_iter().map(|to| (to, change)).collect();
     faults::change(target, at, &changes).await?;
-    let now = faults::of(&target.nodes[at]).await?.faults;
+    let now = faults::of(target, &target.nodes[at]).await?.faults;
     let described: Vec<String> = now.iter().map(|fault| faults::describe(target, fault)).collect();
     let described = if described.is_empty() { "works as it should".into() } else { described.join("; ") };
     Ok(vec![format!("{} {described}", target.nodes[at].name)])

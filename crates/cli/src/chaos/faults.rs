@@ -17,9 +17,13 @@ pub(super) struct Change {
     pub(super) delay: Option<(Duration, Duration)>,
 }
 
-/// What a node does wrong on purpose; changes nothing.
-pub(super) async fn of(node: &TargetNode) -> Result<v1::InjectFaultsResponse> {
-    inject(node, v1::InjectFaultsRequest::default()).await
+/// What a node does wrong on purpose, in the order of its peers' numbers; changes nothing.
+pub(super) async fn of(target: &Target, node: &TargetNode) -> Result<v1::InjectFaultsResponse> {
+    let mut answer = inject(node, v1::InjectFaultsRequest::default()).await?;
+    let number = |fault: &v1::PeerFault| target.nodes.iter().position(|node| node.id == fault.node_id);
+    // Who is no member any more comes last.
+    answer.faults.sort_by_key(|fault| number(fault).unwrap_or(usize::MAX));
+    Ok(answer)
 }
 
 /// Ends everything that a node does wrong on purpose.
@@ -31,7 +35,7 @@ pub(super) async fn end(node: &TargetNode) -> Result<()> {
 /// Changes what a node does to the messages between it and these peers, by their indices.
 pub(super) async fn change(target: &Target, at: usize, changes: &[(usize, Change)]) -> Result<()> {
     let node = &target.nodes[at];
-    let now = of(node).await?.faults;
+    let now = of(target, node).await?.faults;
     let changed = |(peer, change): &(usize, Change)| {
         let node_id = target.nodes[*peer].id;
         let now = now.iter().find(|fault| fault.node_id == node_id).copied();

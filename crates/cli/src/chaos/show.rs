@@ -47,7 +47,7 @@ pub(super) async fn show(target: &Target, format: Format) -> Result<()> {
         target
             .nodes
             .iter()
-            .map(|node| async { if asked(node) { Some(faults::of(node).await) } else { None } }),
+            .map(|node| async { if asked(node) { Some(faults::of(target, node).await) } else { None } }),
     )
     .await;
     match format {
