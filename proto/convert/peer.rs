@@ -32,11 +32,11 @@ pub fn batch_from_wire(batch: v1::Batch) -> Result<(Stamp, Vec<Message>), Conver
     Ok((Stamp { hlc, clock: link_time_from_wire(batch.clock)? }, messages))
 }
 
-fn link_time_to_wire(clock: LinkTime) -> v1::LinkTime {
+pub(super) fn link_time_to_wire(clock: LinkTime) -> v1::LinkTime {
     v1::LinkTime { start_id: clock.start.0, micros: clock.at.0 }
 }
 
-fn link_time_from_wire(clock: Option<v1::LinkTime>) -> Result<LinkTime, ConvertError> {
+pub(super) fn link_time_from_wire(clock: Option<v1::LinkTime>) -> Result<LinkTime, ConvertError> {
     let clock = clock.ok_or_else(|| ConvertError::missing("clock"))?;
     Ok(LinkTime { start: StartId(clock.start_id), at: Time(clock.micros) })
 }
@@ -129,8 +129,8 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         Message::KeysReply { tag, epoch, result } => {
             Kind::KeysReply(anti_entropy::keys_reply_to_wire(tag, epoch, result))
         }
-        Message::Exchange { epoch, key, container } => {
-            Kind::Exchange(anti_entropy::exchange_to_wire(epoch, key, container))
+        Message::Exchange { epoch, key, container, echo } => {
+            Kind::Exchange(anti_entropy::exchange_to_wire(epoch, key, container, echo))
         }
     };
     v1::Message { kind: Some(kind) }

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod bootstrap;
 mod bucket;
+mod chaos;
 mod demo;
 mod dev;
 mod export;
@@ -17,6 +18,7 @@ mod patience;
 mod progress;
 mod repair;
 mod settings;
+mod signals;
 mod status;
 mod text;
 
@@ -69,6 +71,7 @@ fn run(cli: Cli) -> Result<Done> {
             Command::Bootstrap(args) => bootstrap::run(args, &global).await,
             Command::Import(args) => import::run(args, &global).await,
             Command::Export(args) => export::run(args, &global).await,
+            Command::Chaos(args) => chaos::run(args, &global).await,
             Command::Bench(command) => bench::run(command, &global).await,
         }
     })

@@ -82,6 +82,7 @@ struct Details {
     partitions_building: u32,
     oldest_clean_ms: u64,
     keys_exchanged: u64,
+    unsafe_fault_injection: bool,
 }
 
 #[derive(Serialize)]
@@ -238,6 +239,7 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
             partitions_building: anti_entropy.partitions_building,
             oldest_clean_ms: anti_entropy.oldest_clean_ms,
             keys_exchanged: anti_entropy.keys_exchanged,
+            unsafe_fault_injection: status.unsafe_fault_injection,
         }),
     }
 }
@@ -284,6 +286,14 @@ fn show(state: &ClusterState) -> Result<()> {
         ]);
     }
     table.print()?;
+    if state
+        .nodes
+        .iter()
+        .filter_map(|node| node.details.as_ref())
+        .any(|details| details.unsafe_fault_injection)
+    {
+        output::note("unsafe fault injection is on: `quorate chaos show` tells what is broken on purpose");
+    }
     for node in &state.nodes {
         let refusal = node.details.as_ref().map(|details| &details.storage_refusal);
         for trouble in node.error.iter().chain(refusal.filter(|refusal| !refusal.is_empty())) {

@@ -7,6 +7,7 @@ pub mod addresses;
 mod clock;
 pub mod config;
 pub mod driver;
+pub mod faults;
 pub mod grpc;
 pub mod http;
 mod metrics;

@@ -116,7 +116,7 @@ mod tests {
             vec![Message::LayoutOffer(Bytes::from(vec![7; 3 * CHUNK_BYTES + 5])), Message::LayoutRequest];
         let bytes = messages.iter().map(message_bytes).sum();
         let stamp = Stamp { hlc: Hlc { wall_ms: 3, counter: 4 }, ..Stamp::default() };
-        let frames = frames(Outgoing { stamp, messages: messages.clone(), bytes });
+        let frames = frames(Outgoing { stamp, messages: messages.clone(), bytes, held: None });
         assert_eq!(frames.len(), 4);
         let mut assembly = Assembly::default();
         let mut batches = Vec::new();
