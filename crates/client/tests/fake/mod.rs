@@ -359,4 +359,11 @@ impl Admin for Service {
     ) -> Result<Response<ListBucketsResponse>, Status> {
         Err(Status::unimplemented("not asked for here"))
     }
+
+    async fn inject_faults(
+        &self,
+        _: Request<InjectFaultsRequest>,
+    ) -> Result<Response<InjectFaultsResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
 }
