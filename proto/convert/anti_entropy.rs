@@ -1,11 +1,14 @@
 //! What owners of a partition say to each other to become equal.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{Epoch, PartitionId};
 use quorate_protocol::message::{Compared, Differing, KeyDigest, KeyRef, KeysPage, Message, Refusal, Tag};
 use quorate_protocol::version::{Digest, EncodedContainer};
 
-use super::peer::{key_from_wire, key_to_wire, refusal_from_wire, refusal_to_wire};
+use super::peer::{
+    key_from_wire, key_to_wire, link_time_from_wire, link_time_to_wire, refusal_from_wire, refusal_to_wire,
+};
 use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
 use crate::peer::v1;
 
@@ -184,8 +187,14 @@ pub(super) fn keys_reply_from_wire(reply: v1::KeysReply) -> Result<Message, Conv
     Ok(Message::KeysReply { tag, epoch, result })
 }
 
-pub(super) fn exchange_to_wire(epoch: Epoch, key: KeyRef, container: EncodedContainer) -> v1::Exchange {
-    v1::Exchange { epoch: epoch.0, key: Some(key_to_wire(key)), container: container.0 }
+pub(super) fn exchange_to_wire(
+    epoch: Epoch,
+    key: KeyRef,
+    container: EncodedContainer,
+    echo: LinkTime,
+) -> v1::Exchange {
+    let echo = Some(link_time_to_wire(echo));
+    v1::Exchange { epoch: epoch.0, key: Some(key_to_wire(key)), container: container.0, echo }
 }
 
 pub(super) fn exchange_from_wire(exchange: v1::Exchange) -> Result<Message, ConvertError> {
@@ -193,5 +202,6 @@ pub(super) fn exchange_from_wire(exchange: v1::Exchange) -> Result<Message, Conv
         epoch: Epoch(exchange.epoch),
         key: key_from_wire(exchange.key)?,
         container: EncodedContainer(exchange.container),
+        echo: link_time_from_wire(exchange.echo)?,
     })
 }

@@ -13,6 +13,7 @@ use crate::convert::kv::tests::{operations, results};
 
 const TAG: Tag = Tag(u64::MAX);
 const EPOCH: Epoch = Epoch(7);
+const ECHO: LinkTime = LinkTime { start: StartId(u64::MAX - 1), at: Time(u64::MAX) };
 
 fn key() -> KeyRef {
     KeyRef { partition: PartitionId(u16::MAX), bucket: BucketId(u64::MAX), key: Bytes::from_static(b"k\xff") }
@@ -23,7 +24,7 @@ fn messages() -> Vec<Message> {
     let digest = Digest(u128::MAX - 5);
     let refusals =
         [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage, Refusal::TooOld];
-    let echo = LinkTime { start: StartId(u64::MAX - 1), at: Time(u64::MAX) };
+    let echo = ECHO;
     let mut all = vec![Message::LayoutRequest, Message::LayoutOffer(Bytes::from_static(b"layout"))];
     let refusals = [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage];
     let mut all = vec![
@@ -90,7 +91,7 @@ fn anti_entropy_messages(container: &EncodedContainer, digest: Digest) -> Vec<Me
         Message::CompareReply { tag, epoch, result: Ok(compared) },
         Message::Leaves { tag, epoch, partition, branches: vec![0, 31] },
         Message::LeavesReply { tag, epoch, result: Ok(vec![7, u128::MAX]) },
-        Message::Exchange { epoch, key: key(), container: container.clone() },
+        Message::Exchange { epoch, key: key(), container: container.clone(), echo: ECHO },
     ];
     for after in [None, Some(key())] {
         all.push(Message::Keys { tag, epoch, partition, leaves: vec![0, 1023], after: after.clone() });

@@ -10,9 +10,9 @@ use quorate_proto::convert::layout::{
 use quorate_proto::v1;
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
-    AntiEntropy, BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse, InjectFaultsRequest,
-    InjectFaultsResponse, ListBucketsRequest, ListBucketsResponse, PartitionState, Peer, RepairRequest,
-    RepairResponse, StatusRequest, StatusResponse,
+    AntiEntropy, BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse,
+    InjectFaultsRequest, InjectFaultsResponse, ListBucketsRequest, ListBucketsResponse, PartitionState, Peer,
+    RepairRequest, RepairResponse, StatusRequest, StatusResponse,
 };
 use quorate_protocol::PeerState;
 use quorate_protocol::effect::BootstrapError;
