@@ -25,8 +25,6 @@ fn messages() -> Vec<Message> {
     let refusals =
         [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage, Refusal::TooOld];
     let echo = ECHO;
-    let mut all = vec![Message::LayoutRequest, Message::LayoutOffer(Bytes::from_static(b"layout"))];
-    let refusals = [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage];
     let mut all = vec![
         Message::LayoutRequest,
         Message::LayoutOffer(Bytes::from_static(b"layout")),
