@@ -18,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quorate_observe::History;
 use quorate_protocol::Effects;
 use quorate_protocol::layout::{Bootstrap, Layout};
 use quorate_protocol::message::Message;
@@ -26,6 +27,7 @@ use crate::checks::{Check, Disks, EpochWitness, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
+use crate::observe::Recorder;
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::rng::SimRng;
@@ -75,6 +77,8 @@ pub struct World {
     effects: Effects,
     /// Messages of the present event, by destination, in order.
     outbox: Vec<(usize, Vec<Message>)>,
+    /// Keeps the history that clients see, when somebody wants it.
+    recorder: Option<Recorder>,
     /// What the last operation of the driver itself found.
     last_outcome: Option<quorate_protocol::operation::OperationResult>,
 }
@@ -126,6 +130,7 @@ impl World {
             connected: vec![None; pairs],
             effects: Effects::default(),
             outbox: Vec::new(),
+            recorder: None,
             last_outcome: None,
             plan,
         })
@@ -137,6 +142,17 @@ impl World {
         self.found()?;
         self.work()?;
         self.finish()
+    }
+
+    /// Founds the cluster and lets clients and faults loose, without healing and looking at everything afterwards; what
+    /// the clients saw is the result.
+    pub fn observe(&mut self) -> Result<History, Violation> {
+        self.describe_plan();
+        self.recorder = Some(Recorder::default());
+        self.found()?;
+        self.work()?;
+        let recorder = self.recorder.take().unwrap_or_default();
+        Ok(recorder.into_history(&self.oracle))
     }
 
     /// What was done.
@@ -193,7 +209,7 @@ impl World {
     fn work(&mut self) -> Check {
         self.peace = false;
         for client in 0..self.workload.clients.len() {
-            let think = self.workload.think_us();
+            let think = self.workload.think_us(client);
             self.queue.plan(self.now_us + think, Happening::ClientStep(client));
         }
         self.plan_random_fault();
