@@ -60,9 +60,7 @@ pub(crate) enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
-    /// Measure.
-    #[command(subcommand)]
-    Bench(bench::BenchCommand),
+    Bench(bench::BenchArgs),
 }
 
 /// A bucket, and quorums other than its own.

@@ -66,7 +66,7 @@ fn run(cli: Cli) -> Result<Done> {
             Command::Bootstrap(args) => bootstrap::run(args, &global).await,
             Command::Import(args) => import::run(args, &global).await,
             Command::Export(args) => export::run(args, &global).await,
-            Command::Bench(command) => bench::run(command, &global).await,
+            Command::Bench(args) => bench::run(args, &global).await,
         }
     })
 }

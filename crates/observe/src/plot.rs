@@ -55,31 +55,31 @@ fn draw<'a>(rows: &[Row], title: &str, text: &'a mut String) -> Drawn<'a> {
     let side = |n: u32| i32::try_from(n).unwrap_or(0);
     let grid_width = |n: u32| MARGIN + side(n) * CELL.0 + 14;
     let band_height = HEADING + side(ns.last().copied().unwrap_or(1)) * CELL.1 + 12;
-    let width = ns.iter().map(|&n| grid_width(n)).sum::<i32>().max(640) + 20;
+    let width = ns.iter().map(|&n| grid_width(n)).sum::<i32>().max(840) + 20;
     let height = TOP + i32::try_from(bands.len()).unwrap_or(0) * band_height + 8;
 
     let size = (u32::try_from(width).unwrap_or(640), u32::try_from(height).unwrap_or(480));
     let area = SVGBackend::with_string(text, size).into_drawing_area();
     area.fill(&CARD)?;
     let left = Pos::new(HPos::Left, VPos::Center);
-    area.draw_text(title, &font(17, &INK, left), (16, 22))?;
+    area.draw_text(title, &font(21, &INK, left), (16, 22))?;
     let legend = "each cell: stale reads; p95 of reads / writes in ms. Green frame: R + W > N, must be 0 (pink if it is not).";
-    area.draw_text(legend, &font(12, &FAINT, left), (16, 44))?;
+    area.draw_text(legend, &font(15, &FAINT, left), (16, 44))?;
 
     for (band, &(keys, faults)) in bands.iter().enumerate() {
         let top = TOP + i32::try_from(band).unwrap_or(0) * band_height;
         let mut x = 10;
         for &n in &ns {
             let heading = format!("N = {n}: {keys}, faults {faults}");
-            let heading = if n == 1 { format!("N = 1: {faults}") } else { heading };
-            area.draw_text(&heading, &font(13, &INK, left), (x + 6, top + 14))?;
+            let heading = if n == 1 { format!("N = 1: {keys}, {faults}") } else { heading };
+            area.draw_text(&heading, &font(17, &INK, left), (x + 6, top + 14))?;
             let (x0, y0) = (x + MARGIN, top + HEADING);
             for q in 1..=side(n) {
                 let centre = Pos::new(HPos::Center, VPos::Center);
                 let column = (x0 + (q - 1) * CELL.0 + CELL.0 / 2, y0 - 12);
-                area.draw_text(&format!("W {q}"), &font(12, &FAINT, centre), column)?;
+                area.draw_text(&format!("W {q}"), &font(15, &FAINT, centre), column)?;
                 let row = (x0 - 20, y0 + (q - 1) * CELL.1 + CELL.1 / 2);
-                area.draw_text(&format!("R {q}"), &font(12, &FAINT, centre), row)?;
+                area.draw_text(&format!("R {q}"), &font(15, &FAINT, centre), row)?;
             }
             let cells = rows.iter().filter(|row| {
                 let setting = row.setting;
@@ -114,9 +114,9 @@ fn draw_cell<'a>(
     let centre = Pos::new(HPos::Center, VPos::Center);
     let middle = at.0 + CELL.0 / 2;
     let stale = percent(figures.stale, figures.stale_rate);
-    area.draw_text(&stale, &font(15, &INK, centre), (middle, at.1 + 16))?;
+    area.draw_text(&stale, &font(19, &INK, centre), (middle, at.1 + 16))?;
     let latency = format!("{} / {}", ms(figures.get_us.p95), ms(figures.put_us.p95));
-    area.draw_text(&latency, &font(11, &INK, centre), (middle, at.1 + 33))
+    area.draw_text(&latency, &font(14, &INK, centre), (middle, at.1 + 33))
 }
 
 /// Green for none; from pale to deep orange by the logarithm of the share.
