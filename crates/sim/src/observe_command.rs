@@ -118,8 +118,12 @@ fn in_words(found: &Sweep) -> String {
         })
     };
     let ((strict, answers, stale), (weak, weak_answers, weak_stale)) = (of(true), of(false));
+    let broken = match found.broken.len() {
+        0 => String::new(),
+        runs => format!("; {runs} runs broke a promise, and are not in this"),
+    };
     format!(
         "R + W > N: {stale} stale of {answers} answers to clients and probes in {strict} settings; \
-         R + W <= N: {weak_stale} of {weak_answers} in {weak}"
+         R + W <= N: {weak_stale} of {weak_answers} in {weak}{broken}"
     )
 }
