@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use quorate_protocol::id::{ActorId, Epoch, OperationId};
+use quorate_protocol::layout::QuorumMode;
 use quorate_protocol::operation::{
     Delete, Failure, Found, Get, Operation, OperationError, OperationResult, Outcome, Put, QuorumOptions,
     Timed, Written,
@@ -28,14 +28,33 @@ pub fn timeout_from_wire(timeout_ms: u32) -> Duration {
 
 /// Quorum settings as they travel; none when all are the bucket's.
 pub fn quorum_to_wire(quorum: QuorumOptions) -> Option<v1::Quorum> {
-    let QuorumOptions { n, r, w, pr, pw } = quorum;
-    (quorum != QuorumOptions::default()).then_some(v1::Quorum { n, r, w, pr, pw })
+    let QuorumOptions { n, r, w, pr, pw, mode } = quorum;
+    let mode = mode.map(|mode| mode_to_wire(mode).into());
+    (quorum != QuorumOptions::default()).then_some(v1::Quorum { n, r, w, pr, pw, mode })
 }
 
-/// Reads what [`quorum_to_wire`] wrote.
+/// Reads what [`quorum_to_wire`] wrote. A mode that is not known is the bucket's.
 pub fn quorum_from_wire(quorum: Option<v1::Quorum>) -> QuorumOptions {
-    let v1::Quorum { n, r, w, pr, pw } = quorum.unwrap_or_default();
-    QuorumOptions { n, r, w, pr, pw }
+    let v1::Quorum { n, r, w, pr, pw, mode } = quorum.unwrap_or_default();
+    let mode = mode.and_then(mode_from_wire);
+    QuorumOptions { n, r, w, pr, pw, mode }
+}
+
+/// Who may stand in for an owner, as it travels.
+pub fn mode_to_wire(mode: QuorumMode) -> v1::QuorumMode {
+    match mode {
+        QuorumMode::Strict => v1::QuorumMode::Strict,
+        QuorumMode::Sloppy => v1::QuorumMode::Sloppy,
+    }
+}
+
+/// Reads what [`mode_to_wire`] wrote; none when it is not known.
+pub fn mode_from_wire(mode: i32) -> Option<QuorumMode> {
+    match v1::QuorumMode::try_from(mode) {
+        Ok(v1::QuorumMode::Strict) => Some(QuorumMode::Strict),
+        Ok(v1::QuorumMode::Sloppy) => Some(QuorumMode::Sloppy),
+        Err(_) => None,
+    }
 }
 
 /// A read as it travels; a zero timeout is the node's default.
@@ -144,6 +163,7 @@ pub fn found_to_wire(found: Found) -> v1::GetResponse {
         siblings: found.siblings.into_iter().map(sibling).collect(),
         context: found.context,
         primaries: found.primaries,
+        fallbacks: found.fallbacks,
         epoch: found.epoch.0,
     }
 }
@@ -164,34 +184,33 @@ pub fn found_from_wire(found: v1::GetResponse) -> Result<Found, ConvertError> {
         siblings: found.siblings.into_iter().map(sibling).collect::<Result<_, _>>()?,
         context: found.context,
         primaries: found.primaries,
+        fallbacks: found.fallbacks,
         epoch: Epoch(found.epoch),
     })
 }
 
 /// A finished put as it travels.
 pub fn put_written_to_wire(written: Written) -> v1::PutResponse {
-    let Written { context, primaries, epoch } = written;
-    v1::PutResponse { context, primaries, epoch: epoch.0 }
+    let Written { context, primaries, fallbacks, epoch } = written;
+    v1::PutResponse { context, primaries, fallbacks, epoch: epoch.0 }
 }
 
 /// A finished delete as it travels.
 pub fn delete_written_to_wire(written: Written) -> v1::DeleteResponse {
-    let Written { context, primaries, epoch } = written;
-    v1::DeleteResponse { context, primaries, epoch: epoch.0 }
+    let Written { context, primaries, fallbacks, epoch } = written;
+    v1::DeleteResponse { context, primaries, fallbacks, epoch: epoch.0 }
 }
 
 /// Reads a finished put.
 pub fn put_written_from_wire(put: v1::PutResponse) -> Written {
-    written(put.context, put.primaries, put.epoch)
+    let v1::PutResponse { context, primaries, fallbacks, epoch } = put;
+    Written { context, primaries, fallbacks, epoch: Epoch(epoch) }
 }
 
 /// Reads a finished delete.
 pub fn delete_written_from_wire(delete: v1::DeleteResponse) -> Written {
-    written(delete.context, delete.primaries, delete.epoch)
-}
-
-fn written(context: Bytes, primaries: u32, epoch: u64) -> Written {
-    Written { context, primaries, epoch: Epoch(epoch) }
+    let v1::DeleteResponse { context, primaries, fallbacks, epoch } = delete;
+    Written { context, primaries, fallbacks, epoch: Epoch(epoch) }
 }
 
 /// How one operation of a batch or session ended, as it travels.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 
+use bytes::Bytes;
+
 use super::*;
 
 fn mint() -> OperationId {
@@ -9,7 +11,7 @@ fn mint() -> OperationId {
 }
 
 pub(in crate::convert) fn operations() -> Vec<Operation> {
-    let quorum = QuorumOptions { n: Some(3), r: Some(0), w: None, pr: Some(2), pw: None };
+    let quorum = QuorumOptions { n: Some(3), r: Some(0), w: None, pr: Some(2), pw: None, mode: None };
     let types = ["", "application/json", "text/plain; charset=utf-8"];
     let mut all: Vec<_> = types
         .into_iter()
@@ -40,7 +42,8 @@ pub(in crate::convert) fn operations() -> Vec<Operation> {
 }
 
 pub(in crate::convert) fn results() -> Vec<OperationResult> {
-    let written = Written { context: Bytes::from_static(b"token"), primaries: 2, epoch: Epoch(u64::MAX) };
+    let written =
+        Written { context: Bytes::from_static(b"token"), primaries: 2, fallbacks: 1, epoch: Epoch(u64::MAX) };
     let sibling = Sibling {
         dot: Dot { actor: ActorId(u64::MAX), seq: 9 },
         hlc: Hlc::default(),
@@ -48,7 +51,8 @@ pub(in crate::convert) fn results() -> Vec<OperationResult> {
         content_type: ContentType::Json,
         value: Bytes::from_static(b"[]"),
     };
-    let absent = Found { siblings: Vec::new(), context: Bytes::new(), primaries: 1, epoch: Epoch(1) };
+    let absent =
+        Found { siblings: Vec::new(), context: Bytes::new(), primaries: 1, fallbacks: 0, epoch: Epoch(1) };
     let found = Found { siblings: vec![sibling.clone(), sibling], ..absent.clone() };
     let outcomes =
         [Outcome::Put(written.clone()), Outcome::Delete(written), Outcome::Get(absent), Outcome::Get(found)];

@@ -2,8 +2,11 @@
 
 use bytes::Bytes;
 use quorate_protocol::id::{BucketId, ClusterId, Epoch, NodeId};
-use quorate_protocol::layout::{Bootstrap, Bucket, BucketSettings, ConflictPolicy, Layout, Member};
+use quorate_protocol::layout::{
+    Bootstrap, Bucket, BucketSettings, ConflictPolicy, Layout, Member, QuorumMode,
+};
 
+use super::kv::{mode_from_wire, mode_to_wire};
 use crate::v1;
 
 /// What the default number of partitions is, for who names none.
@@ -60,6 +63,10 @@ fn conflict_from_wire(conflict: i32) -> Result<ConflictPolicy, InvalidLayout> {
     }
 }
 
+fn bucket_mode_from_wire(mode: i32) -> Result<QuorumMode, InvalidLayout> {
+    mode_from_wire(mode).ok_or_else(|| invalid("buckets.mode", format!("there is no mode {mode}")))
+}
+
 /// A bucket as it travels.
 pub fn bucket_to_wire(bucket: &Bucket) -> v1::Bucket {
     v1::Bucket {
@@ -69,6 +76,7 @@ pub fn bucket_to_wire(bucket: &Bucket) -> v1::Bucket {
         r: bucket.r,
         w: bucket.w,
         conflict: conflict_to_wire(bucket.conflict).into(),
+        mode: mode_to_wire(bucket.mode).into(),
     }
 }
 
@@ -76,6 +84,7 @@ fn bucket_from_wire(bucket: v1::Bucket) -> Result<Bucket, InvalidLayout> {
     Ok(Bucket {
         id: BucketId(bucket.bucket_id),
         conflict: conflict_from_wire(bucket.conflict)?,
+        mode: bucket_mode_from_wire(bucket.mode)?,
         name: bucket.name,
         n: bucket.n,
         r: bucket.r,
@@ -179,6 +188,7 @@ pub fn bootstrap_from_wire(request: v1::BootstrapRequest) -> Result<Bootstrap, I
             .map(|bucket| {
                 Ok(BucketSettings {
                     conflict: conflict_from_wire(bucket.conflict)?,
+                    mode: bucket_mode_from_wire(bucket.mode)?,
                     name: bucket.name,
                     n: bucket.n,
                     r: bucket.r,

@@ -92,7 +92,14 @@ pub(crate) struct BucketAndQuorum {
 
 impl BucketAndQuorum {
     pub(crate) fn quorum(&self) -> QuorumOptions {
-        QuorumOptions { n: self.n, r: self.r, w: self.w, pr: self.pr, pw: self.pw }
+        QuorumOptions {
+            n: self.n,
+            r: self.r,
+            w: self.w,
+            pr: self.pr,
+            pw: self.pw,
+            ..QuorumOptions::default()
+        }
     }
 }
 

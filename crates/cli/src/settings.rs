@@ -81,6 +81,7 @@ impl ClusterSettings {
             } else {
                 v1::ConflictPolicy::Siblings.into()
             },
+            ..Default::default()
         };
         v1::BootstrapRequest {
             cluster_id: cluster_id.to_vec().into(),

@@ -174,7 +174,7 @@ impl Client {
                 partitions: list
                     .partitions
                     .map(|partitions| v1::PartitionRange { first: partitions.start, end: partitions.end }),
-                quorum: wire::quorum(list.quorum),
+                quorum: quorate_proto::convert::kv::quorum_to_wire(list.quorum),
                 timeout_ms: 0,
             },
         };

@@ -73,6 +73,7 @@ fn absent(status: &tonic::Status) -> Option<v1::GetResponse> {
         siblings: Vec::new(),
         context: detail.context,
         primaries: 0,
+        fallbacks: 0,
         epoch: 0,
     })
 }

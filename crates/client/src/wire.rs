@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_proto::convert::failure::error_from_wire;
+use quorate_proto::convert::kv::quorum_to_wire;
 use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
 use quorate_proto::v1::request::Operation;
 use quorate_protocol::id::{ActorId, OperationId};
-use quorate_protocol::operation::{OperationError, QuorumOptions};
+use quorate_protocol::operation::OperationError;
 use quorate_protocol::version::Dot;
 use tonic::Status;
 
@@ -19,21 +20,11 @@ use crate::operation::{Context, Delete, Found, Get, Put, Value, Written};
 /// How a server says when to come back (gRPC's retry design, A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-pub(crate) fn quorum(options: QuorumOptions) -> Option<v1::Quorum> {
-    (options != QuorumOptions::default()).then_some(v1::Quorum {
-        n: options.n,
-        r: options.r,
-        w: options.w,
-        pr: options.pr,
-        pw: options.pw,
-    })
-}
-
 pub(crate) fn get(get: Get) -> Operation {
     Operation::Get(v1::GetRequest {
         bucket: get.bucket,
         key: get.key,
-        quorum: quorum(get.quorum),
+        quorum: quorum_to_wire(get.quorum),
         timeout_ms: 0,
     })
 }
@@ -46,7 +37,7 @@ pub(crate) fn put(put: Put) -> Operation {
         content_type: put.content_type,
         context: put.context.as_bytes().clone(),
         operation_id: Bytes::copy_from_slice(&put.operation.0.to_be_bytes()),
-        quorum: quorum(put.quorum),
+        quorum: quorum_to_wire(put.quorum),
         timeout_ms: 0,
     })
 }
@@ -56,7 +47,7 @@ pub(crate) fn delete(delete: Delete) -> Operation {
         bucket: delete.bucket,
         key: delete.key,
         context: delete.context.as_bytes().clone(),
-        quorum: quorum(delete.quorum),
+        quorum: quorum_to_wire(delete.quorum),
         timeout_ms: 0,
     })
 }

@@ -44,6 +44,17 @@ pub enum ConflictPolicy {
     LastWriterWins,
 }
 
+/// Who may stand in for an owner that cannot be reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum QuorumMode {
+    /// Nobody: only owners count, so with r + w > n every read sees every write acknowledged before it began.
+    #[default]
+    Strict,
+    /// The next members in the partition's order (Dynamo, section 4.6): writes go on while owners are away, and
+    /// reads promise convergence, not freshness.
+    Sloppy,
+}
+
 /// A keyspace with its own properties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
@@ -59,6 +70,8 @@ pub struct Bucket {
     pub w: u32,
     /// What becomes of concurrent writes.
     pub conflict: ConflictPolicy,
+    /// Who may stand in for an owner that cannot be reached, where a request does not say.
+    pub mode: QuorumMode,
 }
 
 /// What a client asks of a bucket at bootstrap.
@@ -74,6 +87,8 @@ pub struct BucketSettings {
     pub w: Option<u32>,
     /// See [`Bucket`].
     pub conflict: ConflictPolicy,
+    /// See [`Bucket`].
+    pub mode: QuorumMode,
 }
 
 /// All that the first layout is a function of.
@@ -143,6 +158,7 @@ impl Layout {
             r: None,
             w: None,
             conflict: ConflictPolicy::Siblings,
+            mode: QuorumMode::Strict,
         };
         check_quorums("", n, n, r, w)?;
         let mut buckets = BTreeMap::new();
@@ -287,5 +303,5 @@ fn make_bucket(settings: &Bootstrap, asked: &BucketSettings) -> Result<Bucket, I
     let mut seed = settings.cluster.0.to_le_bytes().to_vec();
     seed.extend_from_slice(asked.name.as_bytes());
     let id = BucketId(xxh3_64_with_seed(&seed, 0));
-    Ok(Bucket { id, name: asked.name.clone(), n, r, w, conflict: asked.conflict })
+    Ok(Bucket { id, name: asked.name.clone(), n, r, w, conflict: asked.conflict, mode: asked.mode })
 }

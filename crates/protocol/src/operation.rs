@@ -7,6 +7,7 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::id::{Epoch, NodeId, OperationId, PartitionId};
+use crate::layout::QuorumMode;
 use crate::version::{ContentType, ContextToken, Sibling};
 
 /// A request's own quorum settings; what is absent is the bucket's.
@@ -22,6 +23,8 @@ pub struct QuorumOptions {
     pub pr: Option<u32>,
     /// How many of those that acknowledge a write must be primaries: at most n.
     pub pw: Option<u32>,
+    /// Whether fallbacks stand in for primaries that cannot be reached.
+    pub mode: Option<QuorumMode>,
 }
 
 /// Store a value.
@@ -102,6 +105,8 @@ pub struct Written {
     pub context: ContextToken,
     /// Primaries that hold it durably, so far.
     pub primaries: u32,
+    /// Fallbacks that hold it durably for a primary that could not be reached; sloppy mode only.
+    pub fallbacks: u32,
     /// The layout's epoch that it was counted in.
     pub epoch: Epoch,
 }
@@ -115,6 +120,8 @@ pub struct Found {
     pub context: ContextToken,
     /// Primaries that answered.
     pub primaries: u32,
+    /// Fallbacks that answered in place of a primary that could not be reached; sloppy mode only.
+    pub fallbacks: u32,
     /// The layout's epoch that they were counted in.
     pub epoch: Epoch,
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use quorate_protocol::id::{BucketId, ClusterId, NodeId};
-use quorate_protocol::layout::{Bootstrap, BucketSettings, ConflictPolicy, Layout, Member, partition_of};
+use quorate_protocol::layout::{
+    Bootstrap, BucketSettings, ConflictPolicy, Layout, Member, QuorumMode, partition_of,
+};
 
 fn member(node: u64, zone: &str, weight: u32) -> Member {
     Member {
@@ -30,7 +32,14 @@ fn settings(members: Vec<Member>, n: u32) -> Bootstrap {
 }
 
 fn bucket(name: &str) -> BucketSettings {
-    BucketSettings { name: name.into(), n: None, r: None, w: None, conflict: ConflictPolicy::Siblings }
+    BucketSettings {
+        name: name.into(),
+        n: None,
+        r: None,
+        w: None,
+        conflict: ConflictPolicy::Siblings,
+        mode: QuorumMode::Strict,
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What one run is like: drawn from its seed, many things switched off entirely (swarm testing, Groce et al., 2012).
 
 use quorate_protocol::Limits;
-use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET};
+use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET, QuorumMode};
 
 use crate::family::Family;
 use crate::faults::{FAULTS, FaultPlan};
@@ -61,6 +61,7 @@ impl BucketPlan {
             r: self.quorum.map(|quorum| quorum.1),
             w: self.quorum.map(|quorum| quorum.2),
             conflict: self.conflict,
+            mode: QuorumMode::Strict,
         }
     }
 }

@@ -224,19 +224,21 @@ impl Service {
                         .collect(),
                     context: found.map_or(Bytes::new(), |(_, version)| context(*version)),
                     primaries: 1,
+                    fallbacks: 0,
                     epoch,
                 })
             }
             Operation::Put(put) => {
                 let version = values.get(&put.key).map_or(1, |(_, version)| version + 1);
                 values.insert(put.key, (put.value, version));
-                Answer::Put(PutResponse { context: context(version), primaries: 1, epoch })
+                Answer::Put(PutResponse { context: context(version), primaries: 1, fallbacks: 0, epoch })
             }
             Operation::Delete(delete) => {
                 values.remove(&delete.key);
                 Answer::Delete(DeleteResponse {
                     context: Bytes::from_static(b"deleted"),
                     primaries: 1,
+                    fallbacks: 0,
                     epoch,
                 })
             }

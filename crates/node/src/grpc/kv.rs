@@ -190,7 +190,13 @@ mod tests {
             content_type: ContentType::OctetStream,
             value: Bytes::from(vec![0; BATCH_ANSWER_BYTES / 2]),
         };
-        let found = Found { siblings: vec![sibling], context: Bytes::new(), primaries: 1, epoch: Epoch(1) };
+        let found = Found {
+            siblings: vec![sibling],
+            context: Bytes::new(),
+            primaries: 1,
+            fallbacks: 0,
+            epoch: Epoch(1),
+        };
         let mut bytes = 0;
         let mut answer = |result| bounded(&mut bytes, 3, result).result;
         assert!(matches!(answer(Ok(Outcome::Get(found.clone()))), Some(response::Result::Get(_))));

@@ -170,7 +170,8 @@ mod tests {
     fn a_query_gives_all() {
         let parameters =
             query("n=3&r=2&w=%32&pr=0&pw=1&timeout_ms=250&context=AQID").expect("it is well-formed");
-        let quorum = QuorumOptions { n: Some(3), r: Some(2), w: Some(2), pr: Some(0), pw: Some(1) };
+        let quorum =
+            QuorumOptions { n: Some(3), r: Some(2), w: Some(2), pr: Some(0), pw: Some(1), mode: None };
         assert_eq!(parameters.quorum, quorum);
         assert_eq!(parameters.timeout, Duration::from_millis(250));
         assert_eq!(parameters.context.as_ref(), [1, 2, 3]);

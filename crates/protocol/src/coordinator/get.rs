@@ -201,7 +201,7 @@ impl Node {
                 let siblings = shown(&merged.container, target.quorums.lww);
                 self.stats.saw_siblings(siblings.len());
                 let context = self.token_of(&target, &merged.container.context);
-                let found = Found { siblings, context, primaries, epoch };
+                let found = Found { siblings, context, primaries, fallbacks: 0, epoch };
                 self.finish(turn, running.source, Ok(Outcome::Get(found)));
             }
             Purpose::Delete(mut seen) => {
@@ -209,7 +209,8 @@ impl Node {
                 seen.join(&merged.container.context);
                 if seen.is_empty() {
                     // There is nothing, and never was: nothing to write either.
-                    let written = Written { context: self.token_of(&target, &seen), primaries, epoch };
+                    let written =
+                        Written { context: self.token_of(&target, &seen), primaries, fallbacks: 0, epoch };
                     self.finish(turn, running.source, Ok(Outcome::Delete(written)));
                 } else {
                     let waiting = delete::Waiting::new(target.clone(), seen, after_read);

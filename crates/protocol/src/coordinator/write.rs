@@ -173,7 +173,8 @@ impl Node {
         let primaries = writing.tally.counted();
         let at_quorum = primaries >= writing.target.quorums.bucket_write;
         let context = writing.held.container.answer_context(&writing.seen, dot, at_quorum);
-        let written = Written { context: self.token_of(&writing.target, &context), primaries, epoch };
+        let written =
+            Written { context: self.token_of(&writing.target, &context), primaries, fallbacks: 0, epoch };
         let outcome = match writing.kind {
             Kind::Put(_) => Outcome::Put(written),
             Kind::Delete { .. } => Outcome::Delete(written),

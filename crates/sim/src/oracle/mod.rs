@@ -90,7 +90,7 @@ impl Oracle {
     }
 
     fn quorum(&self, operation: &Operation, key: Option<usize>) -> Quorum {
-        let QuorumOptions { n, r, w, pr, pw } = *operation.quorum();
+        let QuorumOptions { n, r, w, pr, pw, mode: _ } = *operation.quorum();
         let Some(key) = key else {
             return Quorum { n: PARTITIONS_MAX, r: 1, w: 1, whole: false };
         };

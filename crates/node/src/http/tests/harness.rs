@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use quorate_protocol::id::{ClusterId, NodeId, StartId};
-use quorate_protocol::layout::{Bootstrap, BucketSettings, ConflictPolicy, Member};
+use quorate_protocol::layout::{Bootstrap, BucketSettings, ConflictPolicy, Member, QuorumMode};
 use quorate_protocol::message::Message;
 use quorate_protocol::time::Hlc;
 use quorate_protocol::{Limits, Node, NodeConfig};
@@ -171,6 +171,7 @@ fn settings(members: u64) -> Bootstrap {
             r: None,
             w: None,
             conflict: ConflictPolicy::LastWriterWins,
+            mode: QuorumMode::Strict,
         }],
     }
 }
