@@ -207,7 +207,7 @@ fn consistency_of_a_running_cluster_is_measured() {
     }
     let csv = std::fs::read_to_string(csv).expect("it is written");
     assert!(csv.starts_with("keys,") && csv.contains("\nspread,none,3,2,2,true,"), "{csv}");
-    assert!(std::fs::read_to_string(svg).expect("it is drawn").contains("N = 3: spread"));
+    assert!(std::fs::read_to_string(svg).expect("it is drawn").contains("spread keys, faults: none"));
 
     let weak = dev.run(observe.iter().chain(&["--r", "1", "--w", "1"])).json();
     assert_eq!([&weak[0]["r"], &weak[0]["w"]], [1, 1]);

@@ -16,8 +16,8 @@ pub struct PlotError(String);
 const CELL: (i32, i32) = (104, 46);
 /// Left of a grid, for its R.
 const MARGIN: i32 = 46;
-/// Above a grid, for its heading and its W.
-const HEADING: i32 = 52;
+/// Above a grid, for its headings and its W.
+const HEADING: i32 = 58;
 /// Above everything.
 const TOP: i32 = 62;
 /// From this share on a cell has the darkest colour.
@@ -68,11 +68,11 @@ fn draw<'a>(rows: &[Row], title: &str, text: &'a mut String) -> Drawn<'a> {
 
     for (band, &(keys, faults)) in bands.iter().enumerate() {
         let top = TOP + i32::try_from(band).unwrap_or(0) * band_height;
+        let heading = format!("{keys} keys, faults: {faults}");
+        area.draw_text(&heading, &font(18, &INK, left), (16, top + 14))?;
         let mut x = 10;
         for &n in &ns {
-            let heading = format!("N = {n}: {keys}, faults {faults}");
-            let heading = if n == 1 { format!("N = 1: {keys}, {faults}") } else { heading };
-            area.draw_text(&heading, &font(17, &INK, left), (x + 6, top + 14))?;
+            area.draw_text(&format!("N = {n}"), &font(15, &INK, left), (x + 6, top + 36))?;
             let (x0, y0) = (x + MARGIN, top + HEADING);
             for q in 1..=side(n) {
                 let centre = Pos::new(HPos::Center, VPos::Center);

@@ -29,12 +29,11 @@ const NODES: u16 = 5;
 /// N, R and W of `--sweep`: for N 3 and 5 the weakest and majorities; for N 3 also all writes and all reads.
 const SWEEP: [(u32, u32, u32); 6] = [(3, 1, 1), (3, 2, 2), (3, 1, 3), (3, 3, 1), (5, 2, 2), (5, 3, 3)];
 
-/// Measure consistency instead of speed: latency, stale reads, how stale, time to visibility. Fails if a read was stale
-/// although R + W > N.
+/// What is measured with `--observe`.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Consistency (--observe)")]
 pub(crate) struct ObserveArgs {
-    /// Measure how consistent the cluster is, and how consistent N, R and W make it.
+    /// Measure how consistent N, R and W make the cluster; fails if a read was stale although R + W > N.
     #[arg(long, required = true)]
     pub(super) observe: bool,
     /// Owners of each key that count [default: as its bucket has it].
