@@ -212,3 +212,53 @@ fn bootstrap_makes_nodes_a_cluster_and_can_be_repeated() {
     assert_eq!(names, ["n0", "n1", "n2"]);
     assert_eq!(status["cluster"], first["cluster"]);
 }
+
+#[test]
+fn consistency_of_a_running_cluster_is_measured() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &[]);
+    let file = |name: &str| data.path().join(name).to_str().expect("a name").to_owned();
+    let (csv, svg) = (file("figures.csv"), file("plot.svg"));
+    let observe = ["bench", "--observe", "--seconds", "1", "--output", "json"];
+    let flags = ["--keys", "both", "--csv", &csv, "--svg", &svg];
+    let rows = dev.run(observe.iter().chain(&flags)).json();
+    let rows = rows.as_array().expect("rows");
+    let settings: Vec<_> = rows.iter().map(|row| [&row["keys"], &row["n"], &row["r"], &row["w"]]).collect();
+    let setting = |keys: &str| [keys.into(), 3.into(), 2.into(), 2.into()];
+    let expected = ["clustered", "spread"].map(setting);
+    assert_eq!(settings, expected.iter().map(<[Value; 4]>::each_ref).collect::<Vec<_>>());
+    for row in rows {
+        for some in ["reads", "writes", "probes"] {
+            assert!(row[some].as_u64() > Some(0), "{some}: {row}");
+        }
+        for none in ["stale", "stale_probes", "outdated", "unnamed", "refused"] {
+            assert_eq!(row[none], 0, "{none}: {row}");
+        }
+        assert!(row["get_us"]["p50"].as_u64() > Some(0) && row["put_us"]["p50"].as_u64() > Some(0), "{row}");
+    }
+    let csv = std::fs::read_to_string(csv).expect("it is written");
+    assert!(csv.starts_with("keys,") && csv.contains("\nspread,none,3,2,2,true,"), "{csv}");
+    assert!(std::fs::read_to_string(svg).expect("it is drawn").contains("spread keys, faults: none"));
+
+    let weak = dev.run(observe.iter().chain(&["--r", "1", "--w", "1"])).json();
+    assert_eq!([&weak[0]["r"], &weak[0]["w"]], [1, 1]);
+    let refused = |flags: &[&str]| dev.run(["bench", "--observe"].iter().chain(flags));
+    let faults = refused(&["--faults", "heavy"]);
+    assert!(
+        faults.code == Some(1) && faults.err.contains("--own"),
+        "somebody else's nodes are not killed: {faults:?}"
+    );
+    let five = refused(&["--n", "5"]);
+    assert!(five.code == Some(1) && five.err.contains("the bucket has N 3"), "{five:?}");
+    assert_eq!(dev.run(["bench", "--seconds", "1"]).code, Some(2), "without --observe it is not asked for");
+}
+
+#[test]
+fn consistency_is_measured_while_nodes_are_killed_and_stand_still() {
+    let flags = ["--own", "--n", "3", "--r", "2", "--w", "2", "--faults", "heavy", "--seconds", "4"];
+    let rows = run(quorate().args(["bench", "--observe", "--output", "json"]).args(flags)).json();
+    let row = &rows[0];
+    assert_eq!(row["faults"], "heavy");
+    assert!(row["reads"].as_u64() > Some(0) && row["writes"].as_u64() > Some(0), "{row}");
+    assert_eq!([&row["stale"], &row["stale_probes"], &row["unnamed"]], [0, 0, 0], "{row}");
+}

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
+use quorate_observe::{Faults, Keys, Row, Setting, csv, svg, table};
+use quorate_sim::observe::{observe, sweep};
 use quorate_sim::{FAMILIES, Family, SeedReport, run_seed, run_seeds};
 
 const SEEDS: u64 = 2000;
@@ -89,4 +91,55 @@ fn no_promise_breaks() {
     for (what, count) in happened {
         assert!(count >= seeds / 10, "there were only {count} {what} in {seeds} seeds");
     }
+}
+
+/// The rows of a sweep, and every promise that broke in it.
+fn observed(settings: &[Setting], seeds: u64, threads: usize) -> Vec<Row> {
+    let found = sweep(settings, seeds, threads, &|_| {});
+    let broken: Vec<_> = found.broken.iter().map(|broken| format!("{broken:?}")).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    found.rows
+}
+
+#[test]
+fn quorums_that_meet_are_never_stale_and_those_that_do_not_sometimes_are() {
+    let settings = Setting::sweep(&Keys::ALL, &Faults::ALL, &[1, 3, 5], None, None);
+    let rows = observed(&settings, 2, available_parallelism().map_or(1, usize::from));
+    println!("{}", table(&rows));
+    assert_eq!(rows.iter().map(|row| row.setting).collect::<Vec<_>>(), settings);
+    for row in &rows {
+        assert!(!row.is_broken(), "{}: {:?}", row.setting, row.figures);
+        assert_eq!(row.figures.unnamed, 0, "{}: every acknowledged write is known by name", row.setting);
+        assert!(row.figures.reads > 100 && row.figures.probes > 100, "{}: {:?}", row.setting, row.figures);
+    }
+    let of = |keys, faults, n, r, w| {
+        let setting = Setting { keys, faults, n, r, w };
+        rows.iter().find(|row| row.setting == setting).expect("it was run").figures
+    };
+    // What says 0 of everything proves nothing.
+    let weak = of(Keys::Clustered, Faults::Light, 3, 1, 1);
+    assert!(weak.stale > 0 && weak.missed_max > 0 && weak.visible_us.p99 > 0, "{weak:?}");
+    assert!(of(Keys::Clustered, Faults::Heavy, 5, 1, 1).stale_rate > weak.stale_rate, "faults make it worse");
+    assert!(of(Keys::Spread, Faults::Light, 3, 1, 1).stale_rate < weak.stale_rate, "hot keys make it worse");
+    assert!(
+        of(Keys::Clustered, Faults::Heavy, 5, 5, 5).failure_rate() > 0.0,
+        "all of five are not always there"
+    );
+    // What there is to see can be written down.
+    assert_eq!(csv(&rows).lines().count(), 1 + rows.len());
+    assert!(svg(&rows, "a sweep").expect("it is drawn").ends_with("</svg>\n"));
+}
+
+#[test]
+fn a_setting_and_a_seed_are_one_history() {
+    let settings = Setting::sweep(&[Keys::Clustered], &[Faults::Heavy], &[3], Some(&[1, 2]), Some(&[1]));
+    for &setting in &settings {
+        let first = observe(setting, 7).expect("no promise breaks");
+        assert!(first == observe(setting, 7).expect("no promise breaks"), "{setting}: two runs differ");
+        assert!(
+            first != observe(setting, 8).expect("no promise breaks"),
+            "{setting}: another seed is another run"
+        );
+    }
+    assert_eq!(observed(&settings, 3, 1), observed(&settings, 3, 2), "the number of threads decides nothing");
 }

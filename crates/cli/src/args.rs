@@ -61,9 +61,7 @@ pub(crate) enum Command {
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Chaos(chaos::ChaosArgs),
-    /// Measure.
-    #[command(subcommand)]
-    Bench(bench::BenchCommand),
+    Bench(bench::BenchArgs),
 }
 
 /// A bucket, and quorums other than its own.

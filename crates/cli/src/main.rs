@@ -72,7 +72,7 @@ fn run(cli: Cli) -> Result<Done> {
             Command::Import(args) => import::run(args, &global).await,
             Command::Export(args) => export::run(args, &global).await,
             Command::Chaos(args) => chaos::run(args, &global).await,
-            Command::Bench(command) => bench::run(command, &global).await,
+            Command::Bench(args) => bench::run(args, &global).await,
         }
     })
 }

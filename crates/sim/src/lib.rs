@@ -3,6 +3,7 @@
 //! * `rng`, `clock`, `network`, `disk`: randomness, time, links and storage, all simulated; `host` puts a process on them.
 //! * `world` runs it all; `plan` and `family` draw what a seed is like; `faults` says what can go wrong and when.
 //! * `workload` is what clients do, `oracle` what they were told and may rely on; `checks` has a file for each promise.
+//! * `observe` measures what clients see: latency, stale reads, time to visibility, over sweeps of N, R and W.
 //! * `run` runs seeds, `trace` and `describe` make a run readable.
 //!
 //! `planted/` holds deliberate bugs as patches; `cargo xtask planted` proves that each is caught.
@@ -16,6 +17,7 @@ pub mod faults;
 pub mod figures;
 pub mod host;
 pub mod network;
+pub mod observe;
 pub mod oracle;
 pub mod plan;
 pub mod rng;

@@ -1,5 +1,7 @@
-//! `quorate-sim`: runs seeds of the simulator, or replays one with a readable trace.
+//! `quorate-sim`: runs seeds of the simulator, or replays one with a readable trace, or measures consistency.
 #![expect(clippy::print_stdout, reason = "a command talks to its user")]
+
+mod observe_command;
 
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
@@ -7,14 +9,16 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use quorate_sim::{FAMILIES, Family, SeedReport, Summary, run_seed, run_seeds};
 use serde_json::json;
 
 /// Simulates whole Quorate clusters under faults, deterministically from seeds.
 #[derive(Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Run one seed.
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
@@ -38,6 +42,11 @@ struct Arguments {
     failures: usize,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    Observe(observe_command::ObserveArguments),
+}
+
 fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
     let (from, to) = text.split_once("..").context("it is not of the form A..B")?;
     let range = from.parse()?..to.parse()?;
@@ -47,6 +56,9 @@ fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(Command::Observe(arguments)) = &arguments.command {
+        return observe_command::run(arguments);
+    }
     let families = arguments.family.map_or_else(|| FAMILIES.to_vec(), |family| vec![family]);
     let failed = match arguments.seed {
         Some(seed) => {

@@ -8,15 +8,19 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 /// Who may depend on which crates of the workspace, in what ships (tests and benches may use more).
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
     ("quorate-protocol", &[]),
     ("quorate-storage", &["quorate-protocol"]),
-    ("quorate-sim", &["quorate-protocol"]),
+    ("quorate-observe", &["quorate-protocol"]),
+    ("quorate-sim", &["quorate-protocol", "quorate-observe"]),
     ("quorate-proto", &["quorate-protocol"]),
     ("quorate-node", &["quorate-protocol", "quorate-storage", "quorate-proto"]),
     ("quorate-client", &["quorate-protocol", "quorate-proto"]),
     ("quorate-controller", &["quorate-proto"]),
-    ("quorate-cli", &["quorate-client", "quorate-node", "quorate-proto", "quorate-protocol"]),
+    (
+        "quorate-cli",
+        &["quorate-client", "quorate-node", "quorate-observe", "quorate-proto", "quorate-protocol"],
+    ),
     ("quorate-xtask", &[]),
 ];
 

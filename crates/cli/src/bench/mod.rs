@@ -1,10 +1,11 @@
-//! `quorate bench`: how fast it is.
+//! `quorate bench`: how fast it is, and how consistent.
 
 mod ceilings;
 mod cpu;
 mod echo;
 mod keyspace;
 mod load;
+mod observe;
 mod report;
 
 use std::time::Duration;
@@ -15,8 +16,18 @@ use clap::{Args, Subcommand};
 use crate::args::{BucketAndQuorum, Global, duration};
 use crate::output::Done;
 
+/// Measure.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true, subcommand_negates_reqs = true)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    observe: observe::ObserveArgs,
+    #[command(subcommand)]
+    command: Option<BenchCommand>,
+}
+
 #[derive(Debug, Subcommand)]
-pub(crate) enum BenchCommand {
+enum BenchCommand {
     /// Overwrite keys at random. Each put carries what its writer last saw of the key, as a client's would.
     Put(LoadArgs),
     /// Read keys at random; those that are missing are stored first.
@@ -27,7 +38,7 @@ pub(crate) enum BenchCommand {
 
 /// A closed loop: a fixed number of operations under way, each followed at once by the next.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct LoadArgs {
+struct LoadArgs {
     /// Through a pipelined session instead of unary calls.
     #[arg(long)]
     session: bool,
@@ -51,7 +62,7 @@ pub(crate) struct LoadArgs {
 }
 
 #[derive(Clone, Debug, Args)]
-pub(crate) struct CeilingsArgs {
+struct CeilingsArgs {
     /// Calls under way at once.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=65536))]
     concurrency: u32,
@@ -80,7 +91,12 @@ enum Operation {
     Get,
 }
 
-pub(crate) async fn run(command: BenchCommand, global: &Global) -> Result<Done> {
+pub(crate) async fn run(args: BenchArgs, global: &Global) -> Result<Done> {
+    let Some(command) = args.command else {
+        // Nothing else can be asked for without a command.
+        return observe::run(&args.observe, global).await;
+    };
+    anyhow::ensure!(!args.observe.observe, "--observe is a measurement of its own: leave the command out");
     match command {
         BenchCommand::Put(args) => load::run(Operation::Put, &args, global).await,
         BenchCommand::Get(args) => load::run(Operation::Get, &args, global).await,

@@ -15,6 +15,9 @@ use crate::rng::SimRng;
 /// Contexts that clients remember per key; older ones are forgotten at random.
 const REMEMBERED: usize = 12;
 
+/// So many of the keys written last are probed.
+const PROBED: usize = 4;
+
 /// A context that some client holds.
 #[derive(Clone, Debug)]
 struct Known {
@@ -43,6 +46,8 @@ pub struct Workload {
     pub clients: Vec<Client>,
     left: usize,
     known: Vec<VecDeque<Known>>,
+    /// The keys written last, each once, the latest at the end.
+    probed: VecDeque<usize>,
     partitions: u16,
 }
 
@@ -50,9 +55,10 @@ impl Workload {
     /// Clients who know nothing yet.
     pub fn new(plan: WorkloadPlan, keys: usize, partitions: usize, rng: SimRng) -> Self {
         Self {
-            clients: vec![Client::default(); plan.clients],
+            clients: vec![Client::default(); plan.clients + plan.probers],
             left: plan.operations,
             known: vec![VecDeque::new(); keys],
+            probed: VecDeque::new(),
             partitions: u16::try_from(partitions).unwrap_or(1),
             plan,
             rng,
@@ -74,8 +80,13 @@ impl Workload {
         if self.left == 0 {
             return None;
         }
-        self.left -= 1;
         let timeout_us = self.rng.spread(self.plan.timeout_us.0, self.plan.timeout_us.1);
+        if self.is_prober(client) {
+            let at = self.rng.below(self.probed.len());
+            let key = self.probed.get(at).copied().unwrap_or_else(|| self.rng.below(oracle.keys.len()));
+            return Some((self.make(Step::Get, key, oracle), timeout_us));
+        }
+        self.left -= 1;
         let state = &mut self.clients[client];
         if let Some(operation) = state.again.take() {
             return Some((operation, timeout_us));
@@ -96,8 +107,19 @@ impl Workload {
     }
 
     /// How long a client thinks.
-    pub fn think_us(&mut self) -> u64 {
-        self.rng.between(self.plan.think_us.0, self.plan.think_us.1)
+    pub fn think_us(&mut self, client: usize) -> u64 {
+        let (low, high) = if self.is_prober(client) { self.plan.probe_us } else { self.plan.think_us };
+        self.rng.between(low, high)
+    }
+
+    /// Whether a client only looks whether writes are visible.
+    pub fn is_prober(&self, client: usize) -> bool {
+        client >= self.plan.clients
+    }
+
+    /// Which of these owners a client asks, if clients ask owners and there are any.
+    pub fn pick_owner(&mut self, awake: &[usize]) -> Option<usize> {
+        (self.plan.to_owners && !awake.is_empty()).then(|| *self.rng.pick(awake))
     }
 
     /// Which of these nodes a client asks.
@@ -109,6 +131,13 @@ impl Workload {
 
     /// An acknowledged write: perhaps it is read at once.
     pub fn acknowledged(&mut self, client: usize, key: usize) {
+        if self.plan.probers > 0 {
+            self.probed.retain(|&probed| probed != key);
+            self.probed.push_back(key);
+            if self.probed.len() > PROBED {
+                self.probed.pop_front();
+            }
+        }
         if self.rng.chance(self.plan.read_after) {
             // By another client as likely as by the same.
             let reader = if self.rng.chance(0.5) { client } else { self.rng.below(self.clients.len()) };

@@ -61,6 +61,12 @@ pub struct WorkloadPlan {
     pub own_quorum: f64,
     /// How often a value is some kilobytes long.
     pub long_value: f64,
+    /// Whether clients ask any owner of the key, whichever, instead of any node.
+    pub to_owners: bool,
+    /// How many more clients only read what was written lately, to see when it becomes visible.
+    pub probers: usize,
+    /// How long these wait between reads.
+    pub probe_us: (u64, u64),
 }
 
 impl WorkloadPlan {
@@ -85,6 +91,9 @@ impl WorkloadPlan {
             read_after: *rng.pick(&[0.0, 0.5, 1.0]),
             own_quorum: if rng.chance(0.3) { 0.3 } else { 0.0 },
             long_value: if rng.chance(0.1) { 0.2 } else { 0.0 },
+            to_owners: false,
+            probers: 0,
+            probe_us: (1, 1),
         };
         // Without writes or without reads there would be little to see.
         let at_least = |slot: &mut u32| *slot = (*slot).max(3);

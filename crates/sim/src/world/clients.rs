@@ -29,12 +29,26 @@ impl World {
         let Some((operation, timeout_us)) = self.workload.next(client, &mut self.oracle) else {
             return Ok(());
         };
-        let node = self.workload.pick_node(client, &nodes);
+        let owners = self.awake_owners(operation);
+        let owner = self.workload.pick_owner(&owners);
+        let node = owner.unwrap_or_else(|| self.workload.pick_node(client, &nodes));
         let attempt = self.begin(operation, client, node, timeout_us);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.began(attempt, self.now_us, self.workload.is_prober(client));
+        }
         self.workload.clients[client].waits_for = Some(attempt);
         let at_us = self.now_us + self.workload.patience_us(timeout_us);
         self.queue.plan(at_us, Happening::GiveUp { client, attempt });
         self.send_request(node, attempt)
+    }
+
+    /// The owners of an operation's key whose processes run.
+    fn awake_owners(&self, operation: usize) -> Vec<usize> {
+        let Some(key) = self.oracle.operations[operation].key else { return Vec::new() };
+        let owners = self.layout.owners(self.oracle.keys[key].partition);
+        let awake =
+            |node: &usize| self.hosts[*node].process.is_some() && owners.contains(&self.hosts[*node].id);
+        (0..self.hosts.len()).filter(awake).collect()
     }
 
     /// An attempt is on its way.
@@ -76,6 +90,9 @@ impl World {
             return;
         }
         self.workload.clients[client].waits_for = None;
+        if let Some(recorder) = &mut self.recorder {
+            recorder.answered(&self.oracle, attempt, self.now_us, &result);
+        }
         let operation = self.oracle.attempts[attempt].operation;
         let key = self.oracle.operations[operation].key;
         match (result, key) {
@@ -107,6 +124,9 @@ impl World {
         if self.workload.clients[client].waits_for == Some(attempt) {
             self.workload.clients[client].waits_for = None;
             self.tracer.line(self.now_us, || format!("client {client} waits no longer"));
+            if let Some(recorder) = &mut self.recorder {
+                recorder.gave_up(&self.oracle, attempt, self.now_us);
+            }
             let operation = self.oracle.attempts[attempt].operation;
             self.workload.unsure(client, operation, &self.oracle);
             self.plan_step(client);
@@ -119,14 +139,14 @@ impl World {
             if let Some(attempt) = self.workload.clients[client].waits_for
                 && self.oracle.attempts[attempt].node == node
             {
-                let at_us = self.now_us + self.workload.think_us();
+                let at_us = self.now_us + self.workload.think_us(client);
                 self.queue.plan(at_us, Happening::GiveUp { client, attempt });
             }
         }
     }
 
     fn plan_step(&mut self, client: usize) {
-        let at_us = self.now_us + self.workload.think_us();
+        let at_us = self.now_us + self.workload.think_us(client);
         self.queue.plan(at_us, Happening::ClientStep(client));
     }
 }

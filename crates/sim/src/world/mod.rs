@@ -20,6 +20,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use quorate_observe::History;
 use quorate_protocol::Effects;
 use quorate_protocol::layout::{Bootstrap, Layout};
 use quorate_protocol::message::Message;
@@ -28,6 +29,7 @@ use crate::checks::{Check, Disks, EpochWitness, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
+use crate::observe::Recorder;
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::rng::SimRng;
@@ -82,6 +84,8 @@ pub struct World {
     effects: Effects,
     /// Messages of the present event, by destination, in order.
     outbox: Vec<(usize, Vec<Message>)>,
+    /// Keeps the history that clients see, when somebody wants it.
+    recorder: Option<Recorder>,
     /// What the last operation of the driver itself found.
     last_outcome: Option<quorate_protocol::operation::OperationResult>,
 }
@@ -135,6 +139,7 @@ impl World {
             all_seen: false,
             effects: Effects::default(),
             outbox: Vec::new(),
+            recorder: None,
             last_outcome: None,
             plan,
         })
@@ -146,6 +151,17 @@ impl World {
         self.found()?;
         self.work()?;
         self.finish()
+    }
+
+    /// Founds the cluster and lets clients and faults loose, without healing and looking at everything afterwards; what
+    /// the clients saw is the result.
+    pub fn observe(&mut self) -> Result<History, Violation> {
+        self.describe_plan();
+        self.recorder = Some(Recorder::default());
+        self.found()?;
+        self.work()?;
+        let recorder = self.recorder.take().unwrap_or_default();
+        Ok(recorder.into_history(&self.oracle))
     }
 
     /// What was done.
@@ -205,7 +221,7 @@ impl World {
     fn work(&mut self) -> Check {
         self.peace = false;
         for client in 0..self.workload.clients.len() {
-            let think = self.workload.think_us();
+            let think = self.workload.think_us(client);
             self.queue.plan(self.now_us + think, Happening::ClientStep(client));
         }
         self.plan_random_fault();
