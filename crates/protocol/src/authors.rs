@@ -29,6 +29,11 @@ impl Authors {
         *last
     }
 
+    /// Whether this life writes under an actor.
+    pub(crate) fn has(&self, actor: ActorId) -> bool {
+        self.actors.values().any(|last| last.actor == actor)
+    }
+
     /// The history in this role may have a hole from now on: the next write has a new actor.
     pub(crate) fn forget(&mut self, place: Place, partition: PartitionId) {
         self.actors.remove(&(place, partition));

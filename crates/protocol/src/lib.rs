@@ -17,6 +17,7 @@
 //! | `echo` | how old a message can be |
 //! | [`merkle`], `anti_entropy/` | on what owners of a partition differ, and how they become equal |
 //! | `sweep` | the background pass over all that is held |
+//! | `purge/` | when a tombstone may be forgotten |
 //! | `working_set`, `commits` | the newest containers, and who waits for which to be durable |
 
 mod anti_entropy;
@@ -41,6 +42,7 @@ pub mod message;
 pub mod node;
 pub mod operation;
 pub mod placement;
+mod purge;
 mod recent;
 mod replica;
 pub mod stats;

@@ -31,6 +31,10 @@ pub struct Limits {
     /// A container that was read longer ago than this is not taken, by the receiver's clock. Tombstones are kept for more
     /// than twice as long. The same on all nodes.
     pub message_age: Duration,
+    /// Keys whose tombstones this node watches at once, to forget them when their time has come.
+    pub purge_keys: usize,
+    /// Entries of a context beyond which those of retired actors are forgotten.
+    pub context_entries: usize,
     /// Keys that owners missed and this node remembers to bring to them, at most; the rest is left to anti-entropy.
     pub hints: usize,
     /// Bytes of containers that this node keeps for owners that cannot be reached; past it sloppy writes are refused.
@@ -78,6 +82,8 @@ impl Default for Limits {
             replica_requests: 16384,
             list_keys: 1000,
             message_age: Duration::from_secs(600),
+            purge_keys: 200_000,
+            context_entries: 16,
             hints: 200_000,
             fallback_bytes: 1 << 30,
             hint_age: Duration::from_secs(3 * 3600),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::echo::LinkTime;
-use crate::id::{BucketId, Epoch, NodeId, PartitionId};
+use crate::id::{ActorId, BucketId, Epoch, NodeId, PartitionId};
 use crate::operation::{OperationResult, Timed};
 use crate::time::Hlc;
 use crate::version::{Digest, EncodedContainer};
@@ -127,6 +127,15 @@ pub struct KeysPage {
     pub through: Option<KeyRef>,
 }
 
+/// What a member says about forgetting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// Of each key asked about: whether it may be forgotten as far as this member is concerned.
+    pub confirmed: Vec<bool>,
+    /// Of the actors asked about: those that it writes under.
+    pub mine: Vec<ActorId>,
+}
+
 /// What a node says to another. Every request to a replica carries the sender's epoch, and the two sides must be equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -236,6 +245,39 @@ pub enum Message {
     Beat,
     /// A packet of the membership gossip.
     Gossip(Bytes),
+    /// May something of these containers be forgotten?
+    PurgeAsk {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Whose keys they are.
+        partition: PartitionId,
+        /// The keys, and what the sender holds.
+        keys: Vec<KeyDigest>,
+        /// Actors that nobody may write under any more.
+        actors: Vec<ActorId>,
+    },
+    /// The answer to that.
+    PurgeVote {
+        /// The request's.
+        tag: Tag,
+        /// The member's when it sent this.
+        epoch: Epoch,
+        /// What it says, or why it says nothing.
+        result: Result<Vote, Refusal>,
+    },
+    /// All members have confirmed: forget, where the container is still this one.
+    Forget {
+        /// The sender's.
+        epoch: Epoch,
+        /// The keys and their containers: tombstones go, others lose the retired actors.
+        keys: Vec<KeyDigest>,
+        /// Actors that nobody writes under.
+        retired: Vec<ActorId>,
+        /// As in `Replicate`: from before the first member was asked.
+        echo: LinkTime,
+    },
     /// Anti-entropy: compare these Merkle trees with yours.
     Compare {
         /// For the reply.
@@ -312,7 +354,8 @@ pub enum Message {
 impl Message {
     /// Whether it is part of what never ends, on an idle cluster too.
     pub fn is_background(&self) -> bool {
-        matches!(self, Self::Gossip(_) | Self::Beat) || self.is_comparison()
+        matches!(self, Self::Gossip(_) | Self::Beat | Self::PurgeAsk { .. } | Self::PurgeVote { .. })
+            || self.is_comparison()
     }
 
     /// Whether this only finds out whether replicas differ: what goes to and fro on an idle cluster.
@@ -337,6 +380,9 @@ impl Message {
             | Self::StoreHint { .. }
             | Self::Beat
             | Self::Gossip(_)
+            | Self::PurgeAsk { .. }
+            | Self::PurgeVote { .. }
+            | Self::Forget { .. }
             | Self::Exchange { .. } => false,
         }
     }

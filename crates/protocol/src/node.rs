@@ -24,6 +24,7 @@ use crate::membership::{MemberId, Membership};
 use crate::merkle::{Tree, Trees};
 use crate::message::{KeyRef, Message, Place, Refusal, Stamp};
 
+use crate::purge::Purge;
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
 use crate::store::{CommitNumber, StoreError, StoreOp};
@@ -68,6 +69,7 @@ pub struct Node {
     pub(crate) fallback: WorkingSet,
     pub(crate) hints: Hints,
     pub(crate) echoes: Echoes,
+    pub(crate) purge: Purge,
     pub(crate) commits: Commits,
     pub(crate) scans: Scans,
     pub(crate) trees: Trees,
@@ -94,6 +96,7 @@ impl Node {
             fallback: WorkingSet::new(Place::Fallback, config.limits.cache_bytes / 4),
             hints: Hints::default(),
             echoes: Echoes::default(),
+            purge: Purge::default(),
             coordinator: Coordinator::new(rng.next_u64()),
             config,
             rng,
@@ -153,6 +156,7 @@ impl Node {
                 self.wake_operations(turn);
                 self.hints_step(turn);
                 self.wake_sweep(turn);
+                self.purge_step(turn);
                 self.wake_anti_entropy(turn);
                 self.beat(turn);
             }
@@ -172,6 +176,7 @@ impl Node {
             self.sweep.next_timer(),
             self.anti_entropy.next_timer(),
             self.echoes.next_beat(),
+            self.purge.next_deadline(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -211,6 +216,7 @@ impl Node {
             cache_bytes: self.working.bytes() + self.fallback.bytes(),
             hints: self.hints.count(),
             fallback_bytes: self.hints.fallback_bytes(),
+            forgettable: self.purge.candidates.len(),
         }
     }
 
@@ -239,6 +245,13 @@ impl Node {
             }
             // Its batch has brought the clocks.
             Message::Beat => {}
+            Message::PurgeAsk { tag, epoch, partition, keys, actors } => {
+                self.on_purge_ask(turn, from, (tag, epoch), partition, &keys, &actors);
+            }
+            Message::PurgeVote { tag, epoch, result } => self.on_purge_vote(turn, from, tag, epoch, result),
+            Message::Forget { epoch, keys, retired, echo } => {
+                self.on_forget(turn, from, epoch, keys, &retired, echo);
+            }
             Message::Gossip(packet) => self.on_gossip(turn, from, &packet),
             Message::Compare { tag, epoch, roots } => self.on_compare(turn, from, tag, epoch, &roots),
             Message::CompareReply { tag, epoch, result } => {
@@ -305,6 +318,10 @@ impl Node {
                 self.hint_loaded(turn, key, &held, from, tag, target, container, echo);
             }
             Task::Deliver(tag) => self.deliver_loaded(turn, key, &held, tag),
+            Task::Forget { digest, retired, echo } => {
+                self.forget_loaded(turn, key, &held, digest, &retired, echo);
+            }
+            Task::Consider => self.consider_loaded(key, &held),
             Task::Offer(offer) => self.offer_loaded(turn, key, &held, &offer),
             Task::MergeBack { from, container, echo } => {
                 self.merge_back(turn, key, held, from, container, echo);
@@ -360,6 +377,7 @@ impl Node {
                             self.reply_replicated(turn, Some((from, tag)), Err(Refusal::Storage));
                         }
                         Task::Deliver(tag) => self.deliver_failed(tag),
+                        Task::Forget { .. } | Task::Consider => {}
                         Task::Offer(_) => self.offer_failed(),
                         Task::MergeBack { .. } => {}
                     }
@@ -392,11 +410,21 @@ impl Node {
         others.push(StoreOp::Put { key: keys::record(place, key), value: encoded.0.clone() });
         let commit = self.commits.issue(turn.effects, others);
         let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };
-        let before = self.set_of(place).replace(key, held.clone());
-        if place == Place::Replica {
-            self.trees.update(key, before.as_ref().and_then(Held::in_tree), held.in_tree());
+        match place {
+            Place::Replica => self.replaced(key, held.clone()),
+            Place::Fallback => drop(self.fallback.replace(key, held.clone())),
         }
         held
+    }
+
+    /// The one door for a change of what this node holds of a key that it owns: all that is kept about keys follows.
+    pub(crate) fn replaced(&mut self, key: &KeyRef, held: Held) {
+        let limits = &self.config.limits;
+        let newest = (held.container.as_ref(), held.digest);
+        self.purge.candidates.note(key, newest, held.commit, limits.purge_keys, limits.context_entries);
+        let now = held.in_tree();
+        let before = self.working.replace(key, held);
+        self.trees.update(key, before.as_ref().and_then(Held::in_tree), now);
     }
 
     /// A context as its client carries it.

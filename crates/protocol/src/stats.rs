@@ -27,6 +27,10 @@ pub struct Stats {
     pub hints_delivered: u64,
     /// Hints not kept for want of room, or because the owner was away for too long; left to anti-entropy.
     pub hints_dropped: u64,
+    /// Tombstones forgotten.
+    pub tombstones_purged: u64,
+    /// Entries of retired actors forgotten.
+    pub actors_pruned: u64,
     /// Containers not merged because they had been read too long ago.
     pub too_old: u64,
     /// Records that the background sweep has come by.
@@ -98,4 +102,6 @@ pub struct Gauges {
     pub hints: usize,
     /// Bytes of containers kept for owners that could not be reached.
     pub fallback_bytes: usize,
+    /// Keys of which something waits to be forgotten: tombstones mostly.
+    pub forgettable: usize,
 }

@@ -18,6 +18,7 @@ use crate::store::{ScanPage, StoreError};
 use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, Digest, EncodedContainer};
+use crate::working_set::Task;
 
 /// The most bytes of containers that one page reads.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
@@ -117,7 +118,7 @@ impl Node {
         let at_end = end.is_none();
         let mut page = Vec::with_capacity(records.len());
         for (key, container) in records {
-            let digest = self.swept(&container);
+            let digest = self.swept(turn, &key, &container);
             page.push((key, digest));
         }
         let wrong = self.trees.page_came(partition, page, end);
@@ -140,8 +141,11 @@ impl Node {
     }
 
     /// The sweep comes by a record. Returns what it is worth in the Merkle tree.
-    fn swept(&mut self, container: &Container) -> Option<Digest> {
+    fn swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, container: &Container) -> Option<Digest> {
         self.stats.swept_records += 1;
+        if self.could_forget(key, container) {
+            self.with_key(turn, key, Task::Consider);
+        }
         (!container.is_absent()).then(|| container.digest())
     }
 

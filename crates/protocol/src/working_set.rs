@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use crate::anti_entropy::Offer;
 use crate::echo::LinkTime;
 use crate::event::ReadToken;
-use crate::id::NodeId;
+use crate::id::{ActorId, NodeId};
 use crate::message::{KeyRef, Place, Tag};
 use crate::store::CommitNumber;
 use crate::time::Time;
@@ -74,6 +74,17 @@ pub(crate) enum Task {
     },
     /// A hint is brought to its owner.
     Deliver(Tag),
+    /// All members agree that something of this container may be forgotten.
+    Forget {
+        /// If it is still this one.
+        digest: Digest,
+        /// Actors that nobody writes under.
+        retired: Vec<ActorId>,
+        /// From before the members were asked, by this node's link clock.
+        echo: LinkTime,
+    },
+    /// Of the record something could perhaps be forgotten one day.
+    Consider,
     /// A coordinator reads.
     Fetch {
         /// Who.

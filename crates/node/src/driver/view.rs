@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
-use quorate_protocol::stats::{Gauges, Stats};
 use quorate_protocol::{GossipFigures, PeerState};
 
 /// What the gossip says of a node.

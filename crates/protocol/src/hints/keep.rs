@@ -145,7 +145,7 @@ impl Node {
                 let records = Self::fallback_records(&[target], key, held.encoded.0.len());
                 let commit = self.commits.issue(turn.effects, records);
                 let held = Held { commit, ..held.clone() };
-                self.fallback.replace(key, held.clone());
+                drop(self.fallback.replace(key, held.clone()));
                 held
             }
             Ok(Some((container, encoded))) => {
@@ -170,7 +170,7 @@ impl Node {
             // Its history here has a hole now.
             self.authors.forget(Place::Fallback, key.partition);
             let commit = self.commits.issue(turn.effects, ops);
-            self.fallback.replace(key, Held::absent(commit));
+            drop(self.fallback.replace(key, Held::absent(commit)));
         } else {
             self.commits.issue(turn.effects, ops);
         }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Dot};
-use crate::id::OperationId;
+use crate::id::{ActorId, OperationId};
 use crate::time::Hlc;
 
 /// What the bytes of a value are.
@@ -141,6 +141,14 @@ impl Container {
         } else {
             Merged::Mixed
         }
+    }
+
+    /// Forgets the entries of actors that have neither a sibling here nor a dot beyond the vector. Only by the rule of the
+    /// purge: what they cover must not come back.
+    pub(crate) fn retire(&mut self, actors: &[ActorId]) {
+        let lives = |actor: ActorId| self.siblings.iter().any(|sibling| sibling.dot.actor == actor);
+        let retired: Vec<ActorId> = actors.iter().copied().filter(|&actor| !lives(actor)).collect();
+        self.context.retire(&retired);
     }
 
     fn has(&self, dot: Dot) -> bool {

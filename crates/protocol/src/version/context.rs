@@ -79,6 +79,11 @@ impl Context {
         self.cloud.retain(|dot| dot.actor != actor || dot.seq > seq);
     }
 
+    /// Forgets actors whose writes nobody remembers otherwise; see the purge.
+    pub(super) fn retire(&mut self, actors: &[ActorId]) {
+        self.vector.retain(|entry| !actors.contains(&entry.0));
+    }
+
     /// The union: commutative, associative, idempotent.
     pub fn join(&mut self, other: &Self) {
         for &(actor, seq) in &other.vector {

@@ -1,0 +1,107 @@
+//! The keys that this node owns and that could be forgotten, in part or as a whole, and since when each has been as it is.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::id::{ActorId, PartitionId};
+use crate::message::KeyRef;
+use crate::store::CommitNumber;
+use crate::time::Time;
+use crate::version::{Container, Digest};
+
+/// A container of which something could be forgotten.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(super) digest: Digest,
+    /// The commit that makes it durable.
+    commit: CommitNumber,
+    /// Since when it is certainly durable, by the link clock.
+    pub(super) since: Option<Time>,
+    /// Actors of its vector without a sibling here. Of a tombstone: none are named, all of it goes.
+    pub(super) actors: Vec<ActorId>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    keys: BTreeMap<KeyRef, Candidate>,
+}
+
+impl Candidates {
+    /// The key has this container from now on. Past `most` keys nothing new is noted: the sweep comes by again.
+    pub(crate) fn note(
+        &mut self,
+        key: &KeyRef,
+        (container, digest): (&Container, Digest),
+        commit: CommitNumber,
+        most: usize,
+        entries_max: usize,
+    ) {
+        let actors = retirable(container, entries_max);
+        let forgettable = !container.is_absent() && (container.siblings.is_empty() || !actors.is_empty());
+        if !forgettable || (self.keys.len() >= most && !self.keys.contains_key(key)) {
+            self.keys.remove(key);
+            return;
+        }
+        match self.keys.get(key) {
+            Some(known) if known.digest == digest => {}
+            _ => {
+                self.keys.insert(key.clone(), Candidate { digest, commit, since: None, actors });
+            }
+        }
+    }
+
+    /// What is durable by now has been so since now at the latest.
+    pub(super) fn mature(&mut self, link_now: Time, is_durable: impl Fn(CommitNumber) -> bool) {
+        for candidate in self.keys.values_mut() {
+            if candidate.since.is_none() && is_durable(candidate.commit) {
+                candidate.since = Some(link_now);
+            }
+        }
+    }
+
+    /// The candidate of this key.
+    pub(super) fn get(&self, key: &KeyRef) -> Option<&Candidate> {
+        self.keys.get(key)
+    }
+
+    /// The candidates of a partition.
+    pub(super) fn of(&self, partition: PartitionId) -> impl Iterator<Item = (&KeyRef, &Candidate)> {
+        self.keys.range(first_of(partition)..).take_while(move |(key, _)| key.partition == partition)
+    }
+
+    /// The partitions that have some.
+    pub(super) fn partitions(&self) -> Vec<PartitionId> {
+        let mut found = Vec::new();
+        let mut next = self.keys.keys().next();
+        while let Some(key) = next {
+            found.push(key.partition);
+            let after = PartitionId(key.partition.0.saturating_add(1));
+            next = (after > key.partition)
+                .then(|| self.keys.range((Bound::Included(first_of(after)), Bound::Unbounded)).next())
+                .flatten()
+                .map(|(key, _)| key);
+        }
+        found
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+fn first_of(partition: PartitionId) -> KeyRef {
+    KeyRef { partition, bucket: crate::id::BucketId(0), key: bytes::Bytes::new() }
+}
+
+/// The actors of a container's vector that have no sibling there, if its context is longer than it should stay.
+fn retirable(container: &Container, entries_max: usize) -> Vec<ActorId> {
+    if container.siblings.is_empty() || container.context.vector().len() <= entries_max {
+        return Vec::new();
+    }
+    let lives = |actor: ActorId| container.siblings.iter().any(|sibling| sibling.dot.actor == actor);
+    let in_cloud = |actor: ActorId| container.context.cloud().iter().any(|dot| dot.actor == actor);
+    let actors = container.context.vector().iter().map(|entry| entry.0);
+    actors.filter(|&actor| !lives(actor) && !in_cloud(actor)).collect()
+}
