@@ -55,6 +55,37 @@ fn values_come_from_files_and_standard_input() {
 }
 
 #[test]
+fn any_bytes_can_be_a_key() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--nodes", "1"]);
+    // A line break in it, no UTF-8, and text that looks like the form in which those are shown.
+    for (key, shown) in
+        [("YQpi", "base64:YQpi"), ("/w==", "base64:/w=="), ("YmFzZTY0Og==", "base64:YmFzZTY0Og==")]
+    {
+        let put = dev.run(["put", "--key-base64", key, "value"]);
+        assert!(put.code == Some(0) && put.out.starts_with(&format!("put {shown}: ")), "{put:?}");
+        assert_eq!(dev.run(["keys"]).out, format!("{shown}\n"));
+        assert!(dev.run(["get", "--key-base64", shown]).out.contains("value"));
+        assert_eq!(dev.run(["get", shown]).code, Some(3), "that is another key");
+        assert_eq!(dev.run(["delete", "--key-base64", shown]).code, Some(0));
+    }
+    let wrong = dev.run(["get", "--key-base64", "?"]);
+    assert!(wrong.code == Some(1) && wrong.err.contains("KEY: not base64"), "{wrong:?}");
+}
+
+#[test]
+fn the_wrong_port_is_told() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--nodes", "1"]);
+    let http = dev.ready["nodes"][0]["http"].as_str().expect("an address");
+    for command in [&["status"][..], &["get", "key"], &["bucket", "list"], &["chaos", "show"]] {
+        let refused = run(quorate().args(command).args(["--endpoint", &format!("http://{http}")]));
+        let told = format!("this node takes gRPC at {}", dev.addresses()[0]);
+        assert!(refused.code == Some(1) && refused.err.contains(&told), "{refused:?}");
+    }
+}
+
+#[test]
 fn keys_come_in_pages_or_all_at_once() {
     let data = directory();
     let dev = Dev::start(data.path(), &["--nodes", "1"]);

@@ -45,6 +45,15 @@ pub fn error_of_status(status: &Status) -> Option<v1::OperationError> {
     v1::OperationError::decode(detail.value).ok()
 }
 
+/// What a failed call says of itself, for people. Who does not know a call says nothing, and it is hardly a node's gRPC port then.
+pub fn said(status: &Status) -> String {
+    match (status.message(), status.code()) {
+        ("", Code::Unimplemented) => "it does not know this call: is it the gRPC port of a node?".into(),
+        ("", code) => code.description().into(),
+        (message, _) => message.into(),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
 mod tests {
@@ -59,5 +68,12 @@ mod tests {
             assert_eq!(error_of_status(&status).unwrap(), wire);
         }
         assert_eq!(error_of_status(&Status::unavailable("broken pipe")), None);
+    }
+
+    #[test]
+    fn a_failed_call_never_says_nothing() {
+        assert_eq!(said(&Status::unavailable("broken pipe")), "broken pipe");
+        assert!(said(&Status::unimplemented("")).contains("gRPC port"));
+        assert!(!said(&Status::internal("")).is_empty());
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use quorate_proto::convert::status::said;
 use quorate_proto::v1;
 use quorate_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
@@ -34,7 +35,7 @@ pub(crate) async fn bootstrap(address: &str, request: v1::BootstrapRequest) -> R
 
 /// An answer that is none, for people.
 pub(crate) fn refused(address: &str, status: &tonic::Status) -> anyhow::Error {
-    anyhow!("{address}: {}", status.message())
+    anyhow!("{address}: {}", said(status))
 }
 
 /// The outermost error often says just "transport error".

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use quorate_client::QuorumOptions;
 
 use crate::output::Format;
-use crate::{bench, bootstrap, bucket, demo, dev, export, import, kv};
+use crate::{bench, bootstrap, bucket, chaos, demo, dev, export, import, kv};
 
 /// Quorate: a key-value store that keeps what it acknowledged.
 #[derive(Debug, Parser)]
@@ -60,6 +60,7 @@ pub(crate) enum Command {
     Bootstrap(bootstrap::BootstrapArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
+    Chaos(chaos::ChaosArgs),
     Bench(bench::BenchArgs),
 }
 

@@ -5,6 +5,7 @@ mod args;
 mod bench;
 mod bootstrap;
 mod bucket;
+mod chaos;
 mod demo;
 mod dev;
 mod export;
@@ -15,6 +16,7 @@ mod output;
 mod patience;
 mod progress;
 mod settings;
+mod signals;
 mod status;
 mod text;
 
@@ -66,6 +68,7 @@ fn run(cli: Cli) -> Result<Done> {
             Command::Bootstrap(args) => bootstrap::run(args, &global).await,
             Command::Import(args) => import::run(args, &global).await,
             Command::Export(args) => export::run(args, &global).await,
+            Command::Chaos(args) => chaos::run(args, &global).await,
             Command::Bench(args) => bench::run(args, &global).await,
         }
     })

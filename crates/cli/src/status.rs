@@ -38,6 +38,7 @@ struct Details {
     storage_bytes: u64,
     uptime_ms: u64,
     storage_refusal: String,
+    unsafe_fault_injection: bool,
 }
 
 #[derive(Serialize)]
@@ -160,6 +161,7 @@ fn answered(status: &v1::StatusResponse, names: &BTreeMap<u64, String>) -> NodeS
             storage_bytes: status.storage_bytes,
             uptime_ms: status.uptime_ms,
             storage_refusal: status.storage_refusal.clone(),
+            unsafe_fault_injection: status.unsafe_fault_injection,
         }),
     }
 }
@@ -202,6 +204,14 @@ fn show(state: &ClusterState) -> Result<()> {
         ]);
     }
     table.print()?;
+    if state
+        .nodes
+        .iter()
+        .filter_map(|node| node.details.as_ref())
+        .any(|details| details.unsafe_fault_injection)
+    {
+        output::note("unsafe fault injection is on: `quorate chaos show` tells what is broken on purpose");
+    }
     for node in &state.nodes {
         let refusal = node.details.as_ref().map(|details| &details.storage_refusal);
         for trouble in node.error.iter().chain(refusal.filter(|refusal| !refusal.is_empty())) {

@@ -16,6 +16,9 @@ pub(crate) const JSON: &str = "application/json";
 pub(crate) const OCTETS: &str = "application/octet-stream";
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// What stands before bytes that are shown in base64.
+pub(crate) const NAMED_BASE64: &str = "base64:";
+
 /// Takes both with and without padding.
 const FORGIVING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -141,11 +144,20 @@ impl<'a> KeyFields<'a> {
     }
 }
 
+/// A key for people, always on one line: text as it is, other bytes in base64, named so. What could be taken for the latter is shown as
+/// it too.
+pub(crate) fn key_line(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok(text) if !text.chars().any(char::is_control) && !text.starts_with(NAMED_BASE64) => text.to_owned(),
+        _ => format!("{NAMED_BASE64}{}", base64(key)),
+    }
+}
+
 /// Bytes for people: text as it is, other bytes in base64, named so.
 pub(crate) fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t')) => text.to_owned(),
-        _ => format!("base64:{}", base64(bytes)),
+        _ => format!("{NAMED_BASE64}{}", base64(bytes)),
     }
 }
 
@@ -196,6 +208,14 @@ mod tests {
             show(&value(b"\xff", "")),
             r#"{"value_base64":"/w==","content_type":"application/octet-stream"}"#
         );
+    }
+
+    #[test]
+    fn a_key_takes_one_line() {
+        assert_eq!(key_line("ä/b c".as_bytes()), "ä/b c");
+        assert_eq!(key_line(b"a\nb"), "base64:YQpi");
+        assert_eq!(key_line(b"\xff"), "base64:/w==");
+        assert_eq!(key_line(b"base64:YQ=="), "base64:YmFzZTY0OllRPT0=");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use quorate_proto::convert::layout::layout_from_wire;
+use quorate_proto::convert::status::said;
 use quorate_proto::v1;
 use tokio::sync::Notify;
 use tonic::Code;
@@ -112,7 +113,7 @@ pub(crate) async fn ask_layout(link: &Link) -> Result<v1::GetLayoutResponse, NoL
             Err(status) if status.code() == Code::FailedPrecondition => Err(NoLayout::NotBootstrapped),
             Err(status) => {
                 link.drop_channel(generation).await;
-                Err(NoLayout::Failed(status.message().to_owned()))
+                Err(NoLayout::Failed(said(&status)))
             }
         }
     };

@@ -45,6 +45,11 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", hide = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_secret: Option<String>,
+    /// Let whoever reaches the gRPC port make this node lose messages or hold them up: for tests only
+    /// [env: QUORATE_UNSAFE_FAULT_INJECTION]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unsafe_fault_injection: bool,
     /// How to write logs, to standard error [env: QUORATE_LOG_FORMAT] [default: text]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +92,8 @@ pub struct Settings {
     pub seeds: Vec<String>,
     /// Seals context tokens.
     pub token_secret: Option<String>,
+    /// Whether `Admin.InjectFaults` is open.
+    pub unsafe_fault_injection: bool,
     /// How logs look.
     pub log_format: LogFormat,
     /// The longest key, in bytes.
@@ -116,6 +123,7 @@ impl Default for Settings {
             advertise_host: None,
             seeds: Vec::new(),
             token_secret: None,
+            unsafe_fault_injection: false,
             log_format: LogFormat::Text,
             key_bytes_max: limits.key_bytes,
             value_bytes_max: limits.value_bytes,
@@ -183,7 +191,17 @@ impl Settings {
         bounded("value_bytes_max", self.value_bytes_max, 1, 64 << 20)?;
         bounded("client_operations_max", self.client_operations_max, 1, 1 << 20)?;
         let timeout_ms = usize::try_from(self.default_timeout_ms).unwrap_or(usize::MAX);
-        bounded("default_timeout_ms", timeout_ms, 1, 60_000)
+        bounded("default_timeout_ms", timeout_ms, 1, 60_000)?;
+        for seed in &self.seeds {
+            let address = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+            if !address.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+                return Err(ConfigError::Invalid {
+                    field: "seeds",
+                    reason: format!("{seed:?} is not host:port"),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The core's bounds.
@@ -214,7 +232,10 @@ mod tests {
     #[expect(clippy::result_large_err, reason = "the error is figment's")]
     fn flags_win_over_the_file_and_unknown_settings_are_named() {
         figment::Jail::expect_with(|jail| {
-            jail.create_file("node.toml", "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"")?;
+            jail.create_file(
+                "node.toml",
+                "grpc_listen = \"1.1.1.1:1\"\nhttp_listen = \"1.1.1.1:2\"\nunsafe_fault_injection = true",
+            )?;
             jail.set_env("QUORATE_HTTP_LISTEN", "2.2.2.2:2");
             jail.set_env("QUORATE_PEER_LISTEN", "2.2.2.2:3");
             jail.set_env("QUORATE_EXAMPLE_PORT", "tcp://10.0.0.1:7700");
@@ -227,6 +248,8 @@ mod tests {
             assert_eq!(settings.grpc_listen, "1.1.1.1:1");
             assert_eq!(settings.http_listen, "2.2.2.2:2");
             assert_eq!(settings.peer_listen, "3.3.3.3:3");
+            assert!(settings.unsafe_fault_injection, "a flag that is not given says nothing");
+            assert!(!Settings::default().unsafe_fault_injection);
             jail.create_file("node.toml", "grcp_listen = \"typo\"")?;
             let error = Settings::load(&args).expect_err("a typo").to_string();
             assert!(error.contains("grcp_listen"), "{error}");
@@ -235,6 +258,18 @@ mod tests {
             assert!(error.contains("key_bytes_max") && error.contains("1 to 65536"), "{error}");
             Ok(())
         });
+    }
+
+    #[test]
+    fn seeds_are_addresses() {
+        let load = |seed: &str| Settings::load(&Args { seeds: vec![seed.into()], ..Args::default() });
+        for fine in ["host:7702", "10.0.0.1:1", "[::1]:7702"] {
+            assert!(load(fine).is_ok(), "{fine}");
+        }
+        for wrong in ["foo", ":7702", "host:", "host:0", "host:70000", "http://host"] {
+            let error = load(wrong).expect_err(wrong).to_string();
+            assert!(error.contains(&format!("seeds: {wrong:?} is not host:port")), "{error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod addresses;
 pub mod config;
 pub mod driver;
+pub mod faults;
 pub mod grpc;
 pub mod http;
 mod metrics;

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::addresses::{AddressBook, NodeAddresses};
 use crate::config::Settings;
 use crate::driver::{self, Driver, Inputs};
+use crate::faults::Faults;
 use crate::metrics::{Metrics, Sample};
 use crate::peers::{Peers, Shared};
 use crate::{grpc, http};
@@ -71,7 +72,14 @@ pub async fn run(
     );
     tracing::info!(node = %recovered.node, epoch = node.layout().map_or(0, |layout| layout.epoch.0), "recovered");
 
-    let peers = Peers::new(&inputs.sender());
+    if settings.unsafe_fault_injection {
+        tracing::warn!(
+            "UNSAFE FAULT INJECTION IS ON: whoever reaches {} can make this node lose messages",
+            addresses.grpc
+        );
+    }
+    let faults = Arc::new(Faults::new(settings.unsafe_fault_injection));
+    let peers = Peers::new(&inputs.sender(), faults.clone());
     let peer_inputs = inputs.sender();
     let queued_max = settings.client_operations_max * QUEUED_FACTOR;
     let (driver, mut ended) = driver::start(node, store.clone(), peers.clone(), inputs, queued_max)?;
@@ -99,6 +107,7 @@ pub async fn run(
             move || scrape(metrics.clone(), driver.clone(), store.clone(), peers.clone())
         }),
         observer: metrics.observer(),
+        grpc_address: addresses.grpc.clone(),
     };
     let http = tokio::spawn(http::serve(http_listener, http::router(http_state), until(stopping.clone())));
     let grpc_state = grpc::GrpcState {
@@ -110,6 +119,8 @@ pub async fn run(
             move || store.stats().log_bytes + store.stats().base_bytes
         }),
         observer: metrics.observer(),
+        faults,
+        data_dir: settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone()),
     };
     let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_state, until(stopping.clone())));
     if announce {

@@ -18,6 +18,9 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (announce, stop_with_stdin) = (args.announce, args.stop_with_stdin);
+    if stop_with_stdin {
+        go_on_when_orphaned();
+    }
     let result = runtime.block_on(async move {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -33,6 +36,16 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     // Reading standard input would hold the runtime up until somebody types.
     runtime.shutdown_background();
     result
+}
+
+/// A node that is paused (SIGSTOP) while whoever started it dies would never see that its standard input has ended: it is sent SIGCONT
+/// then, which does nothing to one that runs.
+fn go_on_when_orphaned() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))
+    {
+        tracing::warn!(%error, "if this node is paused it may outlive who started it");
+    }
 }
 
 async fn stdin_ends() {

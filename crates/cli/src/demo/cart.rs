@@ -23,6 +23,7 @@ pub(super) async fn run() -> Result<Done> {
         nodes: Some(3),
         settings: ClusterSettings { n: Some(3), r: Some(2), w: Some(2), buckets: Vec::new() },
         port_base: Some(0),
+        unsafe_fault_injection: false,
     };
     let mut cluster = LocalCluster::start(options).await?;
     let told = tell(&mut cluster, &mut teller).await;
@@ -67,7 +68,7 @@ async fn tell(cluster: &mut LocalCluster, teller: &mut Teller) -> Result<()> {
 
     let victim = &nodes[VICTIM];
     teller.step(&format!("{} dies: SIGKILL to pid {}.", victim.name, victim.pid))?;
-    cluster.kill(VICTIM).await;
+    cluster.kill(VICTIM).await?;
 
     teller.step("Alice's client merges what it reads (all that anybody has added) and writes it with the context of both.")?;
     let seen = alice.read(2).await?;

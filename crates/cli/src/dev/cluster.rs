@@ -10,8 +10,9 @@ use futures::future::{join_all, select_all, try_join_all};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use quorate_proto::v1;
 
-use super::ports::{self, Ports};
-use super::process::{Announcement, NodeProcess, NodeSpec};
+use super::node::{LocalNode, NodeInfo};
+use super::ports;
+use super::process::NodeProcess;
 use super::record::{self, MemberRecord, Record, node_name};
 use crate::admin;
 use crate::settings::ClusterSettings;
@@ -28,6 +29,8 @@ pub(crate) struct ClusterOptions {
     pub(crate) settings: ClusterSettings,
     /// None: as in the last run, or 7700. 0: free ports.
     pub(crate) port_base: Option<u16>,
+    /// Whether the nodes may be told to lose messages, in this run.
+    pub(crate) unsafe_fault_injection: bool,
 }
 
 /// Nodes as child processes. Those still running when it is dropped are killed.
@@ -37,24 +40,6 @@ pub(crate) struct LocalCluster {
     nodes: Vec<LocalNode>,
     /// Keeps others off the directory.
     _lock: File,
-}
-
-struct LocalNode {
-    spec: NodeSpec,
-    /// None: it is not running.
-    process: Option<NodeProcess>,
-    /// From its last start.
-    announcement: Option<Announcement>,
-}
-
-/// A running node, for showing.
-#[derive(Clone, Debug)]
-pub(crate) struct NodeInfo {
-    pub(crate) name: String,
-    pub(crate) id: String,
-    pub(crate) grpc: String,
-    pub(crate) http: String,
-    pub(crate) pid: u32,
 }
 
 impl LocalCluster {
@@ -67,8 +52,9 @@ impl LocalCluster {
         let record = Record::open(&directory, options.nodes, &options.settings, options.port_base)?;
         let ports = ports::plan(record.port_base, record.nodes)?;
         ports::check_free(&ports)?;
-        let nodes =
-            ports.iter().enumerate().map(|(at, ports)| LocalNode::new(&directory, at, ports)).collect();
+        let faults = options.unsafe_fault_injection;
+        let node = |(at, ports)| LocalNode::new(&directory, at, ports, faults);
+        let nodes = ports.iter().enumerate().map(node).collect();
         let mut cluster = Self { directory, record, nodes, _lock: lock };
         cluster.start_all().await?;
         cluster.bootstrap().await?;
@@ -86,17 +72,7 @@ impl LocalCluster {
 
     /// The nodes that have ever run, in order.
     pub(crate) fn nodes(&self) -> Vec<NodeInfo> {
-        let info = |node: &LocalNode| {
-            let announcement = node.announcement.as_ref()?;
-            Some(NodeInfo {
-                name: node.spec.name.clone(),
-                id: announcement.node.clone(),
-                grpc: announcement.grpc.clone(),
-                http: announcement.http.clone(),
-                pid: announcement.pid,
-            })
-        };
-        self.nodes.iter().filter_map(info).collect()
+        self.nodes.iter().filter_map(LocalNode::info).collect()
     }
 
     /// Whether any node is running.
@@ -119,11 +95,30 @@ impl LocalCluster {
         (at, status)
     }
 
-    /// Kills a node with SIGKILL.
-    pub(crate) async fn kill(&mut self, node: usize) {
+    /// Whether this node's process is there, paused or not.
+    pub(super) fn is_running(&self, node: usize) -> bool {
+        self.nodes[node].process.is_some()
+    }
+
+    /// Kills a node with SIGKILL. [`Self::next_death`] does not speak of it.
+    pub(crate) async fn kill(&mut self, node: usize) -> Result<()> {
+        self.nodes[node].running()?;
         if let Some(process) = self.nodes[node].process.take() {
             process.kill().await;
         }
+        Ok(())
+    }
+
+    /// Stops a node's process where it stands.
+    pub(crate) async fn pause(&mut self, node: usize) -> Result<()> {
+        self.nodes[node].running()?.pause().await;
+        Ok(())
+    }
+
+    /// Lets it go on.
+    pub(crate) async fn resume(&mut self, node: usize) -> Result<()> {
+        self.nodes[node].running()?.resume().await;
+        Ok(())
     }
 
     /// Starts a node that is not running, where it was before, and returns when it listens.
@@ -232,37 +227,6 @@ impl LocalCluster {
             }
             tokio::time::sleep(READY_LOOK).await;
         }
-    }
-}
-
-impl LocalNode {
-    fn new(directory: &Path, at: usize, ports: &Ports) -> Self {
-        let name = node_name(at);
-        let address = |port: u16| format!("127.0.0.1:{port}");
-        let spec = NodeSpec {
-            directory: directory.join(&name),
-            log: directory.join(format!("{name}.log")),
-            name,
-            grpc: address(ports.grpc),
-            http: address(ports.http),
-            peer: address(ports.peer),
-            seeds: Vec::new(),
-        };
-        Self { spec, process: None, announcement: None }
-    }
-
-    async fn start(&mut self, seeds: Vec<String>) -> Result<()> {
-        self.spec.seeds = seeds;
-        if let Some(announcement) = &self.announcement {
-            // Where it was: clients and peers know it there.
-            self.spec.grpc.clone_from(&announcement.grpc);
-            self.spec.http.clone_from(&announcement.http);
-            self.spec.peer.clone_from(&announcement.peer);
-        }
-        let process = NodeProcess::start(&self.spec).await?;
-        self.announcement = Some(process.announcement.clone());
-        self.process = Some(process);
-        Ok(())
     }
 }
 

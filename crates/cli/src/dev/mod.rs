@@ -1,12 +1,16 @@
 //! `quorate dev`: a whole cluster on this machine, each node a process of its own.
 
 mod cluster;
+mod control;
+mod node;
 mod ports;
 mod process;
 mod record;
 mod supervise;
 
 pub(crate) use cluster::{ClusterOptions, LocalCluster};
+pub(crate) use control::{Connection, Controlled, Order};
+pub(crate) use node::{NodeInfo, NodeState};
 pub(crate) use supervise::run;
 
 use std::path::PathBuf;
@@ -36,4 +40,7 @@ pub(crate) struct DevArgs {
     /// Start a node that died again.
     #[arg(long)]
     restart: bool,
+    /// Let `quorate chaos` (and whoever else reaches them) make the nodes lose messages or hold them up, in this run.
+    #[arg(long)]
+    unsafe_fault_injection: bool,
 }

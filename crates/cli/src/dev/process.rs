@@ -6,10 +6,11 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A node may have to read a long log before it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -29,6 +30,8 @@ pub(super) struct NodeSpec {
     pub(super) peer: String,
     /// Peer addresses of other nodes.
     pub(super) seeds: Vec<String>,
+    /// Whether it may be told to lose messages.
+    pub(super) unsafe_fault_injection: bool,
 }
 
 /// What a node says when it listens.
@@ -48,9 +51,13 @@ pub(super) struct NodeProcess {
     pub(super) announcement: Announcement,
     /// The node stops when this pipe closes, also when it does because this process was killed.
     stdin: ChildStdin,
-    kill: mpsc::Sender<()>,
+    signals: mpsc::Sender<Sending>,
     exit: watch::Receiver<Option<ExitStatus>>,
+    paused: bool,
 }
+
+/// A signal for a process, and who waits until it has been sent.
+type Sending = (Signal, oneshot::Sender<()>);
 
 impl NodeProcess {
     /// Starts a node and waits until it listens.
@@ -65,6 +72,7 @@ impl NodeProcess {
             .arg(&spec.directory)
             .args(["--grpc-listen", &spec.grpc, "--http-listen", &spec.http, "--peer-listen", &spec.peer])
             .args(spec.seeds.iter().flat_map(|seed| ["--seed", seed]))
+            .args(spec.unsafe_fault_injection.then_some("--unsafe-fault-injection"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
@@ -86,10 +94,10 @@ impl NodeProcess {
             }
             Err(_) => bail!("{name} does not listen after {START_TIMEOUT:?}; {}", end_of_log(&spec.log)),
         };
-        let (kill, killed) = mpsc::channel(1);
+        let (signals, to_send) = mpsc::channel(1);
         let (exited, exit) = watch::channel(None);
-        tokio::spawn(watch_over(child, killed, exited));
-        Ok(Self { announcement, stdin, kill, exit })
+        tokio::spawn(watch_over(child, to_send, exited));
+        Ok(Self { announcement, stdin, signals, exit, paused: false })
     }
 
     /// Resolves when the process has ended.
@@ -100,35 +108,72 @@ impl NodeProcess {
     }
 
     /// Lets the node finish what is under way and end; after a while, ends it.
-    pub(super) async fn stop(self) {
-        let Self { stdin, kill, mut exit, .. } = self;
+    pub(super) async fn stop(mut self) {
+        // One that is paused would not notice.
+        self.resume().await;
+        let Self { stdin, signals, mut exit, .. } = self;
         drop(stdin);
         if tokio::time::timeout(STOP_TIMEOUT, exit.wait_for(Option::is_some)).await.is_err() {
-            let _ = kill.send(()).await;
+            send(&signals, Signal::KILL).await;
             let _ = exit.wait_for(Option::is_some).await;
         }
     }
 
     /// SIGKILL.
     pub(super) async fn kill(self) {
-        let _ = self.kill.send(()).await;
+        send(&self.signals, Signal::KILL).await;
         self.exited().await;
+    }
+
+    /// SIGSTOP: the process is there and does nothing.
+    pub(super) async fn pause(&mut self) {
+        send(&self.signals, Signal::STOP).await;
+        self.paused = true;
+    }
+
+    /// SIGCONT, if it was paused.
+    pub(super) async fn resume(&mut self) {
+        if self.paused {
+            send(&self.signals, Signal::CONT).await;
+            self.paused = false;
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 }
 
-/// Waits for the end of a process, and brings it about when told to or when nobody is interested any more.
+/// Returns when the signal was sent, or when the process has ended.
+async fn send(signals: &mpsc::Sender<Sending>, signal: Signal) {
+    let (done, sent) = oneshot::channel();
+    let _ = signals.send((signal, done)).await;
+    let _ = sent.await;
+}
+
+/// Waits for the end of a process, sends it signals meanwhile, and ends it when nobody is interested any more.
 async fn watch_over(
     mut child: Child,
-    mut killed: mpsc::Receiver<()>,
+    mut to_send: mpsc::Receiver<Sending>,
     exited: watch::Sender<Option<ExitStatus>>,
 ) {
-    let status = tokio::select! {
-        status = child.wait() => status,
-        _ = killed.recv() => {
+    let status = loop {
+        let sending = tokio::select! {
+            status = child.wait() => break status,
+            sending = to_send.recv() => sending,
+        };
+        let Some((signal, done)) = sending else {
             // An error: it has ended already.
             let _ = child.start_kill();
-            child.wait().await
+            break child.wait().await;
+        };
+        // Until it has been waited for, which only happens here, its number is nobody else's.
+        let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid {
+            // An error: it has ended already.
+            let _ = kill_process(pid, signal);
         }
+        let _ = done.send(());
     };
     if let Ok(status) = status {
         exited.send_replace(Some(status));

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::DevArgs;
-use super::cluster::{ClusterOptions, LocalCluster, NodeInfo};
+use super::cluster::{ClusterOptions, LocalCluster};
+use super::control::{self, Asked, Control, Controlled, Order};
+use super::node::NodeInfo;
 use super::record::node_name;
 use crate::output::{self, Done, Format, Table};
+use crate::signals::Signals;
 
 /// A node that lives this long was started well.
 const SETTLED: Duration = Duration::from_secs(10);
@@ -24,6 +26,7 @@ pub(crate) async fn run(args: DevArgs, format: Format) -> Result<Done> {
         nodes: args.nodes,
         settings: args.settings.clone(),
         port_base: args.port_base,
+        unsafe_fault_injection: args.unsafe_fault_injection,
     };
     let mut signals = Signals::new()?;
     let started = tokio::select! {
@@ -36,8 +39,15 @@ pub(crate) async fn run(args: DevArgs, format: Format) -> Result<Done> {
         std::fs::remove_dir_all(&directory).context("removing the directory made for the data")?;
     }
     let mut cluster = started?;
+    let mut control = Control::open(cluster.directory())
+        .inspect_err(|error| output::note(format!("`quorate chaos` cannot reach this: {error:#}")))
+        .ok();
+    if args.unsafe_fault_injection {
+        output::note("unsafe fault injection is on: keep nothing here that matters");
+    }
     show(&cluster, format)?;
-    let watched = watch(&mut cluster, args.restart, &mut signals).await;
+    let watched = watch(&mut cluster, &args, &mut control, &mut signals).await;
+    drop(control);
     if watched.is_ok() {
         output::note("stopping");
     }
@@ -58,20 +68,55 @@ fn directory(args: &DevArgs) -> Result<(PathBuf, bool)> {
     Ok((new.context("making a directory for the data")?.keep(), true))
 }
 
+async fn next_order(control: &mut Option<Control>) -> Asked {
+    match control {
+        Some(control) => control.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Does what another command asks for, and tells both sides.
+async fn carry_out(cluster: &mut LocalCluster, asked: Asked, fault_injection: bool) {
+    let order = asked.order;
+    let done = control::obey(cluster, order).await;
+    let told = match order {
+        Order::Show => None,
+        Order::Kill(at) => Some((at, "killed")),
+        Order::Pause(at) => Some((at, "paused")),
+        Order::Resume(at) => Some((at, "resumed")),
+        Order::Revive(at) => Some((at, "revived")),
+    };
+    if let (Some((at, what)), Ok(())) = (told, &done) {
+        output::note(format!("{} {what} as `quorate chaos` asked", node_name(at)));
+    }
+    asked.answer(done.map(|()| Controlled { fault_injection, nodes: cluster.nodes() }));
+}
+
 /// Reports deaths, and restarts who died when asked to. Returns when told to stop; fails when no node is left.
-async fn watch(cluster: &mut LocalCluster, restart: bool, signals: &mut Signals) -> Result<()> {
+async fn watch(
+    cluster: &mut LocalCluster,
+    args: &DevArgs,
+    control: &mut Option<Control>,
+    signals: &mut Signals,
+) -> Result<()> {
     // Of each node: when it was last started again, and how long to wait before doing so once more.
     let mut restarts = vec![(Instant::now(), RESTART_PAUSE); cluster.nodes().len()];
     loop {
         let (at, status) = tokio::select! {
             death = cluster.next_death() => death,
+            asked = next_order(control) => {
+                tokio::select! {
+                    () = carry_out(cluster, asked, args.unsafe_fault_injection) => continue,
+                    () = signals.next() => return Ok(()),
+                }
+            }
             () = signals.next() => return Ok(()),
         };
         let node = cluster.nodes().swap_remove(at);
         let status = status.map_or("unknown".into(), |status| status.to_string());
         let name = &node.name;
         output::note(format!("{name} died (pid {}, {status})", node.pid));
-        if !restart {
+        if !args.restart {
             if !cluster.is_alive() {
                 bail!("no node is left");
             }
@@ -149,24 +194,4 @@ fn show(cluster: &LocalCluster, format: Format) -> Result<()> {
         number(settings.w),
     ))?;
     output::line(format!("Ctrl-C stops it and leaves the data; `quorate dev --data {data}` goes on with it."))
-}
-
-/// Ctrl-C and SIGTERM.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        let listen = |kind| signal(kind).context("listening for signals");
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

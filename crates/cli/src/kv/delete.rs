@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use quorate_client::Delete;
 
-use super::{connect, show_written, with_options};
+use super::{KeyArg, connect, show_written, with_options};
 use crate::args::{BucketAndQuorum, Global};
 use crate::output::Done;
 use crate::text;
@@ -14,8 +14,8 @@ use crate::text;
 /// Deletes all that the context has seen or, without one, all that a read shows; a concurrent put survives.
 #[derive(Debug, Args)]
 pub(crate) struct DeleteArgs {
-    /// 1 to 1024 bytes.
-    key: String,
+    #[command(flatten)]
+    key: KeyArg,
     /// Delete only what this context, from a get or put of this key, has seen.
     #[arg(long)]
     context: Option<String>,
@@ -24,11 +24,12 @@ pub(crate) struct DeleteArgs {
 }
 
 pub(crate) async fn delete(args: DeleteArgs, global: &Global) -> Result<Done> {
-    let mut delete = with_options!(Delete::new(args.key.clone()), args.options);
+    let key = args.key.bytes()?;
+    let mut delete = with_options!(Delete::new(key.clone()), args.options);
     if let Some(context) = &args.context {
         delete = delete.context(text::context_from_text(context)?);
     }
     let written = connect(global).await?.delete(delete).await?;
-    show_written("deleted", args.key.as_bytes(), &written, &args.options, global.output)?;
+    show_written("deleted", &key, &written, &args.options, global.output)?;
     Ok(Done::Ok)
 }

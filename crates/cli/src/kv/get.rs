@@ -5,10 +5,10 @@ use clap::Args;
 use quorate_client::{Found, Get};
 use serde::Serialize;
 
-use super::{connect, with_options};
+use super::{KeyArg, connect, with_options};
 use crate::args::{BucketAndQuorum, Global};
 use crate::output::{self, Done, Format};
-use crate::text::{Clock, KeyFields, ValueFields, content_type, context_text, readable};
+use crate::text::{Clock, KeyFields, ValueFields, content_type, context_text, key_line, readable};
 
 /// Show the values of a key, and its context.
 ///
@@ -16,18 +16,19 @@ use crate::text::{Clock, KeyFields, ValueFields, content_type, context_text, rea
 /// value.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// 1 to 1024 bytes.
-    key: String,
+    #[command(flatten)]
+    key: KeyArg,
     #[command(flatten)]
     options: BucketAndQuorum,
 }
 
 pub(crate) async fn get(args: GetArgs, global: &Global) -> Result<Done> {
-    let get = with_options!(Get::new(args.key.clone()), args.options);
+    let key = args.key.bytes()?;
+    let get = with_options!(Get::new(key.clone()), args.options);
     let found = connect(global).await?.get(get).await?;
     match global.output {
-        Format::Json => output::json(&FoundFields::new(args.key.as_bytes(), &found))?,
-        Format::Table => show(&args.key, &found)?,
+        Format::Json => output::json(&FoundFields::new(&key, &found))?,
+        Format::Table => show(&key, &found)?,
     }
     Ok(if found.is_absent() { Done::NotFound } else { Done::Ok })
 }
@@ -76,9 +77,9 @@ fn dot(value: &quorate_client::Value) -> Option<String> {
     value.dot.map(|dot| format!("{}:{}", dot.actor, dot.seq))
 }
 
-fn show(key: &str, found: &Found) -> Result<()> {
+fn show(key: &[u8], found: &Found) -> Result<()> {
     if found.is_absent() {
-        output::line(format!("{key}: no value"))?;
+        output::line(format!("{}: no value", key_line(key)))?;
     }
     let count = found.values.len();
     for (at, value) in found.values.iter().enumerate() {

@@ -51,7 +51,7 @@ pub(crate) async fn keys(args: KeysArgs, global: &Global) -> Result<Done> {
         cursor = page.next;
         match global.output {
             // Page by page, so that a long listing is seen at once and takes no memory.
-            Format::Table => page.keys.iter().try_for_each(|key| output::line(text::readable(key)))?,
+            Format::Table => page.keys.iter().try_for_each(|key| output::line(text::key_line(key)))?,
             Format::Json => listed.extend(page.keys),
         }
         if cursor.is_none() || count >= limit {

@@ -10,13 +10,35 @@ pub(crate) use get::{GetArgs, get};
 pub(crate) use keys::{KeysArgs, keys};
 pub(crate) use put::{PutArgs, put};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use clap::Args;
 use quorate_client::{Client, Written};
 use serde::Serialize;
 
 use crate::args::{BucketAndQuorum, Global};
 use crate::output::{self, Format};
-use crate::text::{Clock, KeyFields, context_text};
+use crate::text::{self, Clock, KeyFields, context_text};
+
+/// The key of an operation.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct KeyArg {
+    /// 1 to 1024 bytes.
+    key: String,
+    /// KEY is in base64, as `keys` shows keys that are not one line of text.
+    #[arg(long)]
+    key_base64: bool,
+}
+
+impl KeyArg {
+    fn bytes(&self) -> Result<Bytes> {
+        if !self.key_base64 {
+            return Ok(self.key.clone().into());
+        }
+        let text = self.key.strip_prefix(text::NAMED_BASE64).unwrap_or(&self.key);
+        text::from_base64(text).context("KEY")
+    }
+}
 
 /// The options' own timeout becomes the operation's; this one is for those that have none.
 pub(crate) async fn connect(global: &Global) -> Result<Client> {
@@ -63,7 +85,7 @@ fn show_written(
         });
     }
     let bucket = if options.bucket.is_empty() { String::new() } else { format!(" in {}", options.bucket) };
-    let key = crate::text::readable(key);
+    let key = text::key_line(key);
     output::line(format!("{verb} {key}{bucket}: durable on {} replicas", written.primaries))?;
     output::line(format!("context: {context}"))?;
     output::line(format!("clock:   {vector_clock}"))

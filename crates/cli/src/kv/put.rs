@@ -8,7 +8,7 @@ use bytes::Bytes;
 use clap::Args;
 use quorate_client::Put;
 
-use super::{connect, show_written, with_options};
+use super::{KeyArg, connect, show_written, with_options};
 use crate::args::{BucketAndQuorum, Global};
 use crate::output::Done;
 use crate::text;
@@ -18,8 +18,8 @@ use crate::text;
 /// Without a context it is stored beside what is there, as a sibling: a put replaces only what it has seen.
 #[derive(Debug, Args)]
 pub(crate) struct PutArgs {
-    /// 1 to 1024 bytes.
-    key: String,
+    #[command(flatten)]
+    key: KeyArg,
     /// The value; JSON is stored as such, unless --content-type says otherwise.
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     value: Option<String>,
@@ -38,14 +38,15 @@ pub(crate) struct PutArgs {
 }
 
 pub(crate) async fn put(args: PutArgs, global: &Global) -> Result<Done> {
+    let key = args.key.bytes()?;
     let value = value(&args)?;
     let content_type = args.content_type.unwrap_or_else(|| text::guess_content_type(&value).to_owned());
-    let mut put = with_options!(Put::new(args.key.clone(), value), args.options).content_type(content_type);
+    let mut put = with_options!(Put::new(key.clone(), value), args.options).content_type(content_type);
     if let Some(context) = &args.context {
         put = put.context(text::context_from_text(context)?);
     }
     let written = connect(global).await?.put(put).await?;
-    show_written("put", args.key.as_bytes(), &written, &args.options, global.output)?;
+    show_written("put", &key, &written, &args.options, global.output)?;
     Ok(Done::Ok)
 }
 

@@ -9,16 +9,16 @@ use quorate_proto::convert::layout::{
 };
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
-    BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse, ListBucketsRequest,
-    ListBucketsResponse, Peer, StatusRequest, StatusResponse,
+    BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse, InjectFaultsRequest,
+    InjectFaultsResponse, ListBucketsRequest, ListBucketsResponse, Peer, StatusRequest, StatusResponse,
 };
 use quorate_protocol::effect::BootstrapError;
 use quorate_protocol::layout::{Layout, Member};
 use quorate_protocol::operation::Failure;
 use tonic::{Request, Response, Status};
 
-use super::GrpcState;
 use super::status::refused;
+use super::{GrpcState, faults};
 use crate::addresses::NodeAddresses;
 use crate::driver::{BootstrapFailure, View};
 
@@ -72,6 +72,8 @@ impl AdminService {
             storage_bytes: (self.state.storage_bytes)(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             storage_refusal: view.store_refusal.clone().unwrap_or_default(),
+            unsafe_fault_injection: self.state.faults.allowed(),
+            data_dir: self.state.data_dir.display().to_string(),
         }
     }
 }
@@ -113,6 +115,18 @@ impl Admin for AdminService {
         let layout = self.state.driver.layout();
         let buckets = founded(layout.as_deref())?.buckets.iter().map(bucket_to_wire).collect();
         Ok(Response::new(ListBucketsResponse { buckets }))
+    }
+
+    async fn inject_faults(
+        &self,
+        request: Request<InjectFaultsRequest>,
+    ) -> Result<Response<InjectFaultsResponse>, Status> {
+        let view = self.view().await?;
+        let asked = request.into_inner();
+        let members = view.layout.as_deref().map(|layout| layout.members.as_slice());
+        let faults = &self.state.faults;
+        faults::set(faults, view.node, members, &asked)?;
+        Ok(Response::new(faults::shown(faults)))
     }
 }
 

@@ -4,16 +4,18 @@
 //! | --- | --- |
 //! | `server` | listens, and puts the services together |
 //! | `kv`, `keys`, `session` | the data plane: single calls and batches, listings, streams |
-//! | `admin` | running a cluster |
+//! | `admin`, `faults` | running a cluster, and breaking it |
 //! | `status` | failures as gRPC statuses |
 
 mod admin;
+mod faults;
 mod keys;
 mod kv;
 mod server;
 mod session;
 mod status;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use quorate_protocol::Limits;
@@ -23,6 +25,7 @@ pub use server::{ServeError, serve};
 
 use crate::addresses::Addresses;
 use crate::driver::Driver;
+use crate::faults::Faults;
 use crate::observe::SharedObserver;
 
 /// What the services stand on.
@@ -38,6 +41,10 @@ pub struct GrpcState {
     pub storage_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Hears of every operation.
     pub observer: SharedObserver,
+    /// What goes wrong on purpose.
+    pub faults: Arc<Faults>,
+    /// Where the node keeps its data, for who asks.
+    pub data_dir: PathBuf,
 }
 
 impl std::fmt::Debug for GrpcState {

@@ -37,6 +37,8 @@ pub struct HttpState {
     pub metrics: Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// Is told of every request for data.
     pub observer: SharedObserver,
+    /// Where this node takes gRPC clients.
+    pub grpc_address: String,
 }
 
 impl std::fmt::Debug for HttpState {

@@ -131,7 +131,10 @@ impl Parameters {
             "pw" => self.quorum.pw = Some(quorum(name, given, 0)?),
             "timeout_ms" => self.timeout = timeout(given, self.timeout_max)?,
             "limit" => self.limit = Some(given.number(name, "from 1")?),
-            "cursor" => self.cursor = Some(given.text(name)?.into_owned()),
+            // A client that always sends one has none at first.
+            "cursor" => {
+                self.cursor = Some(given.text(name)?.into_owned()).filter(|cursor| !cursor.is_empty())
+            }
             _ => {
                 self.context = read_context(&given.text(name)?)
                     .ok_or_else(|| ApiError::invalid(name, "it cannot be decoded: it is not base64url"))?;

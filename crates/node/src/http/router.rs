@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use axum::extract::Request;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
@@ -52,7 +54,13 @@ pub async fn serve(
 }
 
 /// The router knows no path whose key is empty; the client is told that rather than that there is no such route.
-async fn no_such_route(request: Request) -> Response {
+async fn no_such_route(State(state): State<HttpState>, request: Request) -> Response {
+    let content_type = request.headers().get(CONTENT_TYPE);
+    if content_type.is_some_and(|name| name.as_bytes().starts_with(b"application/grpc")) {
+        // For who has taken this port for the one beside it: in gRPC, or it would be shown as garbage.
+        let text = format!("this port speaks HTTP and JSON; this node takes gRPC at {}", state.grpc_address);
+        return tonic::Status::unimplemented(text).into_http::<Body>();
+    }
     let path = request.uri().path();
     if let Some(Err(error)) = key::address(path) {
         return error.into_response();

@@ -144,7 +144,7 @@ async fn dial(shared: &Arc<Shared>, address: &str) -> Result<NodeId, DialError> 
         .await
         .map_err(|error| unreachable(&error))?;
     let (queue, queue_end) = queue();
-    let frames = link::outgoing(hello::own(shared), queue_end);
+    let frames = link::outgoing(hello::own(shared), queue_end, shared.registry.faults().clone());
     let mut client = PeerClient::new(channel).max_decoding_message_size(FRAME_BYTES_MAX);
     let mut incoming = match client.link(frames).await {
         Ok(response) => response.into_inner(),
@@ -163,6 +163,9 @@ async fn dial(shared: &Arc<Shared>, address: &str) -> Result<NodeId, DialError> 
         Err(Mismatch::Self_(node)) => return Err(DialError::Itself(node)),
         Err(mismatch) => return Err(DialError::Refused(mismatch.to_string())),
     };
+    if shared.registry.faults().is_cut(who.node) {
+        return Err(DialError::Unreachable("an injected fault cuts the two off from each other".into()));
+    }
     if let Some(registered) = shared.registry.register(shared.node, who, queue) {
         tokio::spawn(link::read(shared.clone(), who.node, registered, incoming));
     }

@@ -97,8 +97,12 @@ mod tests {
         let messages =
             vec![Message::LayoutOffer(Bytes::from(vec![7; 3 * CHUNK_BYTES + 5])), Message::LayoutRequest];
         let bytes = messages.iter().map(message_bytes).sum();
-        let frames =
-            frames(Outgoing { hlc: Hlc { wall_ms: 3, counter: 4 }, messages: messages.clone(), bytes });
+        let frames = frames(Outgoing {
+            hlc: Hlc { wall_ms: 3, counter: 4 },
+            messages: messages.clone(),
+            bytes,
+            held: None,
+        });
         assert_eq!(frames.len(), 4);
         let mut assembly = Assembly::default();
         let mut batches = Vec::new();

@@ -16,14 +16,28 @@ use super::Shared;
 use super::frames::{Assembly, frames};
 use super::registry::{QueueEnd, Registered};
 use crate::driver::Input;
+use crate::faults::Faults;
 
 /// Batches of one link that may wait for the loop; past it the link is read no further, and the sender notices.
 const WAITING_BATCHES: usize = 256;
 
 /// The frames of a link's sending side: the hello first, then what is queued.
-pub(super) fn outgoing(hello: Frame, queue: QueueEnd) -> impl Stream<Item = Frame> + Send + 'static {
+pub(super) fn outgoing(
+    hello: Frame,
+    queue: QueueEnd,
+    faults: Arc<Faults>,
+) -> impl Stream<Item = Frame> + Send + 'static {
     let QueueEnd { receiver, bytes } = queue;
-    let batches = UnboundedReceiverStream::new(receiver).flat_map(move |outgoing| {
+    let in_time = UnboundedReceiverStream::new(receiver).then(move |outgoing| {
+        let faults = faults.clone();
+        async move {
+            if let Some((to, until)) = outgoing.held {
+                faults.hold(to, until).await;
+            }
+            outgoing
+        }
+    });
+    let batches = in_time.flat_map(move |outgoing| {
         bytes.fetch_sub(outgoing.bytes, Ordering::Relaxed);
         stream::iter(frames(outgoing))
     });
@@ -60,10 +74,14 @@ async fn read_frames(shared: &Shared, from: NodeId, incoming: &mut Streaming<Fra
             Ok(None) => continue,
             Err(reason) => return reason,
         };
-        let (hlc, messages) = match batch_from_wire(batch) {
+        let (hlc, mut messages) = match batch_from_wire(batch) {
             Ok(batch) => batch,
             Err(error) => return error.to_string(),
         };
+        shared.registry.faults().receiving(from, &mut messages);
+        if messages.is_empty() {
+            continue;
+        }
         let Ok(place) = places.clone().acquire_owned().await else { return "the node is stopping".into() };
         if shared.inputs.send(Input::Peer(Event::Messages { from, hlc, messages }, Some(place))).is_err() {
             return "the node is stopping".into();

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::addresses::AddressBook;
 use crate::driver::{Input, Outbox};
+use crate::faults::Faults;
 pub(crate) use registry::LinkFigures;
 use registry::Registry;
 
@@ -48,8 +49,8 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// No links yet; made before the loop, which sends through it.
-    pub(crate) fn new(inputs: &mpsc::UnboundedSender<Input>) -> Self {
-        Self { registry: Arc::new(Registry::new(inputs.clone())) }
+    pub(crate) fn new(inputs: &mpsc::UnboundedSender<Input>, faults: Arc<Faults>) -> Self {
+        Self { registry: Arc::new(Registry::new(inputs.clone(), faults)) }
     }
 
     /// Takes links on `listener` and dials members and seeds, until `shutdown`.

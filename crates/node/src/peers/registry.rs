@@ -10,9 +10,11 @@ use quorate_protocol::id::{Epoch, NodeId, StartId};
 use quorate_protocol::message::Message;
 use quorate_protocol::time::Hlc;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::frames::message_bytes;
 use crate::driver::Input;
+use crate::faults::Faults;
 
 /// Bytes that may wait for one link; past it messages to that peer are lost.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -23,6 +25,8 @@ pub(super) struct Outgoing {
     pub(super) hlc: Hlc,
     pub(super) messages: Vec<Message>,
     pub(super) bytes: usize,
+    /// An injected fault holds it up until then.
+    pub(super) held: Option<(NodeId, Instant)>,
 }
 
 /// The sending side of a link.
@@ -87,14 +91,26 @@ pub(crate) struct LinkFigures {
 #[derive(Debug)]
 pub(crate) struct Registry {
     inputs: mpsc::UnboundedSender<Input>,
+    faults: Arc<Faults>,
     active: Mutex<BTreeMap<NodeId, Active>>,
     next_number: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl Registry {
-    pub(super) fn new(inputs: mpsc::UnboundedSender<Input>) -> Self {
-        Self { inputs, active: Mutex::default(), next_number: AtomicU64::new(0), dropped: AtomicU64::new(0) }
+    pub(super) fn new(inputs: mpsc::UnboundedSender<Input>, faults: Arc<Faults>) -> Self {
+        Self {
+            inputs,
+            faults,
+            active: Mutex::default(),
+            next_number: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// What goes wrong on purpose.
+    pub(super) fn faults(&self) -> &Arc<Faults> {
+        &self.faults
     }
 
     /// Puts a link to use, unless a better one of the same pair is: of two between the same lives, both sides keep
@@ -138,16 +154,20 @@ impl Registry {
     }
 
     /// Queues messages; without a link, or when its queue is full, they are lost.
-    pub(super) fn send(&self, to: NodeId, hlc: Hlc, messages: Vec<Message>) {
+    pub(super) fn send(&self, to: NodeId, hlc: Hlc, mut messages: Vec<Message>) {
         let active = self.active.lock();
         let Some(link) = active.get(&to) else { return };
+        let held = self.faults.sending(to, &mut messages).map(|until| (to, until));
+        if messages.is_empty() {
+            return;
+        }
         let bytes = messages.iter().map(message_bytes).sum();
         if link.queue.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BYTES_MAX {
             link.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.dropped.fetch_add(messages.len() as u64, Ordering::Relaxed);
             return;
         }
-        let _ = link.queue.sender.send(Outgoing { hlc, messages, bytes });
+        let _ = link.queue.sender.send(Outgoing { hlc, messages, bytes, held });
     }
 
     /// For metrics.

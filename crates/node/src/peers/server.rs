@@ -31,12 +31,16 @@ impl Peer for Service {
         let first = incoming.message().await?;
         let who = hello::check(&self.shared, first, false)
             .map_err(|mismatch| Status::failed_precondition(mismatch.to_string()))?;
+        if self.shared.registry.faults().is_cut(who.node) {
+            return Err(Status::unavailable("an injected fault cuts the two off from each other"));
+        }
         let (queue, queue_end) = queue();
         let registered = self.shared.registry.register(self.shared.node, who, queue).ok_or_else(|| {
             Status::already_exists("there is a link between the two already, dialed from the other side")
         })?;
         tokio::spawn(link::read(self.shared.clone(), who.node, registered, incoming));
-        let frames = link::outgoing(hello::own(&self.shared), queue_end);
+        let frames =
+            link::outgoing(hello::own(&self.shared), queue_end, self.shared.registry.faults().clone());
         Ok(Response::new(Box::pin(frames.map(Ok))))
     }
 }

@@ -241,3 +241,41 @@ async fn large_answers_of_a_session_come_in_several_messages() {
     }
     assert_eq!(answered, 20);
 }
+
+#[tokio::test]
+async fn faults_are_taken_only_where_they_were_allowed_and_only_within_their_bounds() {
+    let another = v1::Member { node_id: 0xB0B, name: "bob".into(), ..founding().members[0].clone() };
+    let fault = v1::PeerFault { node_id: 0xB0B, drop: 0.5, delay_ms: 20, ..Default::default() };
+    let inject = |faults: Vec<v1::PeerFault>, replace| v1::InjectFaultsRequest { faults, replace };
+
+    let closed = Rig::founded().await;
+    let refused = closed.admin().inject_faults(inject(Vec::new(), false)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert!(refused.message().contains("--unsafe-fault-injection"), "{refused:?}");
+    let status = closed.admin().status(v1::StatusRequest {}).await.unwrap().into_inner();
+    assert!(!status.unsafe_fault_injection);
+
+    let open = Rig::start_with(true).await;
+    let mut admin = open.admin();
+    let mut founding = founding();
+    founding.members.push(another);
+    admin.bootstrap(founding).await.unwrap();
+    assert!(admin.status(v1::StatusRequest {}).await.unwrap().into_inner().unsafe_fault_injection);
+    let set = admin.inject_faults(inject(vec![fault], true)).await.unwrap().into_inner();
+    assert_eq!(set.faults, [fault]);
+    for (wrong, told) in [
+        (v1::PeerFault { drop: 2.0, ..fault }, "faults[0].drop: 2 is not from 0 to 1"),
+        (v1::PeerFault { delay_jitter_ms: 60_001, ..fault }, "faults[0].delay_jitter_ms: 60001"),
+        (v1::PeerFault { node_id: NODE, ..fault }, "is this node itself"),
+        (v1::PeerFault { node_id: 5, ..fault }, "is no member"),
+    ] {
+        let refused = admin.inject_faults(inject(vec![wrong], true)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().contains(told), "{refused:?}");
+    }
+    let twice = admin.inject_faults(inject(vec![fault, fault], true)).await.unwrap_err();
+    assert!(twice.message().contains("faults[1].node_id") && twice.message().contains("twice"), "{twice:?}");
+    let shown = admin.inject_faults(inject(Vec::new(), false)).await.unwrap().into_inner();
+    assert_eq!(shown.faults, [fault], "what is refused changes nothing");
+    assert_eq!(admin.inject_faults(inject(Vec::new(), true)).await.unwrap().into_inner().faults, []);
+}

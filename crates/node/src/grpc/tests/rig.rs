@@ -23,6 +23,7 @@ use tonic::transport::Channel;
 
 use crate::addresses::{Addresses, NodeAddresses};
 use crate::driver::{self, Driver, Inputs, Outbox, StorePressure};
+use crate::faults::Faults;
 use crate::grpc::{GrpcState, ServeError, serve};
 use crate::observe::Observer;
 
@@ -135,6 +136,11 @@ pub(super) struct Rig {
 impl Rig {
     /// A node that has no layout yet.
     pub(super) async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// The same, where faults may be injected.
+    pub(super) async fn start_with(fault_injection: bool) -> Self {
         let inputs = Inputs::new();
         let store = MemoryStore { memory: Mutex::default(), on_durable: Box::new(inputs.on_durable()) };
         let config = NodeConfig {
@@ -155,6 +161,8 @@ impl Rig {
             addresses: Arc::new(Fixed(address)),
             storage_bytes: Arc::new(|| 42),
             observer: heard.clone(),
+            faults: Arc::new(Faults::new(fault_injection)),
+            data_dir: "somewhere".into(),
         };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(listener, state, async {

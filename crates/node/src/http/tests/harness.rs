@@ -34,7 +34,7 @@ impl Observer for Deaf {
 /// A node that serves HTTP until it is dropped.
 pub(super) struct Served {
     pub(super) driver: Driver,
-    address: std::net::SocketAddr,
+    pub(super) address: std::net::SocketAddr,
     _data: tempfile::TempDir,
 }
 
@@ -100,6 +100,7 @@ impl Served {
             limits: Arc::new(limits),
             metrics: Arc::new(|| async { "quorate_info 1\n".to_owned() }.boxed()),
             observer: Arc::new(Deaf),
+            grpc_address: "host:7700".into(),
         };
         tokio::spawn(serve(listener, router(state), std::future::pending()));
         Self { driver, address, _data: data }

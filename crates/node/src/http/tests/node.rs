@@ -1,5 +1,8 @@
 //! Health, readiness, quorums that cannot be met, and the document against the routes.
 
+use quorate_proto::v1::StatusRequest;
+use quorate_proto::v1::admin_client::AdminClient;
+
 use super::harness::Served;
 
 #[tokio::test]
@@ -60,4 +63,13 @@ async fn the_document_and_the_routes_agree() {
             assert!(!answer.text().starts_with(r#"{"error":{"code":"no_such_route""#), "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_grpc_client_is_told_which_port_it_meant() {
+    let node = Served::start(Some(1)).await;
+    let mut admin = AdminClient::connect(format!("http://{}", node.address)).await.expect("it listens");
+    let refused = admin.status(StatusRequest {}).await.expect_err("this is not its port");
+    assert_eq!(refused.code(), tonic::Code::Unimplemented);
+    assert_eq!(refused.message(), "this port speaks HTTP and JSON; this node takes gRPC at host:7700");
 }
