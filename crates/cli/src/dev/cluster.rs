@@ -110,13 +110,13 @@ impl LocalCluster {
     }
 
     /// Stops a node's process where it stands.
-    pub(super) async fn pause(&mut self, node: usize) -> Result<()> {
+    pub(crate) async fn pause(&mut self, node: usize) -> Result<()> {
         self.nodes[node].running()?.pause().await;
         Ok(())
     }
 
     /// Lets it go on.
-    pub(super) async fn resume(&mut self, node: usize) -> Result<()> {
+    pub(crate) async fn resume(&mut self, node: usize) -> Result<()> {
         self.nodes[node].running()?.resume().await;
         Ok(())
     }

@@ -51,7 +51,7 @@ pub(crate) struct ObserveArgs {
     /// For how long each setting is measured.
     #[arg(long, requires = "observe", default_value_t = 10.0, value_parser = super::seconds)]
     seconds: f64,
-    /// How much goes wrong, one or more of none, light (short pauses) and heavy (nodes are killed and stand still); all but
+    /// How much goes wrong, one or more of none, light (0.5 % of messages lost, short pauses) and heavy (5 % lost, nodes are killed and stand still); all but
     /// none needs --own or --sweep.
     #[arg(long, requires = "observe", value_delimiter = ',', default_value = "none")]
     faults: Vec<Faults>,
@@ -147,6 +147,7 @@ async fn own_cluster(args: &ObserveArgs) -> Result<Vec<Row>> {
         nodes: Some(NODES),
         settings: ClusterSettings { n: ns.last().copied(), r: None, w: None, buckets },
         port_base: Some(0),
+        unsafe_fault_injection: true,
     };
     let mut cluster = LocalCluster::start(options).await?;
     let measured = measure(&mut cluster, &settings, args).await;
