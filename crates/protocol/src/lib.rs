@@ -19,6 +19,7 @@ mod commits;
 mod coordinator;
 pub mod effect;
 pub mod event;
+mod expiry;
 pub mod id;
 pub mod identity;
 pub mod keys;

@@ -204,6 +204,7 @@ impl Node {
         match task {
             Task::Coordinate(tag) => self.coordinate(turn, tag, held),
             Task::Merge { reply, container } => self.merge_loaded(turn, key, &held, reply, container),
+            Task::Expire => self.expire_loaded(turn, key, &held),
             Task::Fetch { from, tag, have } => self.fetch_loaded(turn, &held, from, tag, have),
         }
     }
@@ -247,6 +248,8 @@ impl Node {
                         Task::Merge { reply, .. } => {
                             self.reply_replicated(turn, reply, Err(Refusal::Storage))
                         }
+                        // The scan comes by again.
+                        Task::Expire => {}
                         Task::Fetch { from, tag, .. } => {
                             self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
                         }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use crate::commits::Waiter;
 use crate::event::ReadToken;
 use crate::id::{BucketId, Epoch, NodeId, PartitionId};
@@ -137,7 +135,7 @@ impl Node {
         reply: Option<(NodeId, Tag)>,
         incoming: EncodedContainer,
     ) {
-        let commit = match self.merged(held, incoming) {
+        let commit = match self.merged(turn.now.wall_ms, key.bucket, held, incoming) {
             Err(refusal) => {
                 self.reply_replicated(turn, reply, Err(refusal));
                 return;
@@ -157,21 +155,25 @@ impl Node {
     /// The container that is to be held from now on; none when nothing changes.
     fn merged(
         &self,
+        wall_ms: u64,
+        bucket: BucketId,
         held: &Held,
         incoming: EncodedContainer,
     ) -> Result<Option<(Container, EncodedContainer)>, Refusal> {
-        let theirs = incoming.decode().map_err(|_| Refusal::Storage)?;
+        let mut theirs = incoming.decode().map_err(|_| Refusal::Storage)?;
         if theirs.digest() == held.digest {
             return Ok(None);
         }
         if !self.writable {
             return Err(Refusal::Storage);
         }
+        let lww = self.last_writer_wins(bucket);
         if held.container.is_absent() {
-            return Ok(Some((theirs, incoming)));
+            let encoded = if theirs.expire(wall_ms, lww) { theirs.encode() } else { incoming };
+            return Ok(Some((theirs, encoded)));
         }
         let mut ours = Container::clone(&held.container);
-        Ok(match ours.merge(&theirs) {
+        Ok(match ours.merge_and_expire(&theirs, wall_ms, lww) {
             Merged::Unchanged => None,
             // Equal containers encode alike: what came is kept as it is.
             Merged::TookOther => Some((theirs, incoming)),
@@ -206,7 +208,7 @@ impl Node {
         let Some(purpose) = self.scans.running.remove(&token) else {
             return;
         };
-        let result = result.map_err(|_| Refusal::Storage).and_then(scanned);
+        let result = result.map_err(|_| Refusal::Storage).and_then(|page| self.scanned(page));
         match purpose {
             ScanFor::Listing(tag) => self.list_page(turn, self.config.node, tag, self.epoch(), result),
             ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, result),
@@ -239,14 +241,15 @@ impl Node {
     fn reply_scanned(&self, turn: &mut Turn<'_>, to: NodeId, tag: Tag, result: Result<Scanned, Refusal>) {
         turn.send(to, Message::ScanReply { tag, epoch: self.epoch(), result });
     }
-}
 
-fn scanned(page: ScanPage) -> Result<Scanned, Refusal> {
-    let mut keys = Vec::with_capacity(page.entries.len());
-    for (key, value) in page.entries {
-        let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
-        let key: Bytes = keys::user_key(&key);
-        keys.push(ScannedKey { key, digest: container.digest(), live: !container.siblings.is_empty() });
+    fn scanned(&self, page: ScanPage) -> Result<Scanned, Refusal> {
+        let mut keys = Vec::with_capacity(page.entries.len());
+        for (key, value) in page.entries {
+            let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
+            let lww = keys::bucket_of(&key).is_some_and(|bucket| self.last_writer_wins(bucket));
+            let (key, digest) = (keys::user_key(&key), container.digest());
+            keys.push(ScannedKey { key, digest, live_until_ms: container.live_until(lww) });
+        }
+        Ok(Scanned { keys, more: page.more })
     }
-    Ok(Scanned { keys, more: page.more })
 }

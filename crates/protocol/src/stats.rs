@@ -17,6 +17,8 @@ pub struct Stats {
     pub siblings_max: u64,
     /// Records that could not be read back whole.
     pub damaged_records: u64,
+    /// Values whose time was over that a read or the background scan has dropped.
+    pub expired_values: u64,
 }
 
 impl Stats {

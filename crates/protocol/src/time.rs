@@ -28,9 +28,9 @@ impl Add<Duration> for Time {
 /// What the two clocks of a node show when an event is handled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
-    /// The monotonic clock. Everything but the hybrid clock goes by it.
+    /// The monotonic clock. Everything but the hybrid clock and expiry goes by it.
     pub mono: Time,
-    /// The wall clock, in milliseconds since the Unix epoch. It may jump; only lww order notices.
+    /// The wall clock, in milliseconds since the Unix epoch. It may jump; only lww order and expiry notice.
     pub wall_ms: u64,
 }
 

@@ -40,6 +40,8 @@ pub(crate) enum Task {
         /// What came.
         container: EncodedContainer,
     },
+    /// Values whose time is over are dropped.
+    Expire,
     /// A coordinator reads.
     Fetch {
         /// Who.

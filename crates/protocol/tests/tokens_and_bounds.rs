@@ -24,6 +24,7 @@ fn put(container: &mut Container, seen: &Context, seq: u64) -> Dot {
         dot,
         hlc: Hlc::default(),
         operation: OperationId(u128::from(seq)),
+        expiry: None,
         content_type: ContentType::Json,
         value: Bytes::from_static(b"1"),
     };

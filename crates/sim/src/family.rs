@@ -29,10 +29,12 @@ pub enum Family {
     Delete,
     /// The cluster is founded while everything goes wrong, and little is done in it.
     Founding,
+    /// Values expire, in buckets of both kinds, under right and under jumping clocks.
+    Expiry,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 9] = [
+pub const FAMILIES: [Family; 10] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -42,6 +44,7 @@ pub const FAMILIES: [Family; 9] = [
     Family::LastWriter,
     Family::Delete,
     Family::Founding,
+    Family::Expiry,
 ];
 
 impl Family {
@@ -57,6 +60,7 @@ impl Family {
             Self::LastWriter => "lww",
             Self::Delete => "delete",
             Self::Founding => "founding",
+            Self::Expiry => "expiry",
         }
     }
 
@@ -72,6 +76,7 @@ impl Family {
             Self::Delete => 7,
             Self::BadDisk => 8,
             Self::Founding => 9,
+            Self::Expiry => 10,
         }
     }
 
@@ -87,6 +92,7 @@ impl Family {
             Self::LastWriter => last_writer(plan, rng),
             Self::Delete => delete(plan, rng),
             Self::Founding => founding(plan, rng),
+            Self::Expiry => expiry(plan, rng),
         }
     }
 }
@@ -212,6 +218,26 @@ fn founding(plan: &mut Plan, rng: &mut SimRng) {
         .push(draw_aim(rng, &[Fault::Crash, Fault::DropConnection, Fault::Isolate, Fault::FullDisk]));
     plan.faults.budget = 20;
     plan.network.connect_us = rng.spread(100, 20_000);
+}
+
+fn expiry(plan: &mut Plan, rng: &mut SimRng) {
+    if rng.chance(0.6) {
+        // Writers that do not know of each other, so that a last value hides others.
+        plan.buckets = vec![BucketPlan::last_writer_wins("default")];
+        plan.keys = 1;
+        plan.workload.clients = 4 + rng.below(4);
+    }
+    plan.clock.skew_ms = *rng.pick(&[0, 0, 1_000, 4 * 3_600_000]);
+    plan.faults.weigh(Fault::WallJump, if rng.chance(0.5) { 10 } else { 0 });
+    // Replicas miss values that expire, and hear of them after.
+    plan.network.loss = *rng.pick(&[0.0, 0.05, 0.3]);
+    plan.faults.weigh(Fault::CutOneWay, 4);
+    plan.faults.weigh(Fault::Isolate, 2);
+    for (step, weight) in [(Step::PutBlind, 5), (Step::PutNewest, 2), (Step::Get, 8), (Step::List, 2)] {
+        plan.workload.weigh(step, weight);
+    }
+    plan.workload.retry = *rng.pick(&[0.0, 0.5, 0.9]);
+    plan.workload.think_us = (1_000, rng.spread(5_000, 100_000));
 }
 
 /// Takes the random faults out; what the family is about is put in after.

@@ -42,6 +42,8 @@ pub struct Figures {
     pub syncs: u64,
     /// Stale replicas that reads have repaired.
     pub read_repairs: u64,
+    /// Values whose time was over that reads and background scans have dropped.
+    pub expired_values: u64,
 }
 
 impl Figures {
@@ -78,6 +80,7 @@ impl Figures {
             batches_doubled,
             syncs,
             read_repairs,
+            expired_values,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -97,5 +100,6 @@ impl Figures {
         self.batches_doubled += batches_doubled;
         self.syncs += syncs;
         self.read_repairs += read_repairs;
+        self.expired_values += expired_values;
     }
 }

@@ -21,7 +21,7 @@ struct Arguments {
     /// Run many seeds: from the first up to, but not including, the second.
     #[arg(long, value_name = "A..B", value_parser = parse_range, default_value = "0..2000")]
     seeds: Range<u64>,
-    /// Which family: mix, crash, partition, slow-disk, bad-disk, retry, lww, delete, founding. All in turn when absent.
+    /// Which family: mix, crash, partition, slow-disk, bad-disk, retry, lww, delete, founding, expiry. All in turn when absent.
     #[arg(long)]
     family: Option<Family>,
     /// Print all that happens, in plain words.
@@ -128,12 +128,13 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs, {} values expired",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
         figures.syncs,
-        figures.read_repairs
+        figures.read_repairs,
+        figures.expired_values
     );
 }
 

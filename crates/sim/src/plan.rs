@@ -1,5 +1,7 @@
 //! What one run is like: drawn from its seed, many things switched off entirely (swarm testing, Groce et al., 2012).
 
+use std::time::Duration;
+
 use quorate_protocol::Limits;
 use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET, QuorumMode};
 
@@ -8,6 +10,9 @@ use crate::faults::{FAULTS, FaultPlan};
 use crate::network::NetworkPlan;
 use crate::rng::SimRng;
 use crate::workload::{STEPS, WorkloadPlan};
+
+/// Streams from here on draw times to live; the families have theirs below.
+const TTL_STREAM: u64 = 50;
 
 /// How disks behave.
 #[derive(Clone, Debug)]
@@ -40,17 +45,20 @@ pub struct BucketPlan {
     pub quorum: Option<(u32, u32, u32)>,
     /// What becomes of concurrent writes in it.
     pub conflict: ConflictPolicy,
+    /// How long values are shown whose put does not say.
+    pub ttl: Option<Duration>,
 }
 
 impl BucketPlan {
     /// A bucket with the cluster's quorums in which the last writer wins.
     pub fn last_writer_wins(name: &str) -> Self {
-        Self { name: name.into(), quorum: None, conflict: ConflictPolicy::LastWriterWins }
+        Self { name: name.into(), quorum: None, conflict: ConflictPolicy::LastWriterWins, ttl: None }
     }
 
     fn in_words(&self) -> String {
         let quorum = self.quorum.map(|(n, r, w)| format!(" n={n} r={r} w={w}")).unwrap_or_default();
-        format!("{} ({:?}{quorum})", self.name, self.conflict)
+        let ttl = self.ttl.map(|ttl| format!(" ttl={} ms", ttl.as_millis())).unwrap_or_default();
+        format!("{} ({:?}{quorum}{ttl})", self.name, self.conflict)
     }
 
     /// As the bootstrap wants it.
@@ -61,6 +69,7 @@ impl BucketPlan {
             r: self.quorum.map(|quorum| quorum.1),
             w: self.quorum.map(|quorum| quorum.2),
             conflict: self.conflict,
+            ttl: self.ttl,
             mode: QuorumMode::Strict,
         }
     }
@@ -133,6 +142,11 @@ impl Plan {
             faults: if rng.chance(0.9) { FaultPlan::draw(rng) } else { FaultPlan::none() },
         };
         family.bend(&mut plan, rng);
+        // From a stream of its own, so that the rest is drawn as it would be without.
+        let rng = &mut SimRng::new(seed, TTL_STREAM + family.stream());
+        if family == Family::Expiry || rng.chance(0.15) {
+            draw_ttl(&mut plan, rng);
+        }
         plan
     }
 
@@ -185,7 +199,7 @@ fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
     let mut buckets = Vec::new();
     if rng.chance(0.9) {
         let conflict = ConflictPolicy::Siblings;
-        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict });
+        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict, ttl: None });
     }
     if buckets.is_empty() || rng.chance(0.15) {
         buckets.push(BucketPlan::last_writer_wins("last"));
@@ -194,9 +208,29 @@ fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
         let n = u32::try_from(rng.between(1, u64::from(n))).unwrap_or(1);
         let (r, w) = draw_quorum(rng, n);
         let conflict = ConflictPolicy::Siblings;
-        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict });
+        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict, ttl: None });
     }
     buckets
+}
+
+/// Values that expire: in a bucket as a whole, by single puts, or both; after a moment of the run, or of the wall clocks'
+/// skews.
+fn draw_ttl(plan: &mut Plan, rng: &mut SimRng) {
+    let draw = |rng: &mut SimRng| {
+        let short = rng.spread(1, 3_000);
+        let ms = if rng.chance(0.8) { short } else { rng.spread(1_000, 16 * 3_600_000) };
+        Duration::from_millis(ms)
+    };
+    for bucket in &mut plan.buckets {
+        if rng.chance(0.5) {
+            bucket.ttl = Some(draw(rng));
+        }
+    }
+    plan.workload.own_ttl = *rng.pick(&[0.0, 0.3, 0.7]);
+    plan.workload.ttls = (0..3).map(|_| draw(rng)).collect();
+    if plan.buckets.iter().all(|bucket| bucket.ttl.is_none()) {
+        plan.workload.own_ttl = 0.5;
+    }
 }
 
 fn draw_limits(rng: &mut SimRng) -> Limits {

@@ -187,6 +187,7 @@ mod tests {
             dot: Dot { actor: ActorId(1), seq: 1 },
             hlc: Hlc::default(),
             operation: OperationId(1),
+            expiry: None,
             content_type: ContentType::OctetStream,
             value: Bytes::from(vec![0; BATCH_ANSWER_BYTES / 2]),
         };

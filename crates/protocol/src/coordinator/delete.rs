@@ -51,6 +51,7 @@ impl Node {
         let held = if container == *held.container {
             held
         } else {
+            container.expire(turn.now.wall_ms, target.quorums.lww);
             let encoded = container.encode();
             self.hold_new(turn, &target.key, container, encoded)
         };

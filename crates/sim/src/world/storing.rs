@@ -22,7 +22,8 @@ impl World {
                 self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
                 let by = self.maker(node);
                 checks::observed(&mut self.oracle, at, &container, by)?;
-                checks::committed(self.hosts[node].disk.visible_value(key), &container)?;
+                let before = self.hosts[node].disk.visible_value(key);
+                checks::committed(&self.oracle, at, before, &container, by.wall_ms)?;
             }
         }
         let host = &mut self.hosts[node];
@@ -76,6 +77,7 @@ impl World {
             node,
             life: self.hosts[node].life,
             at_us: self.now_us,
+            wall_ms: self.handled_at_ms(node),
             full_since_us: self.hosts[node].told_full_us,
         }
     }

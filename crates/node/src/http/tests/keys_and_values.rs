@@ -186,6 +186,7 @@ async fn what_only_claims_to_be_json_does_not_break_the_answer() {
         content_type: ContentType::Json,
         context: Default::default(),
         operation: Default::default(),
+        ttl: Default::default(),
         quorum: QuorumOptions::default(),
     });
     node.driver.run(Timed { operation, timeout: Default::default() }).await.expect("it is stored");
