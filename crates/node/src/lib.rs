@@ -8,6 +8,7 @@ pub mod config;
 pub mod driver;
 pub mod grpc;
 pub mod http;
+mod listing;
 mod metrics;
 pub mod observe;
 mod peers;

@@ -8,11 +8,11 @@
 //! | `status` | failures as gRPC statuses |
 
 mod admin;
-mod keys;
 mod kv;
 mod server;
 mod session;
 mod status;
+mod value;
 
 use std::sync::Arc;
 

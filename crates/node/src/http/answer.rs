@@ -135,22 +135,22 @@ pub(super) struct FoundAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<serde_json::Value>)]
     value: Option<&'a RawValue>,
-    /// From when on the one value is not shown any more: milliseconds since the Unix epoch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at_ms: Option<u64>,
     /// The several values.
     #[serde(skip_serializing_if = "Option::is_none")]
     siblings: Option<Vec<SiblingAnswer<'a>>>,
-    /// Owners of the key that answered.
-    primaries: u32,
-    /// Others that answered in place of an owner that could not be reached; sloppy mode only.
-    fallbacks: u32,
     /// Covers all that was read: a write that sends it replaces that.
     context: String,
     /// What the context says: numbers by actor, and under `dots` single writes beyond them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     vector_clock: Option<VectorClock>,
+    /// From when on the one value is not shown any more: milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
+    /// Owners of the key that answered.
+    primaries: u32,
+    /// Others that answered in place of an owner that could not be reached; sloppy mode only.
+    fallbacks: u32,
 }
 
 /// The answer to a get.

@@ -172,7 +172,7 @@ fn settings(members: u64) -> Bootstrap {
             w: None,
             conflict: ConflictPolicy::LastWriterWins,
             mode: QuorumMode::Strict,
-            ttl: None,
+            ttl: Some(std::time::Duration::from_secs(3600)),
         }],
     }
 }
