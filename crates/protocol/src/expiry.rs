@@ -19,7 +19,9 @@ impl Node {
     /// A read or the background scan has come by this record: if the time of a value in it is over, the key's newest
     /// container drops it. `found` may be older than that; it only saves the work for all others.
     pub(crate) fn expire_swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, found: &Container) {
-        if self.writable && found.has_expired(turn.now.wall_ms) {
+        let owned =
+            || self.layout.as_ref().is_some_and(|layout| layout.is_owner(key.partition, self.config.node));
+        if self.writable && found.has_expired(turn.now.wall_ms) && owned() {
             self.with_key(turn, key, Task::Expire);
         }
     }
