@@ -108,7 +108,7 @@ fn sibling(dot: Dot) -> Sibling {
         hlc: Hlc { wall_ms: dot.seq, counter: 0 },
         operation: OperationId(u128::from(dot.seq) << 64 | u128::from(dot.actor.0)),
         // Every other write expires, later ones not always later.
-        expiry: (dot.seq % 2 == 0).then_some((dot.seq * 7 + dot.actor.0) % 20),
+        expiry: dot.seq.is_multiple_of(2).then_some((dot.seq * 7 + dot.actor.0) % 20),
         content_type: ContentType::OctetStream,
         value: Bytes::copy_from_slice(&dot.seq.to_le_bytes()),
     }
