@@ -38,6 +38,44 @@ fn a_key_from_the_first_put_to_the_delete() {
 }
 
 #[test]
+fn values_expire_and_answers_tell_who_holds_them() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--nodes", "1", "--bucket", "sessions:mode=sloppy,ttl=1h"]);
+    let put = dev.run(["put", "k", "1", "--ttl", "10m", "--mode", "strict", "--output", "json"]).json();
+    assert_eq!((put["primaries"].as_u64(), put["fallbacks"].as_u64()), (Some(1), Some(0)));
+    let found = dev.run(["get", "k", "--mode", "strict", "--output", "json"]).json();
+    assert!(found["expires_at_ms"].is_u64(), "{found}");
+    assert_eq!((found["primaries"].as_u64(), found["fallbacks"].as_u64()), (Some(1), Some(0)));
+    let shown = dev.run(["get", "k"]);
+    assert!(shown.out.contains(", expires in "), "{shown:?}");
+
+    let in_sessions = |key, more: &[&str]| {
+        let put = ["put", key, "1", "--bucket", "sessions"];
+        assert_eq!(dev.run(put.iter().chain(more)).code, Some(0));
+        dev.run(["get", key, "--bucket", "sessions", "--output", "json"]).json()["expires_at_ms"].is_u64()
+    };
+    assert!(in_sessions("expires", &[]));
+    assert!(!in_sessions("stays", &["--ttl", "never"]));
+
+    // What is exported keeps what is left of its time.
+    let lines = dev.run(["export", "--bucket", "sessions"]).out;
+    let left = |key: &str| {
+        let line = lines.lines().find(|line| line.contains(key)).expect("it is exported");
+        serde_json::from_str::<Value>(line).expect("it is JSON")["ttl_ms"].as_u64()
+    };
+    assert!(left("expires").is_some_and(|ms| (1..=3_600_000).contains(&ms)), "{lines}");
+    assert_eq!(left("stays"), None, "{lines}");
+
+    let endless = dev.run(["put", "k", "1", "--ttl", "4000d"]);
+    assert!(endless.code == Some(1) && endless.err.contains("ttl: "), "{endless:?}");
+    let soon = dev.run(["put", "k", "1", "--ttl", "0s"]);
+    assert_eq!(soon.code, Some(2), "{soon:?}");
+    let table = dev.run(["bucket", "list"]).out;
+    let row = table.lines().find(|line| line.starts_with("sessions")).expect("it is there");
+    assert!(row.contains("sloppy") && row.trim_end().ends_with("1h"), "{table}");
+}
+
+#[test]
 fn values_come_from_files_and_standard_input() {
     let data = directory();
     let dev = Dev::start(data.path(), &["--nodes", "1"]);

@@ -11,7 +11,7 @@ use crate::v1::operation_error::Code;
 /// Before the bucket's name in a message about an unknown one.
 const NO_BUCKET: &str = "there is no bucket named ";
 /// What a failure can name as its field; see [`field`].
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "key",
     "value",
     "content_type",
@@ -22,6 +22,7 @@ const FIELDS: [&str; 16] = [
     "pr",
     "pw",
     "timeout",
+    "ttl",
     "partition",
     "limit",
     "cursor",
@@ -187,6 +188,6 @@ pub(super) mod tests {
             error_to_wire(OperationError::not_attempted(Failure::TimedOut { needed: 1, answered: 0 }));
         wire.bound = u64::MAX;
         assert_eq!(error_from_wire(wire).unwrap_err().field, "error.bound");
-        assert_eq!(field("nonsense"), "request");
+        assert_eq!((field("ttl"), field("nonsense")), ("ttl", "request"));
     }
 }

@@ -6,7 +6,7 @@ use quorate_protocol::id::{ActorId, Epoch, OperationId};
 use quorate_protocol::layout::QuorumMode;
 use quorate_protocol::operation::{
     Delete, Failure, Found, Get, Operation, OperationError, OperationResult, Outcome, Put, QuorumOptions,
-    Timed, Written,
+    Timed, Ttl, Written,
 };
 use quorate_protocol::time::Hlc;
 use quorate_protocol::version::{ContentType, Dot, Sibling};
@@ -57,6 +57,27 @@ pub fn mode_from_wire(mode: i32) -> Option<QuorumMode> {
     }
 }
 
+/// A time to live as it travels: none means as the bucket says, 0 never. Rounded up, and at least 1 ms.
+pub fn ttl_to_wire(ttl: Ttl) -> Option<u64> {
+    match ttl {
+        Ttl::Bucket => None,
+        Ttl::Never => Some(0),
+        Ttl::After(ttl) => {
+            let ms = ttl.as_nanos().div_ceil(1_000_000).max(1);
+            Some(u64::try_from(ms).unwrap_or(u64::MAX))
+        }
+    }
+}
+
+/// Reads what [`ttl_to_wire`] wrote.
+pub fn ttl_from_wire(ttl_ms: Option<u64>) -> Ttl {
+    match ttl_ms {
+        None => Ttl::Bucket,
+        Some(0) => Ttl::Never,
+        Some(ms) => Ttl::After(Duration::from_millis(ms)),
+    }
+}
+
 /// A read as it travels; a zero timeout is the node's default.
 pub fn get_to_wire(get: Get, timeout: Duration) -> v1::GetRequest {
     v1::GetRequest {
@@ -83,6 +104,7 @@ pub fn put_to_wire(put: Put, timeout: Duration) -> v1::PutRequest {
         content_type: content_type_to_wire(put.content_type),
         context: put.context,
         operation_id: wide_to_wire(put.operation.0),
+        ttl_ms: ttl_to_wire(put.ttl),
         quorum: quorum_to_wire(put.quorum),
         timeout_ms: timeout_to_wire(timeout),
     }
@@ -103,6 +125,7 @@ pub fn put_from_wire(put: v1::PutRequest, mint: impl FnOnce() -> OperationId) ->
         content_type: content_type_from_wire(put.content_type),
         context: put.context,
         operation,
+        ttl: ttl_from_wire(put.ttl_ms),
         quorum: quorum_from_wire(put.quorum),
     });
     Ok(Timed { operation, timeout })
@@ -158,6 +181,7 @@ pub fn found_to_wire(found: Found) -> v1::GetResponse {
         value: sibling.value,
         content_type: content_type_to_wire(sibling.content_type),
         dot: Some(v1::Dot { actor: sibling.dot.actor.0, seq: sibling.dot.seq }),
+        expires_at_ms: sibling.expiry,
     };
     v1::GetResponse {
         siblings: found.siblings.into_iter().map(sibling).collect(),
@@ -176,6 +200,7 @@ pub fn found_from_wire(found: v1::GetResponse) -> Result<Found, ConvertError> {
             dot: Dot { actor: ActorId(dot.actor), seq: dot.seq },
             hlc: Hlc::default(),
             operation: OperationId::default(),
+            expiry: sibling.expires_at_ms,
             content_type: content_type_from_wire(sibling.content_type),
             value: sibling.value,
         })

@@ -13,9 +13,11 @@ fn mint() -> OperationId {
 pub(in crate::convert) fn operations() -> Vec<Operation> {
     let quorum = QuorumOptions { n: Some(3), r: Some(0), w: None, pr: Some(2), pw: None, mode: None };
     let types = ["", "application/json", "text/plain; charset=utf-8"];
+    let ttls = [Ttl::Bucket, Ttl::Never, Ttl::After(Duration::from_millis(1))];
     let mut all: Vec<_> = types
         .into_iter()
-        .map(|name| {
+        .zip(ttls)
+        .map(|(name, ttl)| {
             Operation::Put(Put {
                 bucket: "carts".into(),
                 key: Bytes::from_static(b"\0key"),
@@ -23,6 +25,7 @@ pub(in crate::convert) fn operations() -> Vec<Operation> {
                 content_type: ContentType::from(name),
                 context: Bytes::from_static(b"context"),
                 operation: OperationId(u128::MAX - 1),
+                ttl,
                 quorum,
             })
         })
@@ -48,6 +51,7 @@ pub(in crate::convert) fn results() -> Vec<OperationResult> {
         dot: Dot { actor: ActorId(u64::MAX), seq: 9 },
         hlc: Hlc::default(),
         operation: OperationId::default(),
+        expiry: Some(1_750_000_000_000),
         content_type: ContentType::Json,
         value: Bytes::from_static(b"[]"),
     };
@@ -107,6 +111,15 @@ fn a_timeout_never_becomes_the_default() {
     assert_eq!(timeout_to_wire(Duration::from_nanos(1)), 1);
     assert_eq!(timeout_to_wire(Duration::MAX), u32::MAX);
     assert_eq!(timeout_to_wire(Duration::ZERO), 0);
+}
+
+#[test]
+fn a_time_to_live_never_becomes_never() {
+    assert_eq!(ttl_to_wire(Ttl::After(Duration::ZERO)), Some(1));
+    assert_eq!(ttl_to_wire(Ttl::After(Duration::from_nanos(1))), Some(1));
+    assert_eq!(ttl_to_wire(Ttl::After(Duration::MAX)), Some(u64::MAX));
+    assert_eq!(ttl_to_wire(Ttl::Never), Some(0));
+    assert_eq!(ttl_from_wire(ttl_to_wire(Ttl::Bucket)), Ttl::Bucket);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The layout and what it is made of.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use quorate_protocol::id::{BucketId, ClusterId, Epoch, NodeId};
 use quorate_protocol::layout::{
@@ -77,6 +79,7 @@ pub fn bucket_to_wire(bucket: &Bucket) -> v1::Bucket {
         w: bucket.w,
         conflict: conflict_to_wire(bucket.conflict).into(),
         mode: mode_to_wire(bucket.mode).into(),
+        ttl_ms: bucket.ttl_ms,
     }
 }
 
@@ -85,6 +88,7 @@ fn bucket_from_wire(bucket: v1::Bucket) -> Result<Bucket, InvalidLayout> {
         id: BucketId(bucket.bucket_id),
         conflict: conflict_from_wire(bucket.conflict)?,
         mode: bucket_mode_from_wire(bucket.mode)?,
+        ttl_ms: bucket.ttl_ms,
         name: bucket.name,
         n: bucket.n,
         r: bucket.r,
@@ -189,6 +193,7 @@ pub fn bootstrap_from_wire(request: v1::BootstrapRequest) -> Result<Bootstrap, I
                 Ok(BucketSettings {
                     conflict: conflict_from_wire(bucket.conflict)?,
                     mode: bucket_mode_from_wire(bucket.mode)?,
+                    ttl: bucket.ttl_ms.map(Duration::from_millis),
                     name: bucket.name,
                     n: bucket.n,
                     r: bucket.r,
@@ -220,6 +225,8 @@ mod tests {
                 name: "carts".into(),
                 n: Some(1),
                 conflict: v1::ConflictPolicy::LastWriterWins.into(),
+                mode: v1::QuorumMode::Sloppy.into(),
+                ttl_ms: Some(3_600_000),
                 ..Default::default()
             }],
             ..Default::default()
@@ -232,6 +239,8 @@ mod tests {
         assert_eq!((settings.n, settings.r, settings.w), (3, 2, 2));
         let layout = Layout::first(&settings).unwrap();
         assert_eq!(layout_from_wire(layout_to_wire(&layout)).unwrap(), layout);
+        let carts = layout.bucket("carts").unwrap();
+        assert_eq!((carts.mode, carts.ttl_ms), (QuorumMode::Sloppy, Some(3_600_000)));
     }
 
     #[test]

@@ -293,12 +293,12 @@ pub(super) fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertEr
 }
 
 fn scanned_to_wire(key: ScannedKey) -> v1::ScannedKey {
-    v1::ScannedKey { key: key.key, digest: wide_to_wire(key.digest.0), live: key.live }
+    v1::ScannedKey { key: key.key, digest: wide_to_wire(key.digest.0), live_until_ms: key.live_until_ms }
 }
 
 fn scanned_from_wire(key: v1::ScannedKey) -> Result<ScannedKey, ConvertError> {
     let digest = Digest(wide_from_wire("scan_reply.digest", &key.digest)?);
-    Ok(ScannedKey { key: key.key, digest, live: key.live })
+    Ok(ScannedKey { key: key.key, digest, live_until_ms: key.live_until_ms })
 }
 
 /// The epoch of a refusal for the epoch's sake is the reply's own, which travels anyway.

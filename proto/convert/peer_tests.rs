@@ -57,7 +57,7 @@ fn messages() -> Vec<Message> {
     {
         all.push(Message::FetchReply { tag: TAG, epoch: EPOCH, result: Ok(fetched) });
     }
-    let scanned = ScannedKey { key: Bytes::from_static(b"k"), digest, live: true };
+    let scanned = ScannedKey { key: Bytes::from_static(b"k"), digest, live_until_ms: 1_750_000_000_000 };
     let page = Scanned { keys: vec![scanned], more: true };
     all.push(Message::ScanReply { tag: TAG, epoch: EPOCH, result: Ok(page) });
     for refusal in refusals {

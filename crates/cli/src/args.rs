@@ -3,8 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
-use quorate_client::QuorumOptions;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use quorate_client::{QuorumMode, QuorumOptions, Ttl};
 
 use crate::output::Format;
 use crate::{bench, bootstrap, bucket, chaos, demo, dev, export, import, kv, repair, status};
@@ -86,6 +86,9 @@ pub(crate) struct BucketAndQuorum {
     /// How many of those that acknowledge a write must be primaries.
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(0..))]
     pw: Option<u32>,
+    /// Whether other nodes stand in for owners that cannot be reached; without, as the bucket says.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
     /// Give up after this time (500ms, 5s, 1m).
     #[arg(long, value_parser = timeout, default_value = "5s")]
     pub(crate) timeout: Duration,
@@ -99,12 +102,39 @@ impl BucketAndQuorum {
             w: self.w,
             pr: self.pr,
             pw: self.pw,
-            ..QuorumOptions::default()
+            mode: self.mode.map(QuorumMode::from),
         }
     }
 }
 
-/// A time with its unit: `500ms`, `5s`, `2m`, `1h`.
+/// Who may stand in for an owner that cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Nobody: with r + w > n every read sees every write acknowledged before it began.
+    Strict,
+    /// The next nodes in the partition's order: writes go on while owners are away; reads may be stale.
+    Sloppy,
+}
+
+impl From<Mode> for QuorumMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Strict => Self::Strict,
+            Mode::Sloppy => Self::Sloppy,
+        }
+    }
+}
+
+/// How long a value is shown: `never` to let it stay, or a time. The node knows the greatest.
+pub(crate) fn ttl(text: &str) -> Result<Ttl, String> {
+    if text == "never" {
+        return Ok(Ttl::Never);
+    }
+    let ttl = duration(text).map_err(|error| format!("{error}; or never"))?;
+    if ttl < Duration::from_millis(1) { Err("it is less than 1ms".into()) } else { Ok(Ttl::After(ttl)) }
+}
+
+/// A time with its unit: `500ms`, `5s`, `2m`, `1h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -113,8 +143,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
-        "" => return Err("its unit is missing: ms, s, m or h".into()),
-        _ => return Err(format!("{unit:?} is no unit: ms, s, m or h")),
+        "d" => 86_400.0,
+        "" => return Err("its unit is missing: ms, s, m, h or d".into()),
+        _ => return Err(format!("{unit:?} is no unit: ms, s, m, h or d")),
     };
     let number = f64::from_str(number).map_err(|_| format!("{number:?} is no number"))?;
     Duration::try_from_secs_f64(number * seconds_per_unit).map_err(|error| error.to_string())
@@ -145,8 +176,18 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["5", "s", "5d", "-1s", "1e3s", ""] {
+        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
+        for wrong in ["5", "s", "5w", "-1s", "1e3s", ""] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn values_expire_after_a_time_or_never() {
+        assert_eq!(ttl("10m"), Ok(Ttl::After(Duration::from_secs(600))));
+        assert_eq!(ttl("never"), Ok(Ttl::Never));
+        for wrong in ["0s", "0.1ms", "10", "always"] {
+            assert!(ttl(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::admin;
 use crate::args::Global;
 use crate::output::{self, Done, Format, Table};
+use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BucketCommand {
@@ -23,6 +24,9 @@ struct BucketFields {
     r: u32,
     w: u32,
     conflict: &'static str,
+    mode: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
 }
 
 pub(crate) async fn run(command: BucketCommand, global: &Global) -> Result<Done> {
@@ -36,7 +40,7 @@ async fn list(global: &Global) -> Result<Done> {
     match global.output {
         Format::Json => output::json(&buckets)?,
         Format::Table => {
-            let mut table = Table::new(["BUCKET", "ID", "N", "R", "W", "CONFLICT"]);
+            let mut table = Table::new(["BUCKET", "ID", "N", "R", "W", "CONFLICT", "MODE", "TTL"]);
             for bucket in buckets {
                 table.row([
                     bucket.name,
@@ -45,6 +49,8 @@ async fn list(global: &Global) -> Result<Done> {
                     bucket.r.to_string(),
                     bucket.w.to_string(),
                     bucket.conflict.to_owned(),
+                    bucket.mode.to_owned(),
+                    bucket.ttl_ms.map_or_else(|| "-".into(), text::time),
                 ]);
             }
             table.print()?;
@@ -76,6 +82,11 @@ fn fields(bucket: v1::Bucket) -> BucketFields {
             v1::ConflictPolicy::Siblings => "siblings",
             v1::ConflictPolicy::LastWriterWins => "lww",
         },
+        mode: match bucket.mode() {
+            v1::QuorumMode::Sloppy => "sloppy",
+            _ => "strict",
+        },
+        ttl_ms: bucket.ttl_ms,
         name: bucket.name,
         id: format!("{:016x}", bucket.bucket_id),
         n: bucket.n,

@@ -6,6 +6,8 @@ use clap::Args;
 use quorate_proto::v1;
 use serde::{Deserialize, Serialize};
 
+use crate::args::duration;
+
 /// The quorums and buckets of a new cluster. Fixed from then on, as far as the cluster itself does not change them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct ClusterSettings {
@@ -18,13 +20,13 @@ pub(crate) struct ClusterSettings {
     /// How many of them must acknowledge a write [default: a majority].
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) w: Option<u32>,
-    /// A bucket beside the default one: NAME, or NAME:conflict=lww,n=3,r=2,w=2 with any of these (conflict is
-    /// siblings or lww); may be repeated.
+    /// A bucket beside the default one: NAME, or NAME:conflict=lww,mode=sloppy,ttl=1h,n=3,r=2,w=2 with any of these
+    /// (conflict is siblings or lww, mode strict or sloppy); may be repeated.
     #[arg(long = "bucket", value_name = "BUCKET")]
     pub(crate) buckets: Vec<BucketSpec>,
 }
 
-/// `NAME` or `NAME:conflict=lww,n=3,r=2,w=2`.
+/// `NAME` or `NAME:conflict=lww,mode=sloppy,ttl=1h,n=3,r=2,w=2`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BucketSpec {
     name: String,
@@ -32,6 +34,10 @@ pub(crate) struct BucketSpec {
     n: Option<u32>,
     r: Option<u32>,
     w: Option<u32>,
+    #[serde(default)]
+    sloppy: bool,
+    #[serde(default)]
+    ttl_ms: Option<u64>,
 }
 
 impl FromStr for BucketSpec {
@@ -40,7 +46,9 @@ impl FromStr for BucketSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, properties) = text.split_once(':').unwrap_or((text, ""));
         if name.is_empty() {
-            return Err("its name is missing: NAME or NAME:conflict=lww,n=3,r=2,w=2".into());
+            return Err(
+                "its name is missing: NAME or NAME:conflict=lww,mode=sloppy,ttl=1h,n=3,r=2,w=2".into()
+            );
         }
         let mut spec = Self { name: name.to_owned(), ..Self::default() };
         for property in properties.split(',').filter(|property| !property.is_empty()) {
@@ -61,10 +69,27 @@ impl FromStr for BucketSpec {
                         _ => return Err(format!("conflict: {value:?} is neither siblings nor lww")),
                     }
                 }
-                _ => return Err(format!("{key:?} is none of conflict, n, r, w")),
+                "mode" => {
+                    spec.sloppy = match value {
+                        "sloppy" => true,
+                        "strict" => false,
+                        _ => return Err(format!("mode: {value:?} is neither strict nor sloppy")),
+                    }
+                }
+                "ttl" => spec.ttl_ms = Some(ttl_ms(value)?),
+                _ => return Err(format!("{key:?} is none of conflict, mode, ttl, n, r, w")),
             }
         }
         Ok(spec)
+    }
+}
+
+/// A time to live; the nodes know the greatest.
+fn ttl_ms(text: &str) -> Result<u64, String> {
+    let ttl = duration(text).map_err(|error| format!("ttl: {error}"))?;
+    match u64::try_from(ttl.as_millis()) {
+        Ok(ms) if ms > 0 => Ok(ms),
+        _ => Err(format!("ttl: {text:?} is not from 1ms to ten years")),
     }
 }
 
@@ -81,7 +106,8 @@ impl ClusterSettings {
             } else {
                 v1::ConflictPolicy::Siblings.into()
             },
-            ..Default::default()
+            mode: if spec.sloppy { v1::QuorumMode::Sloppy.into() } else { v1::QuorumMode::Strict.into() },
+            ttl_ms: spec.ttl_ms,
         };
         v1::BootstrapRequest {
             cluster_id: cluster_id.to_vec().into(),
@@ -103,7 +129,12 @@ mod tests {
     #[test]
     fn buckets_are_read() {
         let spec: BucketSpec = "carts:conflict=lww,n=3,w=2".parse().unwrap();
-        assert_eq!(spec, BucketSpec { name: "carts".into(), lww: true, n: Some(3), r: None, w: Some(2) });
+        assert_eq!(
+            spec,
+            BucketSpec { name: "carts".into(), lww: true, n: Some(3), w: Some(2), ..BucketSpec::default() }
+        );
+        let spec: BucketSpec = "sessions:mode=sloppy,ttl=1h".parse().unwrap();
+        assert_eq!((spec.sloppy, spec.ttl_ms), (true, Some(3_600_000)));
         assert_eq!("a".parse(), Ok(BucketSpec { name: "a".into(), ..BucketSpec::default() }));
     }
 
@@ -116,7 +147,10 @@ mod tests {
             ("a:n=0", "n:"),
             ("a:w=-1", "w:"),
             ("a:conflict=maybe", "neither"),
-            ("a:ttl=1", "none of"),
+            ("a:mode=loose", "neither"),
+            ("a:ttl=1", "unit"),
+            ("a:ttl=0s", "ttl:"),
+            ("a:zone=1", "none of"),
         ] {
             let error = text.parse::<BucketSpec>().unwrap_err();
             assert!(error.contains(word), "{text}: {error}");

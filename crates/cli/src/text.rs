@@ -1,6 +1,7 @@
 //! Bytes as text and back: values, keys, contexts, clocks.
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -153,6 +154,21 @@ pub(crate) fn key_line(key: &[u8]) -> String {
     }
 }
 
+/// How long it is until this moment by this machine's clock, in milliseconds; at least 1.
+pub(crate) fn left_ms(wall_ms: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    wall_ms.saturating_sub(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)).max(1)
+}
+
+/// A time in its greatest whole unit: `90s`, `2h`, `7d`.
+pub(crate) fn time(ms: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    match units.into_iter().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms)) {
+        Some((unit, unit_ms)) => format!("{}{unit}", ms / unit_ms),
+        None => format!("{ms}ms"),
+    }
+}
+
 /// Bytes for people: text as it is, other bytes in base64, named so.
 pub(crate) fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
@@ -167,7 +183,7 @@ mod tests {
     use super::*;
 
     fn value(bytes: &'static [u8], content_type: &str) -> Value {
-        Value { bytes: bytes.into(), content_type: content_type.into(), dot: None }
+        Value { bytes: bytes.into(), content_type: content_type.into(), dot: None, expires_at_ms: None }
     }
 
     #[test]
@@ -216,6 +232,14 @@ mod tests {
         assert_eq!(key_line(b"a\nb"), "base64:YQpi");
         assert_eq!(key_line(b"\xff"), "base64:/w==");
         assert_eq!(key_line(b"base64:YQ=="), "base64:YmFzZTY0OllRPT0=");
+    }
+
+    #[test]
+    fn times_read_back() {
+        for text in ["1ms", "1500ms", "90s", "10m", "36h", "7d"] {
+            let time_ms = crate::args::duration(text).unwrap().as_millis();
+            assert_eq!(time(u64::try_from(time_ms).unwrap()), text);
+        }
     }
 
     #[test]

@@ -47,5 +47,6 @@ pub use error::{Error, Reason};
 pub use operation::{Context, Delete, Found, Get, KeysPage, ListKeys, Put, Value, Written};
 pub use quorate_protocol::id::{NodeId, OperationId};
 pub use quorate_protocol::layout::Layout;
-pub use quorate_protocol::operation::{Failure, QuorumOptions};
+pub use quorate_protocol::layout::QuorumMode;
+pub use quorate_protocol::operation::{Failure, QuorumOptions, Ttl};
 pub use session::Session;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_protocol::id::OperationId;
-use quorate_protocol::operation::QuorumOptions;
+use quorate_protocol::operation::{QuorumOptions, Ttl};
 use quorate_protocol::version::Dot;
 
 /// What a client has seen of one key: opaque, sent with the next put or delete of that key, and of no other.
@@ -102,6 +102,7 @@ pub struct Put {
     pub(crate) content_type: String,
     pub(crate) context: Context,
     pub(crate) operation: OperationId,
+    pub(crate) ttl: Ttl,
     pub(crate) quorum: QuorumOptions,
     pub(crate) timeout: Option<Duration>,
 }
@@ -116,6 +117,7 @@ impl Put {
             content_type: String::new(),
             context: Context::default(),
             operation: OperationId(rand::random()),
+            ttl: Ttl::Bucket,
             quorum: QuorumOptions::default(),
             timeout: None,
         }
@@ -132,6 +134,14 @@ impl Put {
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = content_type.into();
+        self
+    }
+
+    /// Shown for this long only ([`Duration`], from 1 ms to ten years), or for ever ([`Ttl::Never`]); without, as the
+    /// bucket says. The clock of the node that stores the value decides.
+    #[must_use]
+    pub fn ttl(mut self, ttl: impl Into<Ttl>) -> Self {
+        self.ttl = ttl.into();
         self
     }
 
@@ -235,6 +245,8 @@ pub struct Value {
     pub content_type: String,
     /// The name of the write that stored them.
     pub dot: Option<Dot>,
+    /// From when on they are no longer shown: milliseconds since the Unix epoch. None: they stay.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// What a read found.
@@ -246,6 +258,8 @@ pub struct Found {
     pub context: Context,
     /// Owners that answered; 0 when the node did not say.
     pub primaries: u32,
+    /// Others that answered in place of an owner that could not be reached; sloppy mode only.
+    pub fallbacks: u32,
     /// The layout's epoch that they were counted in; 0 when the node did not say.
     pub epoch: u64,
 }
@@ -264,6 +278,8 @@ pub struct Written {
     pub context: Context,
     /// Owners that hold it durably, as far as the answer waited for them.
     pub primaries: u32,
+    /// Others that hold it durably for an owner that could not be reached; sloppy mode only.
+    pub fallbacks: u32,
     /// The layout's epoch that they were counted in.
     pub epoch: u64,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_proto::convert::failure::error_from_wire;
-use quorate_proto::convert::kv::quorum_to_wire;
+use quorate_proto::convert::kv::{quorum_to_wire, ttl_to_wire};
 use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
 use quorate_proto::v1::request::Operation;
@@ -36,6 +36,7 @@ pub(crate) fn put(put: Put) -> Operation {
         value: put.value,
         content_type: put.content_type,
         context: put.context.as_bytes().clone(),
+        ttl_ms: ttl_to_wire(put.ttl),
         operation_id: Bytes::copy_from_slice(&put.operation.0.to_be_bytes()),
         quorum: quorum_to_wire(put.quorum),
         timeout_ms: 0,
@@ -71,21 +72,25 @@ pub(crate) fn found(answer: v1::GetResponse) -> Found {
         bytes: sibling.value,
         content_type: sibling.content_type,
         dot: sibling.dot.map(|dot| Dot { actor: ActorId(dot.actor), seq: dot.seq }),
+        expires_at_ms: sibling.expires_at_ms,
     };
     Found {
         values: answer.siblings.into_iter().map(value).collect(),
         context: answer.context.into(),
         primaries: answer.primaries,
+        fallbacks: answer.fallbacks,
         epoch: answer.epoch,
     }
 }
 
 pub(crate) fn put_written(answer: v1::PutResponse) -> Written {
-    Written { context: answer.context.into(), primaries: answer.primaries, epoch: answer.epoch }
+    let v1::PutResponse { context, primaries, fallbacks, epoch } = answer;
+    Written { context: context.into(), primaries, fallbacks, epoch }
 }
 
 pub(crate) fn delete_written(answer: v1::DeleteResponse) -> Written {
-    Written { context: answer.context.into(), primaries: answer.primaries, epoch: answer.epoch }
+    let v1::DeleteResponse { context, primaries, fallbacks, epoch } = answer;
+    Written { context: context.into(), primaries, fallbacks, epoch }
 }
 
 /// The name of a put, to be told with an error that leaves its outcome open.

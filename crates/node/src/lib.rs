@@ -10,6 +10,7 @@ pub mod driver;
 pub mod faults;
 pub mod grpc;
 pub mod http;
+mod listing;
 mod metrics;
 pub mod observe;
 mod peers;

@@ -154,6 +154,11 @@ type Gauges = Vec<(IntGauge, fn(&Sample<'_>) -> u64)>;
 fn counters() -> Result<Counters, prometheus::Error> {
     let counter = |name: &str, help: &str, read: fn(&View) -> u64| Ok((IntCounter::new(name, help)?, read));
     [
+        counter(
+            "expired_values_total",
+            "Values whose time was over that reads and scans have dropped.",
+            |view| view.stats.expired_values,
+        ),
         counter("read_repairs_total", "Stale replicas that a read found and sent the union to.", |view| {
             view.stats.read_repairs
         }),

@@ -7,7 +7,7 @@ use divan::{Bencher, black_box};
 use quorate_protocol::id::{ActorId, BucketId, ClusterId, NodeId, OperationId, StartId};
 use quorate_protocol::layout::{Bootstrap, Layout, Member, partition_of};
 use quorate_protocol::message::Message;
-use quorate_protocol::operation::{Get, Operation, Put, QuorumOptions, Timed};
+use quorate_protocol::operation::{Get, Operation, Put, QuorumOptions, Timed, Ttl};
 use quorate_protocol::store::CommitNumber;
 use quorate_protocol::time::{Hlc, Now, Time};
 use quorate_protocol::version::{Container, ContentType, Context, Dot, Sibling};
@@ -22,6 +22,7 @@ fn sibling(actor: u64, seq: u64, value_bytes: usize) -> Sibling {
         dot: Dot { actor: ActorId(actor), seq },
         hlc: Hlc { wall_ms: seq, counter: 0 },
         operation: OperationId(u128::from(seq)),
+        expiry: None,
         content_type: ContentType::OctetStream,
         value: Bytes::from(vec![7; value_bytes]),
     }
@@ -164,6 +165,7 @@ fn put_on_three_nodes(bencher: Bencher<'_, '_>) {
             content_type: ContentType::OctetStream,
             context: contexts[slot].clone(),
             operation: OperationId(u128::from(round)),
+            ttl: Ttl::Bucket,
             quorum: QuorumOptions::default(),
         };
         contexts[slot] = cluster.run(Operation::Put(put));

@@ -104,3 +104,9 @@ pub fn key_ref(data_key: &Bytes) -> Option<KeyRef> {
 pub fn user_key(data_key: &Bytes) -> Bytes {
     data_key.slice(DATA_PREFIX_BYTES.min(data_key.len())..)
 }
+
+/// The bucket in a key that [`data`] made.
+pub fn bucket_of(data_key: &[u8]) -> Option<BucketId> {
+    let bytes = data_key.get(3..DATA_PREFIX_BYTES)?;
+    Some(BucketId(u64::from_be_bytes(bytes.try_into().ok()?)))
+}

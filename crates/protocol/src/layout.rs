@@ -1,12 +1,14 @@
 //! Who owns what: members, buckets and the owners of every partition, under one epoch.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use crate::id::{BucketId, ClusterId, Epoch, NodeId, PartitionId};
+use crate::limits::{TTL_MAX, ttl_ms};
 use crate::placement;
 use crate::version::DecodeError;
 
@@ -72,6 +74,8 @@ pub struct Bucket {
     pub conflict: ConflictPolicy,
     /// Who may stand in for an owner that cannot be reached, where a request does not say.
     pub mode: QuorumMode,
+    /// How long values are shown whose put does not say, in milliseconds; none: until they are replaced.
+    pub ttl_ms: Option<u64>,
 }
 
 /// What a client asks of a bucket at bootstrap.
@@ -89,6 +93,8 @@ pub struct BucketSettings {
     pub conflict: ConflictPolicy,
     /// See [`Bucket`].
     pub mode: QuorumMode,
+    /// See [`Bucket`]: 1 ms to [`TTL_MAX`].
+    pub ttl: Option<Duration>,
 }
 
 /// All that the first layout is a function of.
@@ -159,6 +165,7 @@ impl Layout {
             w: None,
             conflict: ConflictPolicy::Siblings,
             mode: QuorumMode::Strict,
+            ttl: None,
         };
         check_quorums("", n, n, r, w)?;
         let mut buckets = BTreeMap::new();
@@ -319,5 +326,10 @@ fn make_bucket(settings: &Bootstrap, asked: &BucketSettings) -> Result<Bucket, I
     let mut seed = settings.cluster.0.to_le_bytes().to_vec();
     seed.extend_from_slice(asked.name.as_bytes());
     let id = BucketId(xxh3_64_with_seed(&seed, 0));
-    Ok(Bucket { id, name: asked.name.clone(), n, r, w, conflict: asked.conflict, mode: asked.mode })
+    let ttl_ms = match asked.ttl {
+        Some(ttl) => Some(ttl_ms(ttl, TTL_MAX).map_err(|reason| invalid("buckets.ttl", reason))?),
+        None => None,
+    };
+    let (name, conflict, mode) = (asked.name.clone(), asked.conflict, asked.mode);
+    Ok(Bucket { id, name, n, r, w, conflict, mode, ttl_ms })
 }

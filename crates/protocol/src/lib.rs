@@ -27,6 +27,7 @@ mod coordinator;
 pub mod echo;
 pub mod effect;
 pub mod event;
+mod expiry;
 mod hints;
 pub mod id;
 pub mod identity;

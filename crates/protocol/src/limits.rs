@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest time for which a value can be stored: ten years.
+pub const TTL_MAX: Duration = Duration::from_secs(3_653 * 86_400);
+
 /// What is refused, and when. A node's configuration may change each; the bounds on keys and values must agree
 /// across a cluster only in so far as its clients expect it.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Limits {
     pub container_bytes: usize,
     /// More dots beyond the vector than this in a client's context: it has to read first.
     pub cloud_dots: usize,
+    /// The longest time after which a value may be asked to expire.
+    pub ttl: Duration,
     /// The longest time an operation may be given.
     pub timeout: Duration,
     /// The time an operation gets that names none.
@@ -76,6 +81,7 @@ impl Default for Limits {
             siblings: 100,
             container_bytes: 4 << 20,
             cloud_dots: 256,
+            ttl: TTL_MAX,
             timeout: Duration::from_secs(60),
             default_timeout: Duration::from_secs(5),
             client_operations: 4096,
@@ -100,5 +106,14 @@ impl Default for Limits {
             sweep_bytes_per_s: 8 << 20,
             sweep_page_keys: 1000,
         }
+    }
+}
+
+/// A time to live in milliseconds, or why it cannot be one.
+pub(crate) fn ttl_ms(ttl: Duration, max: Duration) -> Result<u64, String> {
+    let (asked_ms, max_ms) = (ttl.as_millis(), max.as_millis());
+    match u64::try_from(asked_ms) {
+        Ok(ms) if ms > 0 && asked_ms <= max_ms => Ok(ms),
+        _ => Err(format!("{asked_ms} ms is not from 1 to {max_ms} ms")),
     }
 }

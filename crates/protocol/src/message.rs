@@ -78,8 +78,9 @@ pub struct ScannedKey {
     pub key: Bytes,
     /// Of the container.
     pub digest: Digest,
-    /// Whether it has a sibling.
-    pub live: bool,
+    /// Up to when it shows a value, by the wall clock of whoever lists: milliseconds since the Unix epoch, 0 for a
+    /// deleted key, [`u64::MAX`] for a value that stays.
+    pub live_until_ms: u64,
 }
 
 /// A page of a replica's scan, in key order.

@@ -322,6 +322,7 @@ impl Node {
                 self.forget_loaded(turn, key, &held, digest, &retired, echo);
             }
             Task::Consider => self.consider_loaded(key, &held),
+            Task::Expire => self.expire_loaded(turn, key, &held),
             Task::Offer(offer) => self.offer_loaded(turn, key, &held, &offer),
             Task::MergeBack { from, container, echo } => {
                 self.merge_back(turn, key, held, from, container, echo);
@@ -370,6 +371,8 @@ impl Node {
                         Task::Merge { reply, .. } => {
                             self.reply_replicated(turn, reply, Err(Refusal::Storage))
                         }
+                        // The scan comes by again.
+                        Task::Expire => {}
                         Task::Fetch { from, tag, .. } => {
                             self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
                         }

@@ -27,6 +27,24 @@ pub struct QuorumOptions {
     pub mode: Option<QuorumMode>,
 }
 
+/// How long a value is to be shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ttl {
+    /// As long as its bucket says.
+    #[default]
+    Bucket,
+    /// Until it is replaced or deleted, whatever its bucket says.
+    Never,
+    /// This long: 1 ms to [`Limits::ttl`](crate::Limits). The coordinator's wall clock decides.
+    After(Duration),
+}
+
+impl From<Duration> for Ttl {
+    fn from(ttl: Duration) -> Self {
+        Self::After(ttl)
+    }
+}
+
 /// Store a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
@@ -42,6 +60,8 @@ pub struct Put {
     pub context: ContextToken,
     /// The same on every retry.
     pub operation: OperationId,
+    /// How long the value is shown. A retry that finds the first attempt's value leaves it its time.
+    pub ttl: Ttl,
     /// Quorums, where they are not the bucket's.
     pub quorum: QuorumOptions,
 }
@@ -114,7 +134,7 @@ pub struct Written {
 /// What a read found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The values; none when the key is absent; several when writes were concurrent.
+    /// The values whose time is not over; none when the key is absent; several when writes were concurrent.
     pub siblings: Vec<Sibling>,
     /// Covers all that was read; not empty for a deleted key.
     pub context: ContextToken,

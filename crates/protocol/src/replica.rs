@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
 use crate::commits::Waiter;
 use crate::echo::LinkTime;
 use crate::event::ReadToken;
@@ -232,7 +230,7 @@ impl Node {
     ) {
         // Here, and not when it came: it may have waited for the store through a long pause.
         let merged = if self.is_fresh(turn, echo) {
-            self.merged(held, incoming)
+            self.merged(turn.now.wall_ms, key.bucket, held, incoming)
         } else {
             self.stats.too_old += 1;
             Err(Refusal::TooOld)
@@ -257,21 +255,25 @@ impl Node {
     /// The container that is to be held from now on; none when nothing changes.
     pub(crate) fn merged(
         &self,
+        wall_ms: u64,
+        bucket: BucketId,
         held: &Held,
         incoming: EncodedContainer,
     ) -> Result<Option<(Container, EncodedContainer)>, Refusal> {
-        let theirs = incoming.decode().map_err(|_| Refusal::Storage)?;
+        let mut theirs = incoming.decode().map_err(|_| Refusal::Storage)?;
         if theirs.digest() == held.digest {
             return Ok(None);
         }
         if !self.writable {
             return Err(Refusal::Storage);
         }
+        let lww = self.last_writer_wins(bucket);
         if held.container.is_absent() {
-            return Ok(Some((theirs, incoming)));
+            let encoded = if theirs.expire(wall_ms, lww) { theirs.encode() } else { incoming };
+            return Ok(Some((theirs, encoded)));
         }
         let mut ours = Container::clone(&held.container);
-        Ok(match ours.merge(&theirs) {
+        Ok(match ours.merge_and_expire(&theirs, wall_ms, lww) {
             Merged::Unchanged => None,
             // Equal containers encode alike: what came is kept as it is.
             Merged::TookOther => Some((theirs, incoming)),
@@ -310,11 +312,13 @@ impl Node {
         let Some(purpose) = self.scans.done(token) else {
             return;
         };
-        let listed =
-            |result: Result<ScanPage, StoreError>| result.map_err(|_| Refusal::Storage).and_then(scanned);
+        let listed = |result: Result<ScanPage, StoreError>| {
+            result.map_err(|_| Refusal::Storage).and_then(|page| self.scanned(page))
+        };
         match purpose {
             ScanFor::Listing(tag) => {
-                self.list_page(turn, self.config.node, tag, self.epoch(), listed(result));
+                let page = listed(result);
+                self.list_page(turn, self.config.node, tag, self.epoch(), page);
             }
             ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, listed(result)),
             ScanFor::Hints => self.hints_page(turn, result),
@@ -350,14 +354,15 @@ impl Node {
     fn reply_scanned(&self, turn: &mut Turn<'_>, to: NodeId, tag: Tag, result: Result<Scanned, Refusal>) {
         turn.send(to, Message::ScanReply { tag, epoch: self.epoch(), result });
     }
-}
 
-fn scanned(page: ScanPage) -> Result<Scanned, Refusal> {
-    let mut keys = Vec::with_capacity(page.entries.len());
-    for (key, value) in page.entries {
-        let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
-        let key: Bytes = keys::user_key(&key);
-        keys.push(ScannedKey { key, digest: container.digest(), live: !container.siblings.is_empty() });
+    fn scanned(&self, page: ScanPage) -> Result<Scanned, Refusal> {
+        let mut keys = Vec::with_capacity(page.entries.len());
+        for (key, value) in page.entries {
+            let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
+            let lww = keys::bucket_of(&key).is_some_and(|bucket| self.last_writer_wins(bucket));
+            let (key, digest) = (keys::user_key(&key), container.digest());
+            keys.push(ScannedKey { key, digest, live_until_ms: container.live_until(lww) });
+        }
+        Ok(Scanned { keys, more: page.more })
     }
-    Ok(Scanned { keys, more: page.more })
 }

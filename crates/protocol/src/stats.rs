@@ -41,6 +41,8 @@ pub struct Stats {
     pub exchanged_keys: u64,
     /// Bytes of these.
     pub exchanged_bytes: u64,
+    /// Values whose time was over that a read or the background scan has dropped.
+    pub expired_values: u64,
 }
 
 impl Stats {

@@ -143,6 +143,7 @@ impl Node {
     /// The sweep comes by a record. Returns what it is worth in the Merkle tree.
     fn swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, container: &Container) -> Option<Digest> {
         self.stats.swept_records += 1;
+        self.expire_swept(turn, key, container);
         if self.could_forget(key, container) {
             self.with_key(turn, key, Task::Consider);
         }

@@ -32,7 +32,7 @@ pub struct Now {
     pub mono: Time,
     /// The link clock: monotonic, and it counts suspension. Only the age of messages goes by it.
     pub link: Time,
-    /// The wall clock, in milliseconds since the Unix epoch. It may jump; only lww order notices.
+    /// The wall clock, in milliseconds since the Unix epoch. It may jump; only lww order and expiry notice.
     pub wall_ms: u64,
 }
 

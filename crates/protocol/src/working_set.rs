@@ -85,6 +85,8 @@ pub(crate) enum Task {
     },
     /// Of the record something could perhaps be forgotten one day.
     Consider,
+    /// Values whose time is over are dropped.
+    Expire,
     /// A coordinator reads.
     Fetch {
         /// Who.

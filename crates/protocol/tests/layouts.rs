@@ -1,5 +1,7 @@
 //! The first layout: balance, zones, purity, and refusals that name the field.
 
+use std::time::Duration;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -7,6 +9,7 @@ use quorate_protocol::id::{BucketId, ClusterId, NodeId};
 use quorate_protocol::layout::{
     Bootstrap, BucketSettings, ConflictPolicy, Layout, Member, QuorumMode, partition_of,
 };
+use quorate_protocol::limits::TTL_MAX;
 
 fn member(node: u64, zone: &str, weight: u32) -> Member {
     Member {
@@ -39,6 +42,7 @@ fn bucket(name: &str) -> BucketSettings {
         w: None,
         conflict: ConflictPolicy::Siblings,
         mode: QuorumMode::Strict,
+        ttl: None,
     }
 }
 
@@ -76,6 +80,17 @@ fn wrong_settings_name_their_field() {
     assert_eq!(field(&|s| s.buckets.extend([bucket("a"), bucket("a")])), "buckets");
     assert_eq!(field(&|s| s.buckets.push(BucketSettings { n: Some(4), ..bucket("a") })), "buckets.n");
     assert_eq!(field(&|s| s.buckets.push(BucketSettings { w: Some(4), ..bucket("a") })), "buckets.w");
+    for ttl in [Duration::ZERO, Duration::from_micros(999), TTL_MAX + Duration::from_millis(1)] {
+        let wrong = BucketSettings { ttl: Some(ttl), ..bucket("a") };
+        assert_eq!(field(&|s| s.buckets.push(wrong.clone())), "buckets.ttl");
+    }
+    for ttl in [Duration::from_millis(1), TTL_MAX] {
+        let settings =
+            Bootstrap { buckets: vec![BucketSettings { ttl: Some(ttl), ..bucket("a") }], ..good() };
+        let layout = Layout::first(&settings).expect("valid");
+        let held_ms = layout.bucket("a").and_then(|bucket| bucket.ttl_ms).expect("it has one");
+        assert_eq!(Duration::from_millis(held_ms), ttl);
+    }
 }
 
 #[test]

@@ -107,9 +107,18 @@ fn sibling(dot: Dot) -> Sibling {
         dot,
         hlc: Hlc { wall_ms: dot.seq, counter: 0 },
         operation: OperationId(u128::from(dot.seq) << 64 | u128::from(dot.actor.0)),
+        // Every other write expires, later ones not always later.
+        expiry: dot.seq.is_multiple_of(2).then_some((dot.seq * 7 + dot.actor.0) % 20),
         content_type: ContentType::OctetStream,
         value: Bytes::copy_from_slice(&dot.seq.to_le_bytes()),
     }
+}
+
+fn expired(container: &Container, now: u64, lww: bool) -> Container {
+    let mut expired = container.clone();
+    let dropped = expired.expire(now, lww);
+    assert_eq!(dropped, expired != *container);
+    expired
 }
 
 fn merged(a: &Container, b: &Container) -> Container {
@@ -133,6 +142,69 @@ proptest! {
         prop_assert_eq!(merged(&a, &a), a.clone());
         prop_assert_eq!(merged(&a, &b), merged(&b, &a));
         prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+    }
+
+    #[test]
+    fn expiry_commutes_with_merge(steps in steps(), picks in any::<[prop::sample::Index; 2]>(), now in 0..25_u64) {
+        let world = play(&steps);
+        let [a, b] = picks.map(|pick| pick.get(&world.every).clone());
+        let late = expired(&merged(&a, &b), now, false);
+        prop_assert_eq!(merged(&expired(&a, now, false), &expired(&b, now, false)), late.clone());
+        // Nobody brings back what one has dropped.
+        prop_assert_eq!(expired(&merged(&expired(&a, now, false), &b), now, false), late.clone());
+        let mut together = a.clone();
+        let how = together.merge_and_expire(&b, now, false);
+        prop_assert_eq!(&together, &late);
+        prop_assert_eq!(how == Merged::Unchanged, together == a);
+        prop_assert!(how != Merged::TookOther || together == b);
+    }
+
+    #[test]
+    fn expiry_drops_siblings_and_keeps_the_context(steps in steps(), pick in any::<prop::sample::Index>(), now in 0..25_u64, lww in any::<bool>()) {
+        let before = pick.get(&play(&steps).every).clone();
+        let after = expired(&before, now, lww);
+        prop_assert_eq!(&after.context, &before.context);
+        prop_assert!(!after.has_expired(now));
+        prop_assert_eq!(after == before, !before.has_expired(now));
+        // It shows what it showed, and that is what the listing goes by.
+        prop_assert_eq!(now < before.live_until(lww), now < after.live_until(lww));
+        // What it has dropped, a merge with what it was does not bring back.
+        prop_assert_eq!(merged(&after, &before), after.clone());
+        if lww {
+            // The greatest shows, or nothing that it hid.
+            let shown = after.last_written().map(|sibling| sibling.dot);
+            let greatest = before.last_written().map(|sibling| sibling.dot);
+            prop_assert!(shown.is_none() || shown == greatest);
+        } else {
+            let stays = before.siblings.iter().filter(|sibling| !sibling.is_expired(now)).cloned();
+            prop_assert_eq!(after.siblings, stays.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn in_the_union_the_greatest_takes_all_it_hid(steps in steps(), picks in any::<[prop::sample::Index; 2]>(), now in 0..25_u64) {
+        let world = play(&steps);
+        let [a, b] = picks.map(|pick| pick.get(&world.every).clone());
+        let mut union = a.clone();
+        union.merge_and_expire(&b, now, true);
+        let mut other_way = b.clone();
+        other_way.merge_and_expire(&a, now, true);
+        prop_assert_eq!(&union, &other_way);
+        prop_assert_eq!(&union.context, &merged(&a, &b).context);
+        let hidden = |side: &Container| side.last_written().is_some_and(|last| last.is_expired(now));
+        for side in [a.clone(), b.clone(), merged(&a, &b)] {
+            if hidden(&side) {
+                prop_assert!(side.siblings.iter().all(|old| union.siblings.iter().all(|new| new.dot != old.dot)));
+            }
+        }
+        // And nothing else goes.
+        for sibling in &merged(&a, &b).siblings {
+            let hid = |side: &Container| hidden(side) && side.siblings.contains(sibling);
+            let gone = !union.siblings.contains(sibling);
+            let may = sibling.is_expired(now)
+                || [&a, &b, &merged(&a, &b)].into_iter().any(hid);
+            prop_assert_eq!(gone, may);
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use quorate_protocol::id::{ActorId, BucketId, ClusterId, OperationId};
 use quorate_protocol::time::Hlc;
-use quorate_protocol::version::{Container, ContentType, Context, Dot, Sibling, TokenError, TokenKey, peek};
+use quorate_protocol::version::{
+    Container, ContentType, Context, Dot, EncodedContainer, Sibling, TokenError, TokenKey, peek,
+};
 
 const BUCKET: BucketId = BucketId(7);
 
@@ -24,11 +26,23 @@ fn put(container: &mut Container, seen: &Context, seq: u64) -> Dot {
         dot,
         hlc: Hlc::default(),
         operation: OperationId(u128::from(seq)),
+        expiry: None,
         content_type: ContentType::Json,
         value: Bytes::from_static(b"1"),
     };
     container.put(seen, sibling);
     dot
+}
+
+#[test]
+fn containers_of_another_format_are_refused() {
+    let mut container = Container::default();
+    put(&mut container, &Context::default(), 1);
+    let mut bytes = container.encode().0.to_vec();
+    assert_eq!(bytes[0], 2);
+    bytes[0] = 1;
+    let error = EncodedContainer(bytes.into()).decode().expect_err("it is of another format");
+    assert_eq!(error.to_string(), "not an encoded container: format 1, and only 2 is known");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use quorate_protocol::id::NodeId;
 use quorate_protocol::message::{Fetched, KeyDigest, Message, Refusal, ScannedKey};
-use quorate_protocol::operation::{Attempted, Operation, OperationResult, Outcome};
+use quorate_protocol::operation::{Attempted, Operation, OperationResult, Outcome, Ttl};
 use quorate_protocol::version::{Container, Context, Dot, EncodedContainer, Sibling, peek};
 
 use crate::host::Host;
@@ -40,7 +40,12 @@ pub fn operation(oracle: &Oracle, at: usize) -> String {
     let quorum = oracle.operations[at].operation.quorum();
     let mut words = match &oracle.operations[at].operation {
         Operation::Put(put) => {
-            format!("{name} of {}/{} having seen {}", put.bucket, key(&put.key), token(&put.context))
+            let ttl = match put.ttl {
+                Ttl::Bucket => String::new(),
+                Ttl::Never => " for ever".into(),
+                Ttl::After(ttl) => format!(" for {} ms", ttl.as_millis()),
+            };
+            format!("{name} of {}/{}{ttl} having seen {}", put.bucket, key(&put.key), token(&put.context))
         }
         Operation::Get(get) => format!("{name} of {}/{}", get.bucket, key(&get.key)),
         Operation::Delete(delete) => {
@@ -87,7 +92,8 @@ pub fn token(token: &[u8]) -> String {
 fn siblings(list: &[Sibling]) -> String {
     let one = |sibling: &Sibling| {
         let value: String = sibling.value.escape_ascii().to_string().chars().take(12).collect();
-        format!("{}={value}", dot(sibling.dot))
+        let until = sibling.expiry.map(|expiry| format!(" until {expiry}")).unwrap_or_default();
+        format!("{}={value}{until}", dot(sibling.dot))
     };
     if list.is_empty() { "nothing".into() } else { list.iter().map(one).collect::<Vec<_>>().join(", ") }
 }
@@ -133,6 +139,17 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
             format!("keep {} for {:04x}: {} is {what}", short(tag.0), target.0 & 0xffff, key(&at.key))
         }
         Message::Beat => "I am here".into(),
+        Message::PurgeAsk { tag, partition, keys, .. } => {
+            format!("may {} keys of partition {partition} be forgotten? {}", keys.len(), short(tag.0))
+        }
+        Message::PurgeVote { tag, result, .. } => match result {
+            Ok(vote) => format!("forgetting {}: {:?}", short(tag.0), vote.confirmed),
+            Err(why) => format!("no word on forgetting {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Forget { keys, .. } => {
+            let list: Vec<String> = keys.iter().map(|found| key(&found.key.key)).collect();
+            format!("forget {}", list.join(", "))
+        }
         Message::Fetch { tag, key: at, have, .. } => {
             let have = have.map_or("nothing".into(), |digest| format!("{:04x}", digest.0 & 0xffff));
             format!("fetch {}: what is {}? I have {have}", short(tag.0), key(&at.key))
@@ -151,7 +168,11 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         Message::ScanReply { tag, result, .. } => match result {
             Ok(page) => {
                 let one = |scanned: &ScannedKey| {
-                    format!("{} ({})", key(&scanned.key), if scanned.live { "live" } else { "deleted" })
+                    format!(
+                        "{} ({})",
+                        key(&scanned.key),
+                        if scanned.live_until_ms > 0 { "live" } else { "deleted" }
+                    )
                 };
                 let list: Vec<String> = page.keys.iter().map(one).collect();
                 let more = if page.more { ", and more" } else { "" };

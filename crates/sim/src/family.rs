@@ -37,10 +37,14 @@ pub enum Family {
     AntiEntropy,
     /// Nodes are dead, stand still or are cut off for so long that the gossip notices.
     Liveness,
+    /// Much is deleted and forgotten soon, while replicas miss it and messages are late.
+    Purge,
+    /// Values expire, in buckets of both kinds, under right and under jumping clocks.
+    Expiry,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 12] = [
+pub const FAMILIES: [Family; 14] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -53,6 +57,8 @@ pub const FAMILIES: [Family; 12] = [
     Family::Founding,
     Family::Liveness,
     Family::AntiEntropy,
+    Family::Expiry,
+    Family::Purge,
 ];
 
 impl Family {
@@ -71,6 +77,8 @@ impl Family {
             Self::Founding => "founding",
             Self::Liveness => "liveness",
             Self::AntiEntropy => "anti-entropy",
+            Self::Expiry => "expiry",
+            Self::Purge => "purge",
         }
     }
 
@@ -89,6 +97,8 @@ impl Family {
             Self::Sloppy => 12,
             Self::Liveness => 10,
             Self::AntiEntropy => 11,
+            Self::Expiry => 13,
+            Self::Purge => 14,
         }
     }
 
@@ -107,6 +117,8 @@ impl Family {
             Self::Founding => founding(plan, rng),
             Self::Liveness => liveness(plan, rng),
             Self::AntiEntropy => anti_entropy(plan, rng),
+            Self::Expiry => expiry(plan, rng),
+            Self::Purge => purge(plan, rng),
         }
     }
 }
@@ -297,6 +309,53 @@ fn anti_entropy(plan: &mut Plan, rng: &mut SimRng) {
     }
     plan.faults.budget = 30;
     plan.workload.weigh(Step::PutNewest, 6);
+}
+
+fn purge(plan: &mut Plan, rng: &mut SimRng) {
+    delete(plan, rng);
+    plan.keys = 1 + rng.below(2);
+    plan.workload.operations = 80 + rng.below(120);
+    let think_us = rng.spread(5_000, 60_000);
+    plan.workload.think_us = (think_us / 4, think_us);
+    // Some messages come very late.
+    plan.network.loss = *rng.pick(&[0.0, 0.02, 0.1]);
+    plan.network.spike = *rng.pick(&[0.0, 0.05, 0.2]);
+    plan.network.spike_us = rng.spread(50_000, 2_000_000);
+    plan.limits.context_entries = rng.below(3);
+    for fault in [Fault::Pause, Fault::Suspend, Fault::Crash, Fault::Isolate, Fault::SlowDisk] {
+        plan.faults.weigh(fault, if rng.chance(0.5) { 4 } else { 0 });
+    }
+    plan.faults.every_us = rng.spread(20_000, 300_000);
+    let trouble_us = rng.spread(50_000, 1_500_000);
+    plan.faults.trouble_us = (trouble_us / 4, trouble_us);
+    plan.faults.down_us = (1_000, trouble_us / 2);
+    plan.faults.budget = 25;
+    if rng.chance(0.5) {
+        for bucket in &mut plan.buckets {
+            bucket.mode = QuorumMode::Sloppy;
+        }
+        plan.nodes = (plan.n as usize + 1 + rng.below(2)).min(7);
+    }
+}
+
+fn expiry(plan: &mut Plan, rng: &mut SimRng) {
+    if rng.chance(0.6) {
+        // Writers that do not know of each other, so that a last value hides others.
+        plan.buckets = vec![BucketPlan::last_writer_wins("default")];
+        plan.keys = 1;
+        plan.workload.clients = 4 + rng.below(4);
+    }
+    plan.clock.skew_ms = *rng.pick(&[0, 0, 1_000, 4 * 3_600_000]);
+    plan.faults.weigh(Fault::WallJump, if rng.chance(0.5) { 10 } else { 0 });
+    // Replicas miss values that expire, and hear of them after.
+    plan.network.loss = *rng.pick(&[0.0, 0.05, 0.3]);
+    plan.faults.weigh(Fault::CutOneWay, 4);
+    plan.faults.weigh(Fault::Isolate, 2);
+    for (step, weight) in [(Step::PutBlind, 5), (Step::PutNewest, 2), (Step::Get, 8), (Step::List, 2)] {
+        plan.workload.weigh(step, weight);
+    }
+    plan.workload.retry = *rng.pick(&[0.0, 0.5, 0.9]);
+    plan.workload.think_us = (1_000, rng.spread(5_000, 100_000));
 }
 
 /// Takes the random faults out; what the family is about is put in after.

@@ -46,6 +46,8 @@ pub struct Figures {
     pub declared_down: u64,
     /// Deaths that lasted long enough to be noticed, by each that had to.
     pub deaths_noticed: u64,
+    /// Values whose time was over that reads and background scans have dropped.
+    pub expired_values: u64,
 }
 
 impl Figures {
@@ -84,6 +86,7 @@ impl Figures {
             read_repairs,
             declared_down,
             deaths_noticed,
+            expired_values,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -105,5 +108,6 @@ impl Figures {
         self.read_repairs += read_repairs;
         self.declared_down += declared_down;
         self.deaths_noticed += deaths_noticed;
+        self.expired_values += expired_values;
     }
 }

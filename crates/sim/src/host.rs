@@ -50,6 +50,8 @@ pub struct Process {
     pub wake_us: Option<u64>,
     /// It stands still until then.
     pub paused_until_us: u64,
+    /// What the wall clock showed when the core last handled an event.
+    pub wall_ms: u64,
     /// The connections that this side believes to be up, by peer.
     pub links: BTreeMap<usize, u64>,
     /// The peers that it holds to be down.
@@ -93,6 +95,7 @@ impl Host {
             syncing: false,
             wake_us: None,
             paused_until_us: 0,
+            wall_ms: 0,
             links: BTreeMap::new(),
             holds_down: BTreeSet::new(),
         });

@@ -25,7 +25,7 @@ struct Arguments {
     /// Run many seeds: from the first up to, but not including, the second.
     #[arg(long, value_name = "A..B", value_parser = parse_range, default_value = "0..2000")]
     seeds: Range<u64>,
-    /// Which family: mix, crash, partition, slow-disk, bad-disk, retry, lww, delete, founding, sloppy, liveness, anti-entropy. All in turn when absent.
+    /// Which family: mix, crash, partition, slow-disk, bad-disk, retry, lww, delete, founding, sloppy, liveness, anti-entropy, expiry, purge. All in turn when absent.
     #[arg(long)]
     family: Option<Family>,
     /// Print all that happens, in plain words.
@@ -140,14 +140,15 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
         figures.syncs,
         figures.read_repairs,
         figures.declared_down,
-        figures.deaths_noticed
+        figures.deaths_noticed,
+        figures.expired_values
     );
 }
 

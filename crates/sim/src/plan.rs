@@ -11,6 +11,9 @@ use crate::network::NetworkPlan;
 use crate::rng::SimRng;
 use crate::workload::{STEPS, WorkloadPlan};
 
+/// Streams from here on draw times to live; the families have theirs below.
+const TTL_STREAM: u64 = 50;
+
 /// How disks behave.
 #[derive(Clone, Debug)]
 pub struct DiskPlan {
@@ -44,6 +47,8 @@ pub struct BucketPlan {
     pub conflict: ConflictPolicy,
     /// Whether fallbacks may stand in.
     pub mode: QuorumMode,
+    /// How long values are shown whose put does not say.
+    pub ttl: Option<Duration>,
 }
 
 impl BucketPlan {
@@ -54,12 +59,14 @@ impl BucketPlan {
             quorum: None,
             conflict: ConflictPolicy::LastWriterWins,
             mode: QuorumMode::Strict,
+            ttl: None,
         }
     }
 
     fn in_words(&self) -> String {
         let quorum = self.quorum.map(|(n, r, w)| format!(" n={n} r={r} w={w}")).unwrap_or_default();
-        format!("{} ({:?} {:?}{quorum})", self.name, self.conflict, self.mode)
+        let ttl = self.ttl.map(|ttl| format!(" ttl={} ms", ttl.as_millis())).unwrap_or_default();
+        format!("{} ({:?} {:?}{quorum}{ttl})", self.name, self.conflict, self.mode)
     }
 
     /// As the bootstrap wants it.
@@ -71,6 +78,7 @@ impl BucketPlan {
             w: self.quorum.map(|quorum| quorum.2),
             conflict: self.conflict,
             mode: self.mode,
+            ttl: self.ttl,
         }
     }
 }
@@ -152,7 +160,12 @@ impl Plan {
         };
         family.bend(&mut plan, rng);
         plan.draw_gossip(family, &mut SimRng::new(seed, 1000 + family.stream()));
-        draw_background(&mut plan, rng);
+        draw_background(&mut plan, family, rng);
+        // From a stream of its own, so that the rest is drawn as it would be without.
+        let rng = &mut SimRng::new(seed, TTL_STREAM + family.stream());
+        if family == Family::Expiry || rng.chance(0.15) {
+            draw_ttl(&mut plan, rng);
+        }
         plan
     }
 
@@ -242,7 +255,7 @@ fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
     if rng.chance(0.9) {
         let conflict = ConflictPolicy::Siblings;
         let mode = draw_mode(rng);
-        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict, mode });
+        buckets.push(BucketPlan { name: DEFAULT_BUCKET.into(), quorum: None, conflict, mode, ttl: None });
     }
     if buckets.is_empty() || rng.chance(0.15) {
         buckets.push(BucketPlan::last_writer_wins("last"));
@@ -252,13 +265,33 @@ fn draw_buckets(rng: &mut SimRng, n: u32) -> Vec<BucketPlan> {
         let (r, w) = draw_quorum(rng, n);
         let conflict = ConflictPolicy::Siblings;
         let mode = draw_mode(rng);
-        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict, mode });
+        buckets.push(BucketPlan { name: "small".into(), quorum: Some((n, r, w)), conflict, mode, ttl: None });
     }
     buckets
 }
 
 fn draw_mode(rng: &mut SimRng) -> QuorumMode {
     if rng.chance(0.15) { QuorumMode::Sloppy } else { QuorumMode::Strict }
+}
+
+/// Values that expire: in a bucket as a whole, by single puts, or both; after a moment of the run, or of the wall clocks'
+/// skews.
+fn draw_ttl(plan: &mut Plan, rng: &mut SimRng) {
+    let draw = |rng: &mut SimRng| {
+        let short = rng.spread(1, 3_000);
+        let ms = if rng.chance(0.8) { short } else { rng.spread(1_000, 16 * 3_600_000) };
+        Duration::from_millis(ms)
+    };
+    for bucket in &mut plan.buckets {
+        if rng.chance(0.5) {
+            bucket.ttl = Some(draw(rng));
+        }
+    }
+    plan.workload.own_ttl = *rng.pick(&[0.0, 0.3, 0.7]);
+    plan.workload.ttls = (0..3).map(|_| draw(rng)).collect();
+    if plan.buckets.iter().all(|bucket| bucket.ttl.is_none()) {
+        plan.workload.own_ttl = 0.5;
+    }
 }
 
 fn draw_limits(rng: &mut SimRng) -> Limits {
@@ -276,6 +309,9 @@ fn draw_limits(rng: &mut SimRng) -> Limits {
     if rng.chance(0.1) {
         limits.hints = rng.below(4);
     }
+    if rng.chance(0.2) {
+        limits.context_entries = rng.below(4);
+    }
     if rng.chance(0.05) {
         limits.fallback_bytes = rng.below(400);
     }
@@ -289,13 +325,16 @@ fn draw_limits(rng: &mut SimRng) -> Limits {
 }
 
 /// What goes on by itself is slower where faults last for minutes: it would take most of the run.
-fn draw_background(plan: &mut Plan, rng: &mut SimRng) {
+fn draw_background(plan: &mut Plan, family: Family, rng: &mut SimRng) {
     let slower = if plan.faults.lasts_long() { 20 } else { 1 };
     let limits = &mut plan.limits;
     // The end of a run waits for some rounds of gossip: comparisons would take most of it.
     let least = limits.probe_period / 40;
     limits.exchange_interval = Duration::from_micros(rng.spread(20_000, 500_000) * slower).max(least);
     limits.sweep_interval = Duration::from_micros(rng.spread(100_000, 5_000_000) * slower);
+    if family == Family::Purge || rng.chance(0.2) {
+        limits.message_age = Duration::from_micros(rng.spread(100_000, 1_000_000) * slower);
+    }
     limits.sweep_page_keys = *rng.pick(&[1, 2, 1000]);
     limits.sweep_bytes_per_s = *rng.pick(&[1_000, 100_000, 8 << 20]);
     limits.exchange_bytes_per_s = *rng.pick(&[20_000, 8 << 20]);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use quorate_client::{Client, Context, Error, Get, OperationId, Options, Put, Session};
+use quorate_proto::convert::kv::ttl_to_wire;
 use serde_json::json;
 use tokio::time::MissedTickBehavior;
 use xxhash_rust::xxh3::Xxh3Default;
@@ -19,7 +20,7 @@ use super::checkpoint::{self, Checkpoint, Mark};
 use super::done::Done;
 use super::source::{self, Groups, Parsed};
 use crate::args::Global;
-use crate::lines::Line;
+use crate::lines::{Line, LineValue};
 use crate::output::{self, Done as Ended, Format};
 use crate::patience::patiently;
 use crate::progress::{Progress, Unit};
@@ -198,15 +199,16 @@ impl Putter<'_> {
 
     async fn put_values(&self, number: u64, line: &Line) -> Result<()> {
         let mut context = if self.args.beside { Context::default() } else { self.read(&line.key).await? };
-        for (at, (value, content_type)) in line.values.iter().enumerate() {
+        for (at, value) in line.values.iter().enumerate() {
             let operation = operation_id(self.import, number, at, line);
             // All values of a line carry the same context, so that they become siblings.
             let put = |context: &Context| {
-                Put::new(line.key.clone(), value.clone())
+                Put::new(line.key.clone(), value.bytes.clone())
                     .bucket(&self.args.options.bucket)
                     .quorum(self.args.options.quorum())
                     .timeout(self.args.options.timeout)
-                    .content_type(content_type)
+                    .content_type(&value.content_type)
+                    .ttl(value.ttl)
                     .context(context.clone())
                     .operation(operation)
             };
@@ -249,27 +251,33 @@ fn explained(error: Error, beside: bool) -> anyhow::Error {
 /// The same for the same value of the same line of the same import, whoever repeats it and when. The content is part
 /// of it, for the lines after a checkpoint may be edited before the import goes on.
 fn operation_id(import: u128, line_number: u64, value_number: usize, line: &Line) -> OperationId {
-    let (value, content_type) = &line.values[value_number];
+    let LineValue { bytes, content_type, ttl } = &line.values[value_number];
     let mut hasher = Xxh3Default::new();
     hasher.update(&import.to_le_bytes());
     hasher.update(&line_number.to_le_bytes());
     hasher.update(&(value_number as u64).to_le_bytes());
-    for part in [line.key.as_ref(), content_type.as_bytes(), value] {
+    for part in [line.key.as_ref(), content_type.as_bytes(), bytes] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
+    }
+    if let Some(ttl_ms) = ttl_to_wire(*ttl) {
+        hasher.update(&ttl_ms.to_le_bytes());
     }
     OperationId(hasher.digest128())
 }
 
 #[cfg(test)]
 mod tests {
+    use quorate_client::Ttl;
+
     use super::*;
 
     #[test]
     fn operation_ids_differ_where_operations_do() {
+        let one = |value: &'static str, ttl| LineValue { bytes: value.into(), content_type: "t".into(), ttl };
         let line = |key: &'static str, value: &'static str| Line {
             key: key.into(),
-            values: vec![(value.into(), "t".into()), (value.into(), "t".into())],
+            values: vec![one(value, Ttl::Bucket), one(value, Ttl::Bucket)],
         };
         let id = operation_id(1, 1, 0, &line("k", "v"));
         assert_eq!(id, operation_id(1, 1, 0, &line("k", "v")));
@@ -279,6 +287,7 @@ mod tests {
             operation_id(1, 1, 1, &line("k", "v")),
             operation_id(1, 1, 0, &line("k", "w")),
             operation_id(1, 1, 0, &line("kt", "v")),
+            operation_id(1, 1, 0, &Line { key: "k".into(), values: vec![one("v", Ttl::Never)] }),
         ] {
             assert_ne!(id, other);
         }

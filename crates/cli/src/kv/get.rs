@@ -2,13 +2,15 @@
 
 use anyhow::Result;
 use clap::Args;
-use quorate_client::{Found, Get};
+use quorate_client::{Found, Get, Value};
 use serde::Serialize;
 
 use super::{KeyArg, connect, with_options};
 use crate::args::{BucketAndQuorum, Global};
 use crate::output::{self, Done, Format};
-use crate::text::{Clock, KeyFields, ValueFields, content_type, context_text, key_line, readable};
+use crate::text::{
+    self, Clock, KeyFields, ValueFields, content_type, context_text, key_line, readable, time,
+};
 
 /// Show the values of a key, and its context.
 ///
@@ -41,7 +43,11 @@ struct FoundFields<'a> {
     #[serde(flatten)]
     single: Option<ValueFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     siblings: Option<Vec<SiblingFields<'a>>>,
+    primaries: u32,
+    fallbacks: u32,
     context: String,
     vector_clock: Clock,
 }
@@ -51,18 +57,31 @@ struct SiblingFields<'a> {
     #[serde(flatten)]
     value: ValueFields<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     dot: Option<String>,
 }
 
 impl<'a> FoundFields<'a> {
     fn new(key: &'a [u8], found: &'a Found) -> Self {
-        let sibling = |value| SiblingFields { value: ValueFields::new(value), dot: dot(value) };
+        let sibling = |value: &'a Value| SiblingFields {
+            value: ValueFields::new(value),
+            expires_at_ms: value.expires_at_ms,
+            dot: dot(value),
+        };
         let (status, single, siblings) = match found.values.as_slice() {
             [] => ("not_found", None, None),
             [value] => ("success", Some(ValueFields::new(value)), None),
             values => ("conflict", None, Some(values.iter().map(sibling).collect())),
         };
+        let expires_at_ms = match found.values.as_slice() {
+            [value] => value.expires_at_ms,
+            _ => None,
+        };
         Self {
+            expires_at_ms,
+            primaries: found.primaries,
+            fallbacks: found.fallbacks,
             status,
             key: KeyFields::new(key),
             single,
@@ -73,7 +92,7 @@ impl<'a> FoundFields<'a> {
     }
 }
 
-fn dot(value: &quorate_client::Value) -> Option<String> {
+fn dot(value: &Value) -> Option<String> {
     value.dot.map(|dot| format!("{}:{}", dot.actor, dot.seq))
 }
 
@@ -85,7 +104,10 @@ fn show(key: &[u8], found: &Found) -> Result<()> {
     for (at, value) in found.values.iter().enumerate() {
         let which = if count > 1 { format!("sibling {} of {count}, ", at + 1) } else { String::new() };
         let written = dot(value).map_or(String::new(), |dot| format!(", written as {dot}"));
-        output::line(format!("# {which}{}{written}", content_type(value)))?;
+        let expires = value
+            .expires_at_ms
+            .map_or(String::new(), |expiry_ms| format!(", expires in {}", time(text::left_ms(expiry_ms))));
+        output::line(format!("# {which}{}{written}{expires}", content_type(value)))?;
         output::line(readable(&value.bytes))?;
     }
     if !found.context.is_empty() {

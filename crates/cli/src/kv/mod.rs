@@ -59,6 +59,8 @@ struct WrittenFields<'a> {
     #[serde(flatten)]
     key: KeyFields<'a>,
     replicas_written: u32,
+    primaries: u32,
+    fallbacks: u32,
     epoch: u64,
     context: String,
     vector_clock: Clock,
@@ -74,11 +76,14 @@ fn show_written(
 ) -> Result<()> {
     let context = context_text(&written.context);
     let vector_clock = Clock::of(&written.context);
+    let replicas_written = written.primaries + written.fallbacks;
     if format == Format::Json {
         return output::json(&WrittenFields {
             status: "success",
             key: KeyFields::new(key),
-            replicas_written: written.primaries,
+            replicas_written,
+            primaries: written.primaries,
+            fallbacks: written.fallbacks,
             epoch: written.epoch,
             context,
             vector_clock,
@@ -86,7 +91,11 @@ fn show_written(
     }
     let bucket = if options.bucket.is_empty() { String::new() } else { format!(" in {}", options.bucket) };
     let key = text::key_line(key);
-    output::line(format!("{verb} {key}{bucket}: durable on {} replicas", written.primaries))?;
+    let fallbacks = match written.fallbacks {
+        0 => String::new(),
+        fallbacks => format!(", {fallbacks} of them standing in for owners"),
+    };
+    output::line(format!("{verb} {key}{bucket}: durable on {replicas_written} replicas{fallbacks}"))?;
     output::line(format!("context: {context}"))?;
     output::line(format!("clock:   {vector_clock}"))
 }

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use clap::Args;
-use quorate_client::Put;
+use quorate_client::{Put, Ttl};
 
 use super::{KeyArg, connect, show_written, with_options};
-use crate::args::{BucketAndQuorum, Global};
+use crate::args::{self, BucketAndQuorum, Global};
 use crate::output::Done;
 use crate::text;
 
@@ -30,6 +30,9 @@ pub(crate) struct PutArgs {
     /// application/octet-stream.
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// Show the value for this long only (500ms, 10m, 7d), or never let it expire; without, as the bucket says.
+    #[arg(long, value_parser = args::ttl, value_name = "TIME|never")]
+    ttl: Option<Ttl>,
     /// Replace what this context, from a get or put of this key, has seen.
     #[arg(long)]
     context: Option<String>,
@@ -42,6 +45,9 @@ pub(crate) async fn put(args: PutArgs, global: &Global) -> Result<Done> {
     let value = value(&args)?;
     let content_type = args.content_type.unwrap_or_else(|| text::guess_content_type(&value).to_owned());
     let mut put = with_options!(Put::new(key.clone(), value), args.options).content_type(content_type);
+    if let Some(ttl) = args.ttl {
+        put = put.ttl(ttl);
+    }
     if let Some(context) = &args.context {
         put = put.context(text::context_from_text(context)?);
     }

@@ -1,19 +1,29 @@
 //! From a line to what is to be stored.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
+use quorate_client::Ttl;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::text::{self, JSON, OCTETS};
 
-/// A key and its values with their media types.
+/// A key and its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) key: Bytes,
     /// At least one.
-    pub(crate) values: Vec<(Bytes, String)>,
+    pub(crate) values: Vec<LineValue>,
+}
+
+/// A value to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LineValue {
+    pub(crate) bytes: Bytes,
+    pub(crate) content_type: String,
+    pub(crate) ttl: Ttl,
 }
 
 /// A line as it is written; which fields go together is checked afterwards, for better errors.
@@ -30,6 +40,8 @@ struct Fields<'a> {
     value_base64: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     content_type: Option<Cow<'a, str>>,
+    #[serde(default)]
+    ttl_ms: Option<u64>,
     #[serde(default, borrow)]
     siblings: Option<Vec<ValueFields<'a>>>,
 }
@@ -43,6 +55,8 @@ struct ValueFields<'a> {
     value_base64: Option<Cow<'a, str>>,
     #[serde(default, borrow)]
     content_type: Option<Cow<'a, str>>,
+    #[serde(default)]
+    ttl_ms: Option<u64>,
 }
 
 /// `null` is a value like any other, not the absence of one.
@@ -59,8 +73,12 @@ pub(crate) fn read(line: &[u8]) -> Result<Line, String> {
         value: fields.value,
         value_base64: fields.value_base64,
         content_type: fields.content_type,
+        ttl_ms: fields.ttl_ms,
     };
-    let has_single = single.value.is_some() || single.value_base64.is_some() || single.content_type.is_some();
+    let has_single = single.value.is_some()
+        || single.value_base64.is_some()
+        || single.content_type.is_some()
+        || single.ttl_ms.is_some();
     let values = match fields.siblings {
         None => vec![value(single)?],
         Some(_) if has_single => {
@@ -89,16 +107,24 @@ fn key(text: Option<Cow<'_, str>>, base64: Option<Cow<'_, str>>) -> Result<Bytes
     Ok(key)
 }
 
-fn value(fields: ValueFields<'_>) -> Result<(Bytes, String), String> {
+fn value(fields: ValueFields<'_>) -> Result<LineValue, String> {
+    let ttl = match fields.ttl_ms {
+        None => Ttl::Bucket,
+        Some(0) => Ttl::Never,
+        Some(ms) => Ttl::After(Duration::from_millis(ms)),
+    };
     match (fields.value, fields.value_base64) {
         (Some(_), None) if fields.content_type.is_some() => {
             Err("content_type: it belongs to value_base64; a value is JSON".into())
         }
-        (Some(raw), None) => Ok((Bytes::copy_from_slice(raw.get().as_bytes()), JSON.to_owned())),
+        (Some(raw), None) => {
+            let bytes = Bytes::copy_from_slice(raw.get().as_bytes());
+            Ok(LineValue { bytes, content_type: JSON.to_owned(), ttl })
+        }
         (None, Some(base64)) => {
             let bytes = text::from_base64(&base64).map_err(|error| format!("value_base64: {error:#}"))?;
             let content_type = fields.content_type.map_or_else(|| OCTETS.to_owned(), Cow::into_owned);
-            Ok((bytes, content_type))
+            Ok(LineValue { bytes, content_type, ttl })
         }
         (None, None) => Err("value: it is missing".into()),
         (Some(_), Some(_)) => Err("it has a value and a value_base64; it can have only one of them".into()),
@@ -119,9 +145,10 @@ mod tests {
 
     fn one(line: &str) -> (Bytes, Bytes, String) {
         let mut line = read(line.as_bytes()).unwrap();
-        let (value, content_type) = line.values.remove(0);
+        let value = line.values.remove(0);
         assert!(line.values.is_empty());
-        (line.key, value, content_type)
+        assert_eq!(value.ttl, Ttl::Bucket);
+        (line.key, value.bytes, value.content_type)
     }
 
     #[test]
@@ -143,9 +170,19 @@ mod tests {
 
     #[test]
     fn siblings_are_several_values() {
-        let line = read(br#"{"key":"k","siblings":[{"value":null},{"value_base64":"AA"}]}"#).unwrap();
-        let values = [("null".into(), JSON.into()), (Bytes::from_static(b"\0"), OCTETS.into())];
+        let line =
+            read(br#"{"key":"k","siblings":[{"value":null,"ttl_ms":9},{"value_base64":"AA"}]}"#).unwrap();
+        let ttl = Ttl::After(Duration::from_millis(9));
+        let values = [
+            LineValue { bytes: "null".into(), content_type: JSON.into(), ttl },
+            LineValue { bytes: Bytes::from_static(b"\0"), content_type: OCTETS.into(), ttl: Ttl::Bucket },
+        ];
         assert_eq!(line.values, values);
+    }
+
+    #[test]
+    fn a_value_can_stay_in_a_bucket_where_others_expire() {
+        assert_eq!(read(br#"{"key":"k","value":1,"ttl_ms":0}"#).unwrap().values[0].ttl, Ttl::Never);
     }
 
     #[test]
@@ -171,6 +208,8 @@ mod tests {
             (r#"{"key":"k","value":1,"content_type":"a/b"}"#, "content_type"),
             (r#"{"key":"k","value":1,"ttl":1}"#, "unknown field `ttl`"),
             (r#"{"key":"k","value":1,"value":2}"#, "duplicate field"),
+            (r#"{"key":"k","value":1,"ttl_ms":-1}"#, "expected u64"),
+            (r#"{"key":"k","siblings":[{"value":1}],"ttl_ms":1}"#, "only one"),
             (r#"{"key":"k","siblings":[]}"#, "siblings: there is none"),
             (r#"{"key":"k","value":1,"siblings":[{"value":1}]}"#, "only one"),
         ] {

@@ -219,6 +219,7 @@ impl Service {
                             value: value.clone(),
                             content_type: "text/plain".into(),
                             dot: Some(Dot { actor: 1, seq: *seq }),
+                            expires_at_ms: None,
                         })
                         .into_iter()
                         .collect(),

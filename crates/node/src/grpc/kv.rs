@@ -18,7 +18,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::session::Session;
 use super::status::{absent, failed, refused};
-use super::{GrpcState, MALFORMED, keys, mint};
+use super::value::checked;
+use super::{GrpcState, MALFORMED, mint};
+use crate::listing;
 use crate::observe::{operation_name, outcome_name};
 
 /// The most operations of one batch.
@@ -61,13 +63,13 @@ impl KvService {
         for (at, request) in (0..).zip(requests) {
             // What the answer is until there is another: the loop has ended without one.
             let mut answer = response_to_wire(request.id, Err(unanswered()));
-            match operation_from_wire(request.operation, mint) {
+            match operation_from_wire(request.operation, mint).map_err(Failure::from).and_then(checked) {
                 Ok(timed) => {
                     names.push(operation_name(&timed.operation));
                     operations.push((at, timed));
                 }
                 Err(error) => {
-                    let error = Err(OperationError::not_attempted(error.into()));
+                    let error = Err(OperationError::not_attempted(error));
                     self.observe(MALFORMED, outcome_name(&error), started.elapsed());
                     names.push(MALFORMED);
                     answer = response_to_wire(request.id, error);
@@ -110,7 +112,7 @@ impl Kv for KvService {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
-        let asked = put_from_wire(request.into_inner(), mint).map_err(Failure::from);
+        let asked = put_from_wire(request.into_inner(), mint).map_err(Failure::from).and_then(checked);
         match self.run("put", asked).await? {
             Outcome::Put(written) => Ok(Response::new(put_written_to_wire(written))),
             Outcome::Get(_) | Outcome::Delete(_) | Outcome::List(_) => Err(failed(mismatch())),
@@ -137,7 +139,7 @@ impl Kv for KvService {
         let started = Instant::now();
         let (driver, limits) = (&self.state.driver, &self.state.limits);
         let partitions = driver.layout().map(|layout| layout.partitions());
-        let page = keys::page(partitions, limits, request.into_inner(), |timed| driver.run(timed)).await;
+        let page = listing::page(partitions, limits, request.into_inner(), |timed| driver.run(timed)).await;
         let outcome = match &page {
             Ok(_) => "success",
             Err(error) => outcome_name(&Err(error.clone())),
@@ -187,6 +189,7 @@ mod tests {
             dot: Dot { actor: ActorId(1), seq: 1 },
             hlc: Hlc::default(),
             operation: OperationId(1),
+            expiry: None,
             content_type: ContentType::OctetStream,
             value: Bytes::from(vec![0; BATCH_ANSWER_BYTES / 2]),
         };

@@ -9,11 +9,11 @@
 
 mod admin;
 mod faults;
-mod keys;
 mod kv;
 mod server;
 mod session;
 mod status;
+mod value;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -14,11 +14,12 @@ use futures::{Stream, StreamExt as _};
 use prost::Message as _;
 use quorate_proto::convert::kv::{operation_from_wire, response_to_wire};
 use quorate_proto::v1::{Request, Response, SessionRequest, SessionResponse};
-use quorate_protocol::operation::OperationError;
+use quorate_protocol::operation::{Failure, OperationError};
 use slab::Slab;
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
 
+use super::value::checked;
 use super::{MALFORMED, mint};
 use crate::driver::{Driver, SessionAnswers};
 use crate::observe::{SharedObserver, operation_name, outcome_name};
@@ -84,7 +85,7 @@ impl<S> Session<S> {
         let mut operations = Vec::with_capacity(requests.len());
         for request in requests {
             let (id, bytes) = (request.id, request.encoded_len());
-            match operation_from_wire(request.operation, mint) {
+            match operation_from_wire(request.operation, mint).map_err(Failure::from).and_then(checked) {
                 Ok(timed) => {
                     let name = operation_name(&timed.operation);
                     let at = self.under_way.insert(UnderWay { id, name, bytes, started });
@@ -92,7 +93,7 @@ impl<S> Session<S> {
                     operations.push((at as u64, timed));
                 }
                 Err(error) => {
-                    let error = Err(OperationError::not_attempted(error.into()));
+                    let error = Err(OperationError::not_attempted(error));
                     self.observer.observed(MALFORMED, outcome_name(&error), started.elapsed(), 1);
                     self.ready.push_back(response_to_wire(id, error));
                 }

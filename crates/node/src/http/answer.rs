@@ -18,6 +18,9 @@ pub(super) const CONTEXT_HEADER: HeaderName = HeaderName::from_static("x-quorate
 /// Carries the vector clock, as JSON, of a value that is answered as it is.
 pub(super) const CLOCK_HEADER: HeaderName = HeaderName::from_static("x-quorate-vector-clock");
 
+/// Carries the time from which on a value that is answered as it is will not be shown.
+pub(super) const EXPIRY_HEADER: HeaderName = HeaderName::from_static("x-quorate-expires-at-ms");
+
 /// A context as text: base64url without padding.
 pub(super) fn context_text(token: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(token)
@@ -67,8 +70,12 @@ pub(super) struct WrittenAnswer {
     status: &'static str,
     #[serde(flatten)]
     key: KeyText,
-    /// Replicas that hold the write durably, so far: at least w.
+    /// Replicas that hold the write durably, so far, fallbacks included: at least w.
     replicas_written: u32,
+    /// Those of them that own the key.
+    primaries: u32,
+    /// Those of them that stand in for an owner that could not be reached; sloppy mode only.
+    fallbacks: u32,
     /// Covers what the request's context covered, and this write. Empty: nothing to cover.
     context: String,
 }
@@ -78,7 +85,9 @@ pub(super) fn written(key: &[u8], written: &Written) -> Response {
     let answer = WrittenAnswer {
         status: "success",
         key: KeyText::new(key),
-        replicas_written: written.primaries,
+        replicas_written: written.primaries + written.fallbacks,
+        primaries: written.primaries,
+        fallbacks: written.fallbacks,
         context: context_text(&written.context),
     };
     (context_headers(&written.context), Json(answer)).into_response()
@@ -109,6 +118,9 @@ pub(super) struct SiblingAnswer<'a> {
     /// What the bytes are.
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
+    /// From when on it is not shown any more: milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
     /// The write's own actor and number.
     #[schema(value_type = Object)]
     vector_clock: VectorClock,
@@ -132,6 +144,13 @@ pub(super) struct FoundAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     vector_clock: Option<VectorClock>,
+    /// From when on the one value is not shown any more: milliseconds since the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at_ms: Option<u64>,
+    /// Owners of the key that answered.
+    primaries: u32,
+    /// Others that answered in place of an owner that could not be reached; sloppy mode only.
+    fallbacks: u32,
 }
 
 /// The answer to a get.
@@ -152,7 +171,10 @@ pub(super) fn found(key: &[u8], found: &Found) -> Response {
             let answer = FoundAnswer {
                 status: "success",
                 value: Some(value),
+                expires_at_ms: one.expiry,
                 siblings: None,
+                primaries: found.primaries,
+                fallbacks: found.fallbacks,
                 context,
                 vector_clock: Some(clock),
             };
@@ -160,8 +182,16 @@ pub(super) fn found(key: &[u8], found: &Found) -> Response {
         }
         several => {
             let siblings = Some(several.iter().map(sibling).collect());
-            let answer =
-                FoundAnswer { status: "conflict", value: None, siblings, context, vector_clock: None };
+            let answer = FoundAnswer {
+                status: "conflict",
+                value: None,
+                expires_at_ms: None,
+                siblings,
+                primaries: found.primaries,
+                fallbacks: found.fallbacks,
+                context,
+                vector_clock: None,
+            };
             (headers, Json(answer)).into_response()
         }
     }
@@ -183,6 +213,7 @@ fn sibling(sibling: &Sibling) -> SiblingAnswer<'_> {
         value,
         value_base64: value.is_none().then(|| STANDARD.encode(&sibling.value)),
         content_type: value.is_none().then(|| sibling.content_type.as_str()),
+        expires_at_ms: sibling.expiry,
         vector_clock: VectorClock(own),
     }
 }
@@ -194,6 +225,9 @@ fn raw(sibling: &Sibling, mut headers: HeaderMap, clock: &VectorClock) -> Respon
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    if let Some(expiry) = sibling.expiry {
+        headers.insert(EXPIRY_HEADER, HeaderValue::from(expiry));
+    }
     if let Ok(text) = serde_json::to_string(clock)
         && let Ok(value) = HeaderValue::try_from(text)
     {

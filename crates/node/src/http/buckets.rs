@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use quorate_protocol::layout::{Bucket, ConflictPolicy};
+use quorate_protocol::layout::{Bucket, ConflictPolicy, QuorumMode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -31,6 +31,10 @@ struct BucketAnswer {
     /// How many of them must acknowledge a write.
     w: u32,
     conflict: ConflictName,
+    mode: ModeName,
+    /// How long values are shown whose put does not say, in milliseconds; absent: until they are replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<u64>,
 }
 
 /// What becomes of concurrent writes.
@@ -43,13 +47,28 @@ enum ConflictName {
     Lww,
 }
 
+/// Who may stand in for an owner that cannot be reached.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ModeName {
+    /// Nobody: only owners count.
+    Strict,
+    /// The next nodes in the partition's order.
+    Sloppy,
+}
+
 impl From<&Bucket> for BucketAnswer {
     fn from(bucket: &Bucket) -> Self {
         let conflict = match bucket.conflict {
             ConflictPolicy::Siblings => ConflictName::Siblings,
             ConflictPolicy::LastWriterWins => ConflictName::Lww,
         };
-        Self { name: bucket.name.clone(), n: bucket.n, r: bucket.r, w: bucket.w, conflict }
+        let mode = match bucket.mode {
+            QuorumMode::Strict => ModeName::Strict,
+            QuorumMode::Sloppy => ModeName::Sloppy,
+        };
+        let Bucket { n, r, w, ttl_ms, .. } = *bucket;
+        Self { name: bucket.name.clone(), n, r, w, conflict, mode, ttl_ms }
     }
 }
 

@@ -116,9 +116,12 @@ fn abridged(field: &str) -> String {
 impl From<OperationError> for ApiError {
     fn from(error: OperationError) -> Self {
         let (code, field) = match &error.failure {
-            // The core's name for it has no unit; the surface's has.
+            // The core's names for these have no unit; the surface's have.
             Failure::Invalid { field: "timeout", reason } => {
                 return Self::invalid("timeout_ms", reason.clone());
+            }
+            Failure::Invalid { field: "ttl", reason } => {
+                return Self::invalid("ttl_ms", reason.clone());
             }
             Failure::Invalid { field, .. } => (Code::Invalid, Some(*field)),
             Failure::TooLarge { field, .. } => (Code::TooLarge, Some(*field)),

@@ -11,7 +11,7 @@ use super::HttpState;
 use super::answer::{self, AbsentAnswer, FoundAnswer, WrittenAnswer};
 use super::error::{ApiError, Code, ErrorAnswer};
 use super::key::{Address, address};
-use super::openapi::{Key, Octets, PutBody, Quorums, ReadParameters, WriteParameters};
+use super::openapi::{Key, Octets, PutBody, Quorums, ReadParameters, TtlParameter, WriteParameters};
 use super::request;
 use crate::observe::outcome_name;
 
@@ -20,7 +20,7 @@ use crate::observe::outcome_name;
 /// What the context covers is replaced; what it does not cover stays beside the value, as a sibling. Parameters are
 /// taken from the query or from a JSON body, each from one of them only.
 #[utoipa::path(put, path = "/kv/{*key}", tag = "kv", operation_id = "put",
-    params(Key, WriteParameters,
+    params(Key, WriteParameters, TtlParameter,
         ("x-quorate-context" = Option<String>, Header, description = "The context, for bodies that have no room for it"),
         ("idempotency-key" = Option<String>, Header, description = "Names the operation, 1 to 255 bytes: a retry under the same name takes effect once")),
     request_body(description = "The value: in a JSON object, or raw bytes as they are", content(
@@ -41,7 +41,8 @@ pub(super) async fn put_key(State(state): State<HttpState>, request: Request) ->
     responses((status = 200, description = "One value, or several", content(
             (FoundAnswer<'static> = "application/json"), (Octets = "application/octet-stream")),
             headers(("x-quorate-context" = String, description = "The context"),
-                ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"))),
+                ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"),
+                ("x-quorate-expires-at-ms" = u64, description = "Of raw bytes that expire: when, in milliseconds since the Unix epoch"))),
         (status = 404, description = "The key has no value (or there is no such bucket)", body = AbsentAnswer,
             headers(("x-quorate-context" = String, description = "The context, if the key was deleted"))),
         (status = "default", description = "An error", body = ErrorAnswer)))]
@@ -65,7 +66,7 @@ pub(super) async fn delete_key(State(state): State<HttpState>, request: Request)
 
 /// Stores a value in a named bucket.
 #[utoipa::path(put, path = "/buckets/{bucket}/kv/{*key}", tag = "kv", operation_id = "put_in_bucket",
-    params(("bucket" = String, Path, description = "The bucket's name"), Key, WriteParameters,
+    params(("bucket" = String, Path, description = "The bucket's name"), Key, WriteParameters, TtlParameter,
         ("x-quorate-context" = Option<String>, Header, description = "The context, for bodies that have no room for it"),
         ("idempotency-key" = Option<String>, Header, description = "Names the operation, 1 to 255 bytes: a retry under the same name takes effect once")),
     request_body(description = "The value: in a JSON object, or raw bytes as they are", content(
@@ -83,7 +84,8 @@ pub(super) async fn put_key_in_bucket(State(state): State<HttpState>, request: R
     responses((status = 200, description = "One value, or several", content(
             (FoundAnswer<'static> = "application/json"), (Octets = "application/octet-stream")),
             headers(("x-quorate-context" = String, description = "The context"),
-                ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"))),
+                ("x-quorate-vector-clock" = String, description = "Of raw bytes: what the context says, as JSON"),
+                ("x-quorate-expires-at-ms" = u64, description = "Of raw bytes that expire: when, in milliseconds since the Unix epoch"))),
         (status = 404, description = "The key has no value (or there is no such bucket)", body = AbsentAnswer,
             headers(("x-quorate-context" = String, description = "The context, if the key was deleted"))),
         (status = "default", description = "An error", body = ErrorAnswer)))]

@@ -33,9 +33,21 @@ pub(super) struct ReadParameters {
     r: Option<u32>,
     /// How many of those that answer must be primaries: 0 to n.
     pr: Option<u32>,
+    /// Whether other nodes stand in for owners that cannot be reached: `strict` or `sloppy`; without, as the bucket says.
+    mode: Option<String>,
     /// How long it may take, in milliseconds: 1 to the node's bound.
     #[param(minimum = 1)]
     timeout_ms: Option<u64>,
+}
+
+/// What a put takes beside that.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it is there for the document: parameters come from query and body alike")]
+pub(super) struct TtlParameter {
+    /// How long the value is shown, in milliseconds: at most ten years; 0: until it is replaced, whatever the bucket says;
+    /// without: as the bucket says.
+    ttl_ms: Option<u64>,
 }
 
 /// What a put or delete takes.
@@ -56,6 +68,8 @@ pub(super) struct WriteParameters {
     pr: Option<u32>,
     /// How many of those that acknowledge must be primaries: 0 to n.
     pw: Option<u32>,
+    /// Whether other nodes stand in for owners that cannot be reached: `strict` or `sloppy`; without, as the bucket says.
+    mode: Option<String>,
     /// How long it may take, in milliseconds: 1 to the node's bound.
     #[param(minimum = 1)]
     timeout_ms: Option<u64>,
@@ -76,6 +90,8 @@ pub(super) struct ListParameters {
     r: Option<u32>,
     /// How many of those that answer must be primaries: 0 to n.
     pr: Option<u32>,
+    /// Whether other nodes stand in for owners that cannot be reached: `strict` or `sloppy`; without, as the bucket says.
+    mode: Option<String>,
     /// How long the page may take, in milliseconds: 1 to the node's bound.
     #[param(minimum = 1)]
     timeout_ms: Option<u64>,
@@ -103,6 +119,8 @@ pub(super) struct Quorums {
     pr: Option<u32>,
     /// How many of those that acknowledge must be primaries.
     pw: Option<u32>,
+    /// Whether other nodes stand in for owners that cannot be reached: `strict` or `sloppy`; without, as the bucket says.
+    mode: Option<String>,
     /// How long it may take, in milliseconds.
     #[schema(minimum = 1)]
     timeout_ms: Option<u64>,
@@ -117,6 +135,8 @@ pub(super) struct PutBody {
     /// Any JSON value, kept byte for byte; `null` is one.
     #[schema(required = true)]
     value: serde_json::Value,
+    /// How long the value is shown, in milliseconds; 0: until it is replaced; absent: as the bucket says.
+    ttl_ms: Option<u64>,
     /// Parameters, beside the value.
     #[serde(flatten)]
     #[schema(inline)]

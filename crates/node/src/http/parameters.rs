@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_protocol::Limits;
-use quorate_protocol::operation::QuorumOptions;
+use quorate_protocol::layout::QuorumMode;
+use quorate_protocol::operation::{QuorumOptions, Ttl};
 use serde_json::value::RawValue;
 
 use super::answer::read_context;
@@ -13,11 +14,13 @@ use super::error::ApiError;
 use super::key::percent_decode;
 
 /// What a read takes.
-pub(super) const OF_READS: &[&str] = &["n", "r", "pr", "timeout_ms"];
-/// What a put or delete takes.
-pub(super) const OF_WRITES: &[&str] = &["n", "r", "w", "pr", "pw", "timeout_ms", "context"];
+pub(super) const OF_READS: &[&str] = &["n", "r", "pr", "mode", "timeout_ms"];
+/// What a delete takes.
+pub(super) const OF_DELETES: &[&str] = &["n", "r", "w", "pr", "pw", "mode", "timeout_ms", "context"];
+/// What a put takes.
+pub(super) const OF_PUTS: &[&str] = &["n", "r", "w", "pr", "pw", "mode", "timeout_ms", "context", "ttl_ms"];
 /// What a listing takes.
-pub(super) const OF_LISTINGS: &[&str] = &["n", "r", "pr", "timeout_ms", "cursor", "limit"];
+pub(super) const OF_LISTINGS: &[&str] = &["n", "r", "pr", "mode", "timeout_ms", "cursor", "limit"];
 /// What a listing of buckets, and every other request without parameters, takes.
 pub(super) const NONE: &[&str] = &[];
 
@@ -66,10 +69,13 @@ pub(super) struct Parameters {
     known: &'static [&'static str],
     given: Vec<&'static str>,
     timeout_max: Duration,
+    ttl_max: Duration,
     /// Quorums, where they are not the bucket's.
     pub(super) quorum: QuorumOptions,
     /// Zero: the node's default.
     pub(super) timeout: Duration,
+    /// Of a put: how long its value is shown.
+    pub(super) ttl: Ttl,
     /// Empty: none.
     pub(super) context: Bytes,
     /// Where a listing goes on.
@@ -85,8 +91,10 @@ impl Parameters {
             known,
             given: Vec::new(),
             timeout_max: limits.timeout,
+            ttl_max: limits.ttl,
             quorum: QuorumOptions::default(),
             timeout: Duration::ZERO,
+            ttl: Ttl::Bucket,
             context: Bytes::new(),
             cursor: None,
             limit: None,
@@ -129,6 +137,8 @@ impl Parameters {
             "w" => self.quorum.w = Some(quorum(name, given, 1)?),
             "pr" => self.quorum.pr = Some(quorum(name, given, 0)?),
             "pw" => self.quorum.pw = Some(quorum(name, given, 0)?),
+            "mode" => self.quorum.mode = Some(mode(given)?),
+            "ttl_ms" => self.ttl = ttl(given, self.ttl_max)?,
             "timeout_ms" => self.timeout = timeout(given, self.timeout_max)?,
             "limit" => self.limit = Some(given.number(name, "from 1")?),
             // A client that always sends one has none at first.
@@ -149,6 +159,27 @@ fn quorum(name: &str, given: Given<'_>, min: u32) -> Result<u32, ApiError> {
     given.number(name, &format!("from {min} to the bucket's n"))
 }
 
+fn mode(given: Given<'_>) -> Result<QuorumMode, ApiError> {
+    match given.text("mode")?.as_ref() {
+        "strict" => Ok(QuorumMode::Strict),
+        "sloppy" => Ok(QuorumMode::Sloppy),
+        other => {
+            let other: String = other.chars().take(32).collect();
+            Err(ApiError::invalid("mode", format!("{other:?} is neither strict nor sloppy")))
+        }
+    }
+}
+
+fn ttl(given: Given<'_>, max: Duration) -> Result<Ttl, ApiError> {
+    let max_ms = max.as_millis();
+    let bound = format!("from 1 to {max_ms}, or 0 for a value that stays");
+    match given.number("ttl_ms", &bound)? {
+        0 => Ok(Ttl::Never),
+        ms if u128::from(ms) > max_ms => Err(ApiError::invalid("ttl_ms", format!("{ms} is not {bound}"))),
+        ms => Ok(Ttl::After(Duration::from_millis(ms))),
+    }
+}
+
 fn timeout(given: Given<'_>, max: Duration) -> Result<Duration, ApiError> {
     let max_ms = max.as_millis();
     let bound = format!("from 1 to {max_ms}");
@@ -166,16 +197,25 @@ mod tests {
     use super::*;
 
     fn query(text: &str) -> Result<Parameters, ApiError> {
-        Parameters::of_query(OF_WRITES, &Limits::default(), Some(text))
+        Parameters::of_query(OF_PUTS, &Limits::default(), Some(text))
     }
 
     #[test]
     fn a_query_gives_all() {
         let parameters =
-            query("n=3&r=2&w=%32&pr=0&pw=1&timeout_ms=250&context=AQID").expect("it is well-formed");
-        let quorum =
-            QuorumOptions { n: Some(3), r: Some(2), w: Some(2), pr: Some(0), pw: Some(1), mode: None };
+            query("n=3&r=2&w=%32&pr=0&pw=1&mode=sloppy&timeout_ms=250&context=AQID&ttl_ms=60000")
+                .expect("it is well-formed");
+        let quorum = QuorumOptions {
+            n: Some(3),
+            r: Some(2),
+            w: Some(2),
+            pr: Some(0),
+            pw: Some(1),
+            mode: Some(QuorumMode::Sloppy),
+        };
         assert_eq!(parameters.quorum, quorum);
+        assert_eq!(parameters.ttl, Ttl::After(Duration::from_secs(60)));
+        assert_eq!(query("ttl_ms=0&mode=strict").expect("it is well-formed").ttl, Ttl::Never);
         assert_eq!(parameters.timeout, Duration::from_millis(250));
         assert_eq!(parameters.context.as_ref(), [1, 2, 3]);
         assert!(query("").expect("it is empty").context.is_empty());
@@ -193,6 +233,12 @@ mod tests {
             ("timeout_ms=0", "timeout_ms"),
             ("timeout_ms=60001", "timeout_ms"),
             ("context=*", "context"),
+            ("mode=loose", "mode"),
+            ("mode=", "mode"),
+            ("ttl_ms=-1", "ttl_ms"),
+            ("ttl_ms=1h", "ttl_ms"),
+            ("ttl_ms=315619200001", "ttl_ms"),
+            ("ttl_ms=1&ttl_ms=1", "ttl_ms"),
             ("context=AQ%3D%3D", "context"),
             ("w=1&w=1", "w"),
             ("limit=1", "limit"),
@@ -210,7 +256,7 @@ mod tests {
     fn json_numbers_are_numbers() {
         let set = |text: &str| {
             let raw: &RawValue = serde_json::from_str(text).expect("it is JSON");
-            let mut parameters = Parameters::new(OF_WRITES, &Limits::default());
+            let mut parameters = Parameters::new(OF_PUTS, &Limits::default());
             parameters.set("w", Given::Json(raw)).map(|()| parameters.quorum.w)
         };
         assert_eq!(set("2"), Ok(Some(2)));
@@ -222,7 +268,7 @@ mod tests {
 
     #[test]
     fn json_contexts_are_strings() {
-        let mut parameters = Parameters::new(OF_WRITES, &Limits::default());
+        let mut parameters = Parameters::new(OF_PUTS, &Limits::default());
         let raw: &RawValue = serde_json::from_str("7").expect("it is JSON");
         assert!(parameters.set("context", Given::Json(raw)).is_err());
     }

@@ -12,7 +12,7 @@ use super::answer::CONTEXT_HEADER;
 use super::body::{self, Kind, Members};
 use super::error::ApiError;
 use super::key::Address;
-use super::parameters::{Given, OF_READS, OF_WRITES, Parameters};
+use super::parameters::{Given, OF_DELETES, OF_PUTS, OF_READS, Parameters};
 
 /// Names the operation: the same on every retry.
 pub(super) const IDEMPOTENCY_HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -22,7 +22,7 @@ const IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// A put.
 pub(super) async fn put(limits: &Limits, address: Address, request: Request) -> Result<Timed, ApiError> {
     let (head, body) = request.into_parts();
-    let mut parameters = Parameters::of_query(OF_WRITES, limits, head.uri.query())?;
+    let mut parameters = Parameters::of_query(OF_PUTS, limits, head.uri.query())?;
     header_context(&head.headers, &mut parameters)?;
     let operation = operation_id(&head.headers)?;
     let kind = Kind::of(&head.headers)?;
@@ -38,6 +38,7 @@ pub(super) async fn put(limits: &Limits, address: Address, request: Request) -> 
         content_type,
         context: parameters.context,
         operation,
+        ttl: parameters.ttl,
         quorum: parameters.quorum,
     });
     Ok(Timed { operation, timeout: parameters.timeout })
@@ -45,7 +46,7 @@ pub(super) async fn put(limits: &Limits, address: Address, request: Request) -> 
 
 /// A delete.
 pub(super) async fn delete(limits: &Limits, address: Address, request: Request) -> Result<Timed, ApiError> {
-    let parameters = with_optional_body(OF_WRITES, limits, request).await?;
+    let parameters = with_optional_body(OF_DELETES, limits, request).await?;
     let operation = Operation::Delete(Delete {
         bucket: address.bucket,
         key: address.key,
@@ -150,6 +151,8 @@ fn operation_id(headers: &HeaderMap) -> Result<OperationId, ApiError> {
 mod tests {
     use axum::body::Body;
 
+    use quorate_protocol::operation::Ttl;
+
     use super::*;
 
     fn address() -> Address {
@@ -173,7 +176,20 @@ mod tests {
             let put = put_json("", Box::leak(body.into_boxed_str())).await.expect("it is well-formed");
             assert_eq!(put.value, value.as_bytes());
             assert_eq!(put.content_type, ContentType::Json);
-            assert_eq!(put.quorum.w, Some(1));
+            assert_eq!((put.quorum.w, put.ttl), (Some(1), Ttl::Bucket));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_expires_as_query_or_body_say() {
+        let hour = Ttl::After(std::time::Duration::from_secs(3600));
+        for (query, body, ttl) in [
+            ("?ttl_ms=3600000", r#"{"value":1}"#, hour),
+            ("", r#"{"value":1,"ttl_ms":3600000,"mode":"sloppy"}"#, hour),
+            ("", r#"{"value":1,"ttl_ms":0}"#, Ttl::Never),
+            ("", r#"{"value":1,"ttl_ms":null}"#, Ttl::Bucket),
+        ] {
+            assert_eq!(put_json(query, body).await.expect("it is well-formed").ttl, ttl, "{query} {body}");
         }
     }
 
@@ -185,6 +201,9 @@ mod tests {
             ("", r#"{"value":1,"value":1}"#, "value"),
             ("", r#"{"w":1}"#, "value"),
             ("", r#"{"value":1,"ttl":1}"#, "ttl"),
+            ("", r#"{"value":1,"ttl_ms":"1"}"#, "ttl_ms"),
+            ("", r#"{"value":1,"mode":1}"#, "mode"),
+            ("?ttl_ms=1", r#"{"value":1,"ttl_ms":1}"#, "ttl_ms"),
             ("", r#"{"value":1"#, "body"),
         ] {
             let error = put_json(query, body).await.expect_err(body);
@@ -200,6 +219,7 @@ mod tests {
             (r#"{"w":2}"#, "application/x-www-form-urlencoded", false),
             (r#"{"w":2}"#, "application/octet-stream", false),
             (r#"{"value":2}"#, "application/json", false),
+            (r#"{"ttl_ms":2}"#, "application/json", false),
         ] {
             let request = Request::delete("/kv/k").header("content-type", content_type);
             let request = request.body(Body::from(body)).expect("it is a request");

@@ -337,7 +337,7 @@ impl Node {
             self.stats.too_old += 1;
             return;
         }
-        let held = match self.merged(&held, incoming.clone()) {
+        let held = match self.merged(turn.now.wall_ms, key.bucket, &held, incoming.clone()) {
             Ok(Some((container, encoded))) => self.hold_new(turn, key, container, encoded),
             // With a full disk it can still give.
             Ok(None) | Err(_) => held,

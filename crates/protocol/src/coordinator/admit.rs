@@ -8,10 +8,10 @@ use super::quorum::Quorums;
 use super::{Job, Running, Source, Target, delete, get, put};
 use crate::id::NodeId;
 use crate::layout::{Bucket, Layout};
-use crate::limits::Limits;
+use crate::limits::{Limits, ttl_ms};
 use crate::message::{KeyRef, Place, Tag};
 use crate::node::Node;
-use crate::operation::{Failure, Operation, OperationError, Timed};
+use crate::operation::{Failure, Operation, OperationError, Timed, Ttl};
 use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Context, TokenError};
@@ -60,6 +60,7 @@ impl Node {
         let partition = match &operation {
             Operation::Put(put) => {
                 check_put(limits, put)?;
+                time_to_live(limits, bucket, put.ttl)?;
                 layout.partition_of(bucket.id, &put.key)
             }
             Operation::Get(get) => {
@@ -97,7 +98,10 @@ impl Node {
         let target =
             |key: Bytes| Target { key: KeyRef { partition, bucket: bucket.id, key }, place, quorums };
         let job = match operation {
-            Operation::Put(put) => Job::Put(put::Waiting::new(target(put.key.clone()), put, seen)),
+            Operation::Put(put) => {
+                let ttl_ms = time_to_live(limits, bucket, put.ttl)?;
+                Job::Put(put::Waiting::new(target(put.key.clone()), put, seen, ttl_ms))
+            }
             Operation::Get(get) => Job::Get(get::Reading::for_get(target(get.key), owners)),
             Operation::Delete(delete) if delete.context.is_empty() || quorums.lww => {
                 Job::Get(get::Reading::for_delete(target(delete.key), owners, seen))
@@ -203,6 +207,18 @@ fn check_put(limits: &Limits, put: &crate::operation::Put) -> Result<(), Failure
     check_key(limits, &put.key)?;
     check_size("value", put.value.len(), limits.value_bytes)?;
     check_size("content_type", put.content_type.as_str().len(), limits.content_type_bytes)
+}
+
+/// How long a put's value is shown, in milliseconds; none: until it is replaced.
+fn time_to_live(limits: &Limits, bucket: &Bucket, asked: Ttl) -> Result<Option<u64>, Failure> {
+    match asked {
+        Ttl::Bucket => Ok(bucket.ttl_ms),
+        Ttl::Never => Ok(None),
+        Ttl::After(ttl) => match ttl_ms(ttl, limits.ttl) {
+            Ok(ms) => Ok(Some(ms)),
+            Err(reason) => Err(Failure::Invalid { field: "ttl", reason }),
+        },
+    }
 }
 
 fn check_list(limits: &Limits, layout: &Layout, list: &crate::operation::List) -> Result<(), Failure> {

@@ -41,6 +41,7 @@ impl Node {
         let held = if container == *held.container {
             held
         } else {
+            container.expire(turn.now.wall_ms, target.quorums.lww);
             let encoded = container.encode();
             self.write_here(turn, &target, container, encoded)
         };

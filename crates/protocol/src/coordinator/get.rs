@@ -14,7 +14,7 @@ use crate::node::Node;
 use crate::operation::{Found, OperationError, Outcome, Written};
 use crate::time::{Now, Time};
 use crate::turn::Turn;
-use crate::version::{Container, Context, Digest, Sibling};
+use crate::version::{Container, Context, Digest, Sibling, Union};
 use crate::working_set::{Held, Task};
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct Reading {
     /// What this node held when the read began.
     local: Option<Held>,
     /// The union of all replies, when one differed from the local container.
-    merged: Option<Container>,
+    merged: Option<Union>,
     /// Who has answered, and what it held.
     replies: Vec<(NodeId, Digest)>,
     asked: Vec<(NodeId, Time)>,
@@ -186,8 +186,9 @@ impl Node {
                     self.links.measured(from, turn.time().since(asked));
                     let digest = theirs.as_ref().map_or(local.digest, Container::digest);
                     if let Some(theirs) = theirs {
-                        let merged = reading.merged.get_or_insert_with(|| Container::clone(&local.container));
-                        merged.merge(&theirs);
+                        let lww = reading.target.quorums.lww;
+                        let begin = || Union::of(Container::clone(&local.container), lww);
+                        reading.merged.get_or_insert_with(begin).add(&theirs, turn.now.wall_ms);
                     }
                     reading.replies.push((from, digest));
                     reading.tally.count(from);
@@ -213,18 +214,21 @@ impl Node {
         };
         let merged = match merged {
             None => local,
-            Some(container) => Held {
-                encoded: container.encode(),
-                digest: container.digest(),
-                container: Arc::new(container),
-                commit: local.commit,
-            },
+            Some(union) => {
+                let container = union.expired(turn.now.wall_ms);
+                Held {
+                    encoded: container.encode(),
+                    digest: container.digest(),
+                    container: Arc::new(container),
+                    commit: local.commit,
+                }
+            }
         };
         let epoch = self.layout.as_ref().map_or(Epoch(0), |layout| layout.epoch);
         let (primaries, fallbacks) = (tally.primaries(), tally.fallbacks());
         match purpose {
             Purpose::Get => {
-                let siblings = shown(&merged.container, target.quorums.lww);
+                let siblings = shown(&merged.container, target.quorums.lww, turn.now.wall_ms);
                 self.stats.saw_siblings(siblings.len());
                 let context = self.token_of(&target, &merged.container.context);
                 let found = Found { siblings, context, primaries, fallbacks, epoch };
@@ -245,6 +249,9 @@ impl Node {
             }
         }
         self.repair(turn, &target, running.began, &merged, &replies);
+        if target.place == Place::Replica {
+            self.expire_swept(turn, &target.key, &merged.container);
+        }
     }
 
     /// After the answer: the owners that answered with less than the union get the union.
@@ -277,13 +284,15 @@ impl Node {
     }
 }
 
-/// The siblings that an answer shows: of one operation and equal value one; in an lww bucket only the last written.
-fn shown(container: &Container, lww: bool) -> Vec<Sibling> {
+/// The siblings that an answer shows: none whose time is over; of one operation and equal value one; in an lww bucket
+/// the last written or, when the time of that is over, none.
+fn shown(container: &Container, lww: bool, wall_ms: u64) -> Vec<Sibling> {
+    let lives = |sibling: &&Sibling| !sibling.is_expired(wall_ms);
     if lww {
-        return container.last_written().cloned().into_iter().collect();
+        return container.last_written().filter(lives).cloned().into_iter().collect();
     }
     let mut shown: Vec<Sibling> = Vec::with_capacity(container.siblings.len());
-    for sibling in &container.siblings {
+    for sibling in container.siblings.iter().filter(lives) {
         let again = |other: &Sibling| other.operation == sibling.operation && other.value == sibling.value;
         if !shown.iter().any(again) {
             shown.push(sibling.clone());

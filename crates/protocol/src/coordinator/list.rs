@@ -56,7 +56,7 @@ impl Listing {
     }
 
     /// Merges the pages: keys up to where the shortest page ends. Returns those on which the pages differ.
-    fn merge_pages(&mut self) -> Vec<UserKey> {
+    fn merge_pages(&mut self, wall_ms: u64) -> Vec<UserKey> {
         let ends = self.pages.iter().filter(|page| page.more).filter_map(|page| page.keys.last());
         self.next = ends.map(|last| last.key.clone()).min();
         let mut seen: BTreeMap<&UserKey, Vec<_>> = BTreeMap::new();
@@ -75,7 +75,7 @@ impl Listing {
         for (key, versions) in seen {
             let agreed = versions.len() == replicas
                 && versions.windows(2).all(|pair| pair[0].digest == pair[1].digest);
-            self.keys.insert(key.clone(), agreed.then(|| versions[0].live));
+            self.keys.insert(key.clone(), agreed.then(|| wall_ms < versions[0].live_until_ms));
         }
         self.pages.clear();
         let doubtful = self.keys.iter().filter(|(_, live)| live.is_none());
@@ -194,7 +194,7 @@ impl Node {
         let Job::List(listing) = &mut running.job else {
             return;
         };
-        let doubtful = listing.merge_pages();
+        let doubtful = listing.merge_pages(turn.now.wall_ms);
         listing.unread = doubtful.len();
         if doubtful.is_empty() {
             self.list_done(turn, *running);

@@ -14,18 +14,20 @@ pub(crate) struct Waiting {
     pub(super) target: Target,
     put: Put,
     seen: Context,
+    /// How long the value is shown; none: until it is replaced.
+    ttl_ms: Option<u64>,
 }
 
 impl Waiting {
-    pub(super) fn new(target: Target, put: Put, seen: Context) -> Self {
-        Self { target, put, seen }
+    pub(super) fn new(target: Target, put: Put, seen: Context, ttl_ms: Option<u64>) -> Self {
+        Self { target, put, seen, ttl_ms }
     }
 }
 
 impl Node {
     /// The key's container is here.
     pub(super) fn put_loaded(&mut self, turn: &mut Turn<'_>, asked: Asked, waiting: Waiting, held: Held) {
-        let Waiting { target, put, mut seen } = waiting;
+        let Waiting { target, put, mut seen, ttl_ms } = waiting;
         if target.quorums.lww {
             // The last writer wins over everything that this coordinator knows.
             seen.join(&held.container.context);
@@ -39,19 +41,22 @@ impl Node {
             // A retry: it takes effect once. What there is now is replicated and acknowledged again.
             Some(dot) => (dot, held),
             None => {
-                if let Err(failure) = self.check_room(&held.container, &put, &seen) {
+                let wall_ms = turn.now.wall_ms;
+                let mut container = Container::clone(&held.container);
+                container.expire(wall_ms, target.quorums.lww);
+                if let Err(failure) = self.check_room(&container, &put, &seen) {
                     self.finish(turn, asked.source, Err(OperationError::not_attempted(failure)));
                     return;
                 }
                 let dot = self.authors.next_dot(target.place, target.key.partition, &mut self.rng);
                 // A new life has not seen the clocks of what it finds on its own disk.
                 held.container.siblings.iter().for_each(|sibling| self.hlc.observe(sibling.hlc));
-                let hlc = self.hlc.tick(turn.now.wall_ms);
-                let mut container = Container::clone(&held.container);
+                let hlc = self.hlc.tick(wall_ms);
                 let sibling = Sibling {
                     dot,
                     hlc,
                     operation: put.operation,
+                    expiry: ttl_ms.map(|ttl_ms| wall_ms.saturating_add(ttl_ms)),
                     content_type: put.content_type,
                     value: put.value,
                 };

@@ -128,8 +128,11 @@ impl Node {
         echo: LinkTime,
     ) {
         let reply = Some((from, tag));
-        let merged =
-            if self.is_fresh(turn, echo) { self.merged(held, incoming) } else { Err(Refusal::TooOld) };
+        let merged = if self.is_fresh(turn, echo) {
+            self.merged(turn.now.wall_ms, key.bucket, held, incoming)
+        } else {
+            Err(Refusal::TooOld)
+        };
         let held = match merged {
             Err(refusal) => {
                 self.reply_replicated(turn, reply, Err(refusal));

@@ -50,6 +50,8 @@ pub struct Sibling {
     pub hlc: Hlc,
     /// The client's name for the operation: a retry finds its own sibling by it.
     pub operation: OperationId,
+    /// From when on it is not shown: wall clock, milliseconds since the Unix epoch. None: it stays.
+    pub expiry: Option<u64>,
     /// What the value is.
     pub content_type: ContentType,
     /// The value as it was sent.

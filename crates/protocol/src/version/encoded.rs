@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::Container;
 
 /// Says that a different encoding follows; a reader that does not know it refuses.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// A container as bytes: a format byte, then the container in postcard's wire format.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -8,9 +8,11 @@
 mod container;
 mod context;
 mod encoded;
+mod expiry;
 mod token;
 
 pub use container::{Container, ContentType, Merged, Sibling};
 pub use context::{Context, Dot};
 pub use encoded::{DecodeError, Digest, EncodedContainer};
+pub(crate) use expiry::Union;
 pub use token::{ContextToken, TokenError, TokenKey, peek};

@@ -12,7 +12,8 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     for (copies, covered, _) in history.all_promises() {
         for at in covered.iter() {
             let dot = history.dots()[at].dot;
-            let covering = holders.iter().filter(|container| container.context.covers(dot)).count();
+            let covering =
+                holders.iter().filter(|container| history.is_known_to(&container.context, dot)).count();
             if covering < copies {
                 return Err(violation(
                     "acknowledged",

@@ -13,7 +13,7 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
             continue;
         }
         let covered = |container: &quorate_protocol::version::Container| {
-            record.dots.iter().any(|&at| container.context.covers(history.dots()[at].dot))
+            record.dots.iter().any(|&at| history.is_known_to(&container.context, history.dots()[at].dot))
         };
         if !holders.iter().all(covered) {
             let what = describe::operation_name(oracle, operation);

@@ -6,7 +6,7 @@
 use quorate_protocol::operation::Operation;
 use quorate_protocol::version::{Container, Sibling};
 
-use super::{Check, Violation, limits, name, operations, violation};
+use super::{Check, Violation, expiry, limits, name, operations, violation};
 use crate::describe;
 use crate::oracle::{Fate, Maker, Oracle};
 
@@ -17,6 +17,7 @@ pub(super) fn check(oracle: &mut Oracle, key: usize, container: &Container, by: 
             None => {
                 let operation = new(oracle, key, sibling)?;
                 limits::of_new_write(oracle, key, operation, container, by)?;
+                expiry::of_new_write(oracle, key, operation, sibling, by)?;
                 operations::made_once(oracle, key, container, operation, by)?;
                 oracle.add_dot(key, sibling, operation, by);
             }
@@ -29,7 +30,7 @@ pub(super) fn check(oracle: &mut Oracle, key: usize, container: &Container, by: 
 fn known(oracle: &Oracle, key: usize, at: usize, sibling: &Sibling) -> Check {
     let record = &oracle.keys[key].dots()[at];
     let operation = oracle.operation_of(sibling.operation);
-    if operation != Some(record.operation) || sibling.hlc != record.hlc {
+    if operation != Some(record.operation) || (sibling.hlc, sibling.expiry) != (record.hlc, record.expiry) {
         return Err(violation(
             "dots",
             format!("{} is also the name of another write: {sibling:?}", name(oracle, key, at)),

@@ -1,5 +1,6 @@
 //! A last-writer-wins bucket never shows two values, and what it shows is not older, by (hlc, dot), than any write
-//! that was acknowledged before the read began, except those that a later write or delete had seen.
+//! that was acknowledged before the read began, except those that a later write or delete had seen, and those whose time
+//! may be over: these leave nothing shown that is older, as long as no node has dropped them.
 
 use super::{Check, name, violation};
 use crate::describe;
@@ -20,8 +21,12 @@ pub(super) fn check(oracle: &Oracle, attempt: usize, shown: &DotSet) -> Check {
     }
     let winner = shown.iter().next().map(|at| history.rank(at));
     let mut acknowledged = attempt.expectations.iter().flat_map(|expected| expected.must_cover.iter());
-    let greater =
-        { acknowledged }.find(|&at| !history.was_seen_by_a_writer(at) && winner < Some(history.rank(at)));
+    let is_right = |at: usize| {
+        history.was_seen_by_a_writer(at)
+            || winner >= Some(history.rank(at))
+            || (history.may_show_nothing_of(at) && (winner.is_none() || history.dots()[at].was_dropped))
+    };
+    let greater = { acknowledged }.find(|&at| !is_right(at));
     match greater {
         Some(at) => Err(violation(
             "last_writer",

@@ -1,6 +1,8 @@
 //! A listing is in order and makes progress. It names every key of its range that holds an acknowledged write which
-//! nobody can have replaced, and none whose every write was replaced for good (r + w > n); when all is at rest, exactly
+//! nobody can have replaced and whose time is not over, and none whose every write was replaced for good (r + w > n); when all is at rest, exactly
 //! the keys that live.
+
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use quorate_protocol::operation::{List, Listed};
@@ -28,7 +30,10 @@ pub(super) fn page(oracle: &Oracle, attempt: usize, list: &List, listed: &Listed
     for expected in &attempt.expectations {
         let history = &oracle.keys[expected.key];
         let is_listed = listed.keys.contains(&history.key);
-        let lives = expected.must_cover.iter().any(|at| !history.was_seen_by_a_writer(at));
+        let lives = expected
+            .must_cover
+            .iter()
+            .any(|at| !history.was_seen_by_a_writer(at) && !history.may_show_nothing_of(at));
         if lives && !is_listed && in_range(&history.key) {
             return wrong(format!("{} lives", history.key.escape_ascii()));
         }
@@ -45,26 +50,34 @@ pub(super) fn page(oracle: &Oracle, attempt: usize, list: &List, listed: &Listed
     }
 }
 
-/// Compares a whole listing of a partition of a bucket with the disks of its owners.
+/// Compares a whole listing of a partition of a bucket with the disks of its owners. `wall_ms`: what the nodes' wall clocks
+/// showed, from the earliest when it began to the latest when it ended; a value that expires in
+/// between, or that one owner has dropped and another not, may be listed.
 pub(crate) fn exactly_live_keys(
     oracle: &Oracle,
     histories: &[usize],
     listed: &[Bytes],
     disks: &Disks<'_>,
+    wall_ms: &RangeInclusive<u64>,
 ) -> Check {
-    let mut live = Vec::new();
+    let (mut live, mut unsure) = (Vec::new(), Vec::new());
     for &key in histories {
         let history = &oracle.keys[key];
         let mut merged = Container::default();
+        let mut longest_ms = 0;
         for container in disks.durable(&history.store_key, history.bucket.n)? {
+            longest_ms = longest_ms.max(container.live_until(history.last_writer_wins()));
             merged.merge(&container);
         }
-        if !merged.siblings.is_empty() {
+        if *wall_ms.end() < merged.live_until(history.last_writer_wins()) {
             live.push(history.key.clone());
+        } else if *wall_ms.start() < longest_ms && longest_ms < u64::MAX {
+            unsure.push(history.key.clone());
         }
     }
     live.sort();
-    if live != listed {
+    let sure: Vec<_> = listed.iter().filter(|key| !unsure.contains(key)).cloned().collect();
+    if live != sure {
         return Err(violation("listing", format!("the keys {live:?} live, and {listed:?} are listed")));
     }
     Ok(())

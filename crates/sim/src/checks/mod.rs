@@ -12,6 +12,8 @@ mod convergence;
 mod dots;
 mod durable;
 mod epochs;
+mod expiry;
+mod forgetting;
 mod hidden;
 mod last_writer;
 mod limits;
@@ -97,13 +99,36 @@ pub fn observed(oracle: &mut Oracle, key: usize, encoded: &EncodedContainer, by:
     let container = containers::decode(encoded)?;
     dots::check(oracle, key, &container, by)?;
     hidden::in_container(oracle, key, &container)?;
+    oracle.keys[key].note_dropped(&container);
     oracle.keys[key].remember_checked(&encoded.0);
     Ok(())
 }
 
-/// A container that replaces another on a disk.
-pub fn committed(before: Option<Bytes>, after: &EncodedContainer) -> Check {
-    replica_memory::check(before, after)
+/// A container that replaces another on the disk of a node whose wall clock shows `wall_ms`.
+pub fn committed(
+    oracle: &mut Oracle,
+    key: usize,
+    before: Option<Bytes>,
+    after: &EncodedContainer,
+    wall_ms: u64,
+    entries_max: usize,
+) -> Check {
+    expiry::committed(oracle, key, before.as_ref(), after, wall_ms)?;
+    forgetting::pruned(oracle, key, before.as_ref(), after, entries_max)?;
+    replica_memory::check(&oracle.keys[key], before, after)
+}
+
+/// An owner removes its record of a key.
+pub fn removed(oracle: &mut Oracle, key: usize, before: Option<Bytes>) -> Check {
+    forgetting::removed(oracle, key, before)
+}
+
+/// A coordinator whose wall clock shows `wall_ms` says how a read ended: to its client or to a node that forwarded it.
+pub fn told(result: &OperationResult, wall_ms: u64) -> Check {
+    match result {
+        Ok(Outcome::Get(found)) => expiry::shown(found, wall_ms),
+        Ok(Outcome::Put(_) | Outcome::Delete(_) | Outcome::List(_)) | Err(_) => Ok(()),
+    }
 }
 
 /// An answer, at the moment the node gives it. Does the oracle's bookkeeping too.

@@ -1,18 +1,22 @@
-//! A replica never forgets: what it writes over a container covers all that the container covered.
+//! A replica never forgets but what all agreed to forget: what it writes over a container covers all else that the container
+//! covered.
 
 use bytes::Bytes;
 use quorate_protocol::version::EncodedContainer;
 
 use super::{Check, containers, violation};
+use crate::oracle::KeyHistory;
 
-pub(super) fn check(before: Option<Bytes>, after: &EncodedContainer) -> Check {
+pub(super) fn check(history: &KeyHistory, before: Option<Bytes>, after: &EncodedContainer) -> Check {
     let Some(before) = before else { return Ok(()) };
     if before == after.0 {
         return Ok(());
     }
     let before = containers::decode(&EncodedContainer(before))?;
     let after = containers::decode(after)?;
-    if !after.context.covers_all(&before.context) {
+    let mut remembered = after.context.clone();
+    remembered.join(history.forgotten());
+    if !remembered.covers_all(&before.context) {
         return Err(violation(
             "replica_memory",
             format!("a replica replaced {before:?} by {after:?}, which does not cover it"),

@@ -32,7 +32,7 @@ pub(super) fn on_disks(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check 
             let right = holders
                 .iter()
                 .filter(|container| {
-                    container.context.covers(dot)
+                    history.is_known_to(&container.context, dot)
                         && container.siblings.iter().all(|sibling| sibling.dot != dot)
                 })
                 .count();

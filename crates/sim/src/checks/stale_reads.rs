@@ -10,7 +10,9 @@ use crate::oracle::{DotSet, Oracle};
 pub(super) fn covers(oracle: &Oracle, attempt: usize, covered: &DotSet) -> Check {
     let attempt = &oracle.attempts[attempt];
     for expected in &attempt.expectations {
-        if let Some(at) = expected.must_cover.iter().find(|&at| !covered.contains(at)) {
+        let history = &oracle.keys[expected.key];
+        let missed = |&at: &usize| !covered.contains(at) && !history.is_forgotten(at);
+        if let Some(at) = expected.must_cover.iter().find(missed) {
             return Err(violation(
                 "stale_reads",
                 format!(

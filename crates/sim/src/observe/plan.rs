@@ -2,7 +2,7 @@
 
 use quorate_observe::{Faults, Keys, Setting};
 use quorate_protocol::Limits;
-use quorate_protocol::layout::{ConflictPolicy, DEFAULT_BUCKET};
+use quorate_protocol::layout::{ConflictPolicy, DEFAULT_BUCKET, QuorumMode};
 
 use crate::faults::{FAULTS, Fault, FaultPlan};
 use crate::network::NetworkPlan;
@@ -35,6 +35,8 @@ pub fn plan_for(setting: Setting) -> Plan {
             name: DEFAULT_BUCKET.into(),
             quorum: None,
             conflict: ConflictPolicy::Siblings,
+            mode: QuorumMode::Strict,
+            ttl: None,
         }],
         keys: match setting.keys {
             Keys::Clustered => CLUSTERED_KEYS,
@@ -42,6 +44,9 @@ pub fn plan_for(setting: Setting) -> Plan {
         },
         limits: Limits::default(),
         bootstrap_in_peace: true,
+        exchange_in_trouble: true,
+        alone: true,
+        repair: false,
         workload: workload(),
         network: network(setting.faults),
         disk: DiskPlan { sync_us: (500, 1_500), slow_sync_us: (500, 1_500), read_us: (20, 100) },
@@ -63,6 +68,8 @@ fn workload() -> WorkloadPlan {
         read_after: 0.0,
         own_quorum: 0.0,
         long_value: 0.0,
+        own_ttl: 0.0,
+        ttls: Vec::new(),
         // Through the first owner alone, to which other nodes pass requests on, hardly anything would be stale.
         to_owners: true,
         probers: 2,

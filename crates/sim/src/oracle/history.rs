@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quorate_protocol::id::PartitionId;
 use quorate_protocol::layout::{Bucket, ConflictPolicy};
 use quorate_protocol::time::Hlc;
-use quorate_protocol::version::{Context, Dot, Sibling};
+use quorate_protocol::version::{Container, Context, Dot, Sibling};
 
 use super::DotSet;
 
@@ -19,6 +19,8 @@ pub struct Maker {
     pub life: u32,
     /// When, in the time of the world.
     pub at_us: u64,
+    /// What its wall clock shows, in milliseconds since the Unix epoch.
+    pub wall_ms: u64,
     /// Since when it knows that its disk is full, if it is.
     pub full_since_us: Option<u64>,
 }
@@ -32,6 +34,10 @@ pub struct DotRecord {
     pub operation: usize,
     /// The coordinator's hybrid clock at it.
     pub hlc: Hlc,
+    /// From when on it is not shown, by wall clocks.
+    pub expiry: Option<u64>,
+    /// Whether some node has held or sent a container that covers it and does not hold it.
+    pub was_dropped: bool,
     /// Who made it first known.
     pub maker: Maker,
 }
@@ -51,6 +57,8 @@ pub struct KeyHistory {
     positions: BTreeMap<Dot, usize>,
     /// The join of all contexts ever seen of this key.
     known: Context,
+    /// What owners have forgotten, rightly or not: it was dead.
+    forgotten: Context,
     /// What a write or delete that may have taken effect had seen.
     replaced: DotSet,
     /// Deletes under way, or lost sight of, that choose themselves what they delete.
@@ -59,6 +67,8 @@ pub struct KeyHistory {
     promised: Vec<DotSet>,
     /// By number of durable copies: what acknowledged writes promise that a read does not show.
     promised_gone: Vec<DotSet>,
+    /// The latest that any node's wall clock has shown when the node did something.
+    latest_wall_ms: u64,
     /// Encodings that were looked at lately and found right.
     checked: [Bytes; 4],
     next_checked: usize,
@@ -75,10 +85,12 @@ impl KeyHistory {
             dots: Vec::new(),
             positions: BTreeMap::new(),
             known: Context::default(),
+            forgotten: Context::default(),
             replaced: DotSet::default(),
             open_blind_deletes: 0,
             promised: vec![DotSet::default(); levels],
             promised_gone: vec![DotSet::default(); levels],
+            latest_wall_ms: 0,
             checked: Default::default(),
             next_checked: 0,
         }
@@ -101,7 +113,14 @@ impl KeyHistory {
 
     pub(super) fn add(&mut self, sibling: &Sibling, operation: usize, maker: Maker) -> usize {
         let at = self.dots.len();
-        self.dots.push(DotRecord { dot: sibling.dot, operation, hlc: sibling.hlc, maker });
+        self.dots.push(DotRecord {
+            dot: sibling.dot,
+            operation,
+            hlc: sibling.hlc,
+            expiry: sibling.expiry,
+            was_dropped: false,
+            maker,
+        });
         self.positions.insert(sibling.dot, at);
         at
     }
@@ -109,6 +128,26 @@ impl KeyHistory {
     /// The writes that a context covers.
     pub fn covered(&self, context: &Context) -> DotSet {
         (0..self.dots.len()).filter(|&at| context.covers(self.dots[at].dot)).collect()
+    }
+
+    /// An owner has forgotten this.
+    pub fn forget(&mut self, context: &Context) {
+        self.forgotten.join(context);
+    }
+
+    /// Whether a container or an answer's context knows of a write, or need not any more.
+    pub fn is_known_to(&self, context: &Context, dot: Dot) -> bool {
+        context.covers(dot) || self.forgotten.covers(dot)
+    }
+
+    /// All that was forgotten.
+    pub fn forgotten(&self) -> &Context {
+        &self.forgotten
+    }
+
+    /// Whether a write was forgotten.
+    pub fn is_forgotten(&self, at: usize) -> bool {
+        self.forgotten.covers(self.dots[at].dot)
     }
 
     /// The join of all contexts ever seen of this key.
@@ -124,9 +163,38 @@ impl KeyHistory {
     }
 
     /// Whether it is right that a write is covered and lives no more: one who had seen it wrote or deleted, or may
-    /// have, or a clock decided.
+    /// have, or a clock decided: its time may be over, or the last writer wins.
     pub fn may_be_replaced(&self, at: usize) -> bool {
-        self.was_seen_by_a_writer(at) || (self.last_writer_wins() && self.is_outdone(at))
+        self.was_seen_by_a_writer(at)
+            || self.may_be_expired(at)
+            || (self.last_writer_wins() && self.is_outdone(at))
+    }
+
+    /// Whether the wall clock of any node has ever passed a write's expiry.
+    pub fn may_be_expired(&self, at: usize) -> bool {
+        self.dots[at].expiry.is_some_and(|expiry| expiry <= self.latest_wall_ms)
+    }
+
+    /// Whether it is right that a key does not show a write which nobody has replaced: its time may be over, or, where
+    /// the last writer wins, that of a later one.
+    pub fn may_show_nothing_of(&self, at: usize) -> bool {
+        let later = |other: usize| self.rank(other) > self.rank(at) && self.may_be_expired(other);
+        self.may_be_expired(at) || (self.last_writer_wins() && (0..self.dots.len()).any(later))
+    }
+
+    /// A node does something while its wall clock shows this.
+    pub(super) fn saw_wall(&mut self, wall_ms: u64) {
+        self.latest_wall_ms = self.latest_wall_ms.max(wall_ms);
+    }
+
+    /// Takes note of the writes that a container covers and does not hold.
+    pub fn note_dropped(&mut self, container: &Container) {
+        for record in &mut self.dots {
+            let lives = || container.siblings.iter().any(|sibling| sibling.dot == record.dot);
+            if !record.was_dropped && container.context.covers(record.dot) && !lives() {
+                record.was_dropped = true;
+            }
+        }
     }
 
     /// Whether one who had seen a write wrote or deleted, or may have.

@@ -171,6 +171,13 @@ impl Oracle {
         Expectation { key, must_cover, must_not_show }
     }
 
+    /// A node does something while its wall clock shows this.
+    pub fn saw_wall(&mut self, wall_ms: u64) {
+        for key in &mut self.keys {
+            key.saw_wall(wall_ms);
+        }
+    }
+
     /// A node died: what it had not answered stays unknown.
     pub fn node_died(&mut self, node: usize) {
         for attempt in &mut self.attempts {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use quorate_protocol::id::{OperationId, PartitionId};
 use quorate_protocol::layout::QuorumMode;
-use quorate_protocol::operation::{Delete, Get, List, Operation, Put, QuorumOptions};
+use quorate_protocol::operation::{Delete, Get, List, Operation, Put, QuorumOptions, Ttl};
 use quorate_protocol::version::{ContentType, ContextToken};
 
 use super::{Known, Step, Workload};
@@ -80,9 +80,17 @@ impl Workload {
             content_type: if self.rng.chance(0.5) { ContentType::OctetStream } else { ContentType::Json },
             context: seen.0,
             operation: OperationId(u128::from(self.rng.bits()) << 64 | u128::from(self.rng.bits())),
+            ttl: self.ttl(),
             quorum,
         };
         oracle.add_operation(Operation::Put(put), key, seen.1, foreign)
+    }
+
+    fn ttl(&mut self) -> Ttl {
+        if self.plan.ttls.is_empty() || !self.rng.chance(self.plan.own_ttl) {
+            return Ttl::Bucket;
+        }
+        if self.rng.chance(0.1) { Ttl::Never } else { Ttl::After(*self.rng.pick(&self.plan.ttls)) }
     }
 
     fn delete(

@@ -1,5 +1,7 @@
 //! Which kinds of operations the clients of a run do, and how often: drawn by swarm.
 
+use std::time::Duration;
+
 use crate::rng::SimRng;
 
 /// A kind of operation.
@@ -59,6 +61,10 @@ pub struct WorkloadPlan {
     pub read_after: f64,
     /// How often a request names its own quorums.
     pub own_quorum: f64,
+    /// How often a put says itself how long its value is shown,
+    pub own_ttl: f64,
+    /// which is one of these or, now and then, for ever.
+    pub ttls: Vec<Duration>,
     /// How often a value is some kilobytes long.
     pub long_value: f64,
     /// Whether clients ask any owner of the key, whichever, instead of any node.
@@ -90,6 +96,8 @@ impl WorkloadPlan {
             retry: *rng.pick(&[0.0, 0.5, 0.9]),
             read_after: *rng.pick(&[0.0, 0.5, 1.0]),
             own_quorum: if rng.chance(0.3) { 0.3 } else { 0.0 },
+            own_ttl: 0.0,
+            ttls: Vec::new(),
             long_value: if rng.chance(0.1) { 0.2 } else { 0.0 },
             to_owners: false,
             probers: 0,

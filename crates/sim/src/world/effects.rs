@@ -90,7 +90,10 @@ impl World {
         let Some(process) = &mut host.process else { return Ok(()) };
         let life = host.life;
         let mut effects = std::mem::take(&mut self.effects);
-        process.node.handle(host.clock.now(self.now_us), event, &mut effects);
+        let now = host.clock.now(self.now_us);
+        process.wall_ms = now.wall_ms;
+        self.oracle.saw_wall(now.wall_ms);
+        process.node.handle(now, event, &mut effects);
         checks::bounded(&process.node, &self.plan.limits)?;
         self.look_at_health(node);
         if effects.len() > EFFECTS_MAX {
@@ -174,6 +177,9 @@ impl World {
             format!("{} answers {what}: {}", describe::node(node), describe::outcome(&result))
         });
         let key = self.oracle.operations[operation].key;
+        if key.is_some_and(|key| self.coordinates_itself(node, key, operation)) {
+            checks::told(&result, self.handled_at_ms(node))?;
+        }
         let disks = key.map(|key| disks(&self.layout, &self.hosts, &self.oracle, key));
         checks::answered(&mut self.oracle, attempt, &result, disks.as_ref(), late_us)?;
         self.figures.count(&self.oracle.operations[operation].operation, &result);
@@ -187,6 +193,18 @@ impl World {
             Some(moment) => self.moment(node, moment),
             None => Ok(()),
         }
+    }
+
+    /// Whether a node does an operation itself and does not forward it: one of the owners that count.
+    fn coordinates_itself(&self, node: usize, key: usize, operation: usize) -> bool {
+        let owners = self.layout.owners(self.oracle.keys[key].partition).iter();
+        let n = self.oracle.operations[operation].quorum.n as usize;
+        owners.take(n).any(|owner| *owner == self.hosts[node].id)
+    }
+
+    /// What a node's wall clock showed when it began to handle what it is handling; by now it may have jumped.
+    pub(super) fn handled_at_ms(&self, node: usize) -> u64 {
+        self.hosts[node].process.as_ref().map_or(0, |process| process.wall_ms)
     }
 
     /// How much too late an answer comes, beyond what timers and drift excuse.

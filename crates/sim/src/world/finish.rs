@@ -4,7 +4,7 @@ use bytes::Bytes;
 use quorate_protocol::Limits;
 use quorate_protocol::id::{OperationId, PartitionId};
 use quorate_protocol::operation::{
-    Failure, Get, List, Operation, OperationResult, Outcome, Put, QuorumOptions,
+    Failure, Get, List, Operation, OperationResult, Outcome, Put, QuorumOptions, Ttl,
 };
 use quorate_protocol::version::{ContentType, ContextToken};
 
@@ -138,6 +138,7 @@ impl World {
             content_type: ContentType::OctetStream,
             context,
             operation: OperationId(u128::from(self.rngs.lives.bits())),
+            ttl: Ttl::Never,
             quorum: QuorumOptions { w: Some(history.bucket.n), ..QuorumOptions::default() },
         };
         let operation = self.oracle.add_operation(Operation::Put(put), key, seen, false);
@@ -180,18 +181,26 @@ impl World {
         for bucket in buckets {
             for partition in 0..self.layout.partitions() {
                 let partition = PartitionId(u16::try_from(partition).unwrap_or(u16::MAX));
+                let began_ms = self.walls_ms().0;
                 let listed = self.list_all(&bucket, partition)?;
+                let walls_ms = began_ms..=self.walls_ms().1;
                 let within = |&key: &usize| {
                     let history = &self.oracle.keys[key];
                     history.bucket.name == bucket && history.partition == partition
                 };
                 let keys: Vec<usize> = (0..self.oracle.keys.len()).filter(within).collect();
                 if let Some(&first) = keys.first().filter(|_| repaired) {
-                    checks::exactly_live_keys(&self.oracle, &keys, &listed, &self.disks(first))?;
+                    checks::exactly_live_keys(&self.oracle, &keys, &listed, &self.disks(first), &walls_ms)?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// What the wall clocks show: the earliest, the latest.
+    fn walls_ms(&self) -> (u64, u64) {
+        let walls = || self.hosts.iter().map(|host| host.clock.now(self.now_us).wall_ms);
+        (walls().min().unwrap_or(0), walls().max().unwrap_or(0))
     }
 
     fn list_all(&mut self, bucket: &str, partition: PartitionId) -> Result<Vec<Bytes>, Violation> {

@@ -38,6 +38,10 @@ impl World {
             }
             Message::ReplicateReply { result: Ok(()), .. } => Some(Moment::ReplicaAcknowledged),
             Message::FetchReply { result: Ok(_), .. } => Some(Moment::Fetched),
+            Message::ForwardReply { result, .. } => {
+                checks::told(result, self.handled_at_ms(node))?;
+                None
+            }
             Message::Forward { .. } => Some(Moment::Forwarded),
             _ => None,
         };

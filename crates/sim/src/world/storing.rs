@@ -22,7 +22,17 @@ impl World {
                 self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
                 let by = self.maker(node);
                 checks::observed(&mut self.oracle, at, &container, by)?;
-                checks::committed(self.hosts[node].disk.visible_value(key), &container)?;
+                let before = self.hosts[node].disk.visible_value(key);
+                let entries_max = self.plan.limits.context_entries;
+                checks::committed(&mut self.oracle, at, before, &container, by.wall_ms, entries_max)?;
+            }
+            if let StoreOp::Delete { key } = op
+                && key.first() == Some(&b'd')
+                && let Some(at) = self.oracle.key_of(key)
+            {
+                let before = self.hosts[node].disk.visible_value(key);
+                self.note(node, || format!("forgets {}, by commit {}", describe::key(key), number.0));
+                checks::removed(&mut self.oracle, at, before)?;
             }
         }
         let host = &mut self.hosts[node];
@@ -76,6 +86,7 @@ impl World {
             node,
             life: self.hosts[node].life,
             at_us: self.now_us,
+            wall_ms: self.handled_at_ms(node),
             full_since_us: self.hosts[node].told_full_us,
         }
     }

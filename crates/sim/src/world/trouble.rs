@@ -223,7 +223,9 @@ impl World {
     /// What a process has counted is lost with it.
     pub(super) fn count_repairs(&mut self, node: usize) {
         if let Some(process) = &self.hosts[node].process {
-            self.figures.read_repairs += process.node.stats().read_repairs;
+            let stats = process.node.stats();
+            self.figures.read_repairs += stats.read_repairs;
+            self.figures.expired_values += stats.expired_values;
         }
     }
 }

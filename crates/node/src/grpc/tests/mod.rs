@@ -33,6 +33,31 @@ fn asking(id: u64, operation: request::Operation) -> v1::Request {
 }
 
 #[tokio::test]
+async fn a_value_expires_and_is_what_it_claims_to_be() {
+    let rig = Rig::founded().await;
+    let mut kv = rig.kv();
+    let brief = v1::PutRequest { ttl_ms: Some(60_000), ..put("brief", "v") };
+    kv.put(brief).await.unwrap();
+    let found = kv.get(get("brief")).await.unwrap().into_inner();
+    assert!(found.siblings[0].expires_at_ms.is_some_and(|expiry_ms| expiry_ms > 60_000));
+    let endless = v1::PutRequest { ttl_ms: Some(315_619_200_001), ..put("brief", "v") };
+    let refused = kv.put(endless).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(error_of_status(&refused).unwrap().field, "ttl");
+    assert!(refused.message().contains("from 1 to 315619200000 ms"), "{}", refused.message());
+
+    for (content_type, value, field) in [("application/json", "{", "value"), ("plain", "v", "content_type")] {
+        let wrong = || v1::PutRequest { content_type: content_type.into(), ..put("k", value) };
+        let refused = kv.put(wrong()).await.unwrap_err();
+        assert_eq!(error_of_status(&refused).unwrap().field, field);
+        let batch = v1::BatchRequest { requests: vec![asking(1, request::Operation::Put(wrong()))] };
+        let answers = kv.batch(batch).await.unwrap().into_inner().responses;
+        let Some(response::Result::Error(error)) = &answers[0].result else { panic!("{answers:?}") };
+        assert_eq!(error.field, field);
+    }
+}
+
+#[tokio::test]
 async fn a_value_is_stored_read_replaced_and_deleted() {
     let rig = Rig::founded().await;
     let mut kv = rig.kv();

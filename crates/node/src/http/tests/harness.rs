@@ -174,6 +174,7 @@ fn settings(members: u64) -> Bootstrap {
             w: None,
             conflict: ConflictPolicy::LastWriterWins,
             mode: QuorumMode::Strict,
+            ttl: Some(std::time::Duration::from_secs(3600)),
         }],
     }
 }

@@ -146,8 +146,8 @@ async fn buckets_are_apart_and_have_their_ways() {
     assert_eq!(node.get("/buckets/profiles/kv/k").await.json()["value"], 2);
     assert_eq!(node.get("/buckets/default/kv/k").await.json()["value"], "default");
     let buckets = json!([
-        {"name": "default", "n": 1, "r": 1, "w": 1, "conflict": "siblings"},
-        {"name": "profiles", "n": 1, "r": 1, "w": 1, "conflict": "lww"},
+        {"name": "default", "n": 1, "r": 1, "w": 1, "conflict": "siblings", "mode": "strict"},
+        {"name": "profiles", "n": 1, "r": 1, "w": 1, "conflict": "lww", "mode": "strict", "ttl_ms": 3600000},
     ]);
     assert_eq!(node.get("/buckets").await.json(), json!({"epoch": 1, "buckets": buckets}));
 }
@@ -177,6 +177,64 @@ async fn keys_are_listed_page_by_page() {
     assert_eq!(listed, expected);
 }
 
+/// What a clock shows now, in milliseconds since the Unix epoch.
+fn wall_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("it is later");
+    u64::try_from(now.as_millis()).expect("it is not that late")
+}
+
+#[tokio::test]
+async fn values_expire() {
+    let node = Served::start(Some(1)).await;
+    let before_ms = wall_ms();
+    node.put("/kv/long", r#"{"value":1,"ttl_ms":60000}"#).await;
+    let octets = "content-type: application/octet-stream";
+    node.request("PUT", "/kv/raw?ttl_ms=60000", &[octets], b"1").await;
+    node.put("/buckets/profiles/kv/hour", r#"{"value":1}"#).await;
+    node.put("/buckets/profiles/kv/stays", r#"{"value":1,"ttl_ms":0}"#).await;
+    let after_ms = wall_ms();
+    let long = node.get("/kv/long").await.json();
+    let right = |expiry: u64, ttl_ms: u64| (before_ms + ttl_ms..=after_ms + ttl_ms).contains(&expiry);
+    assert!(right(long["expires_at_ms"].as_u64().expect("it expires"), 60_000), "{long}");
+    let raw = node.get("/kv/raw").await;
+    let header = raw.header("x-quorate-expires-at-ms").and_then(|text| text.parse().ok());
+    assert!(right(header.expect("it expires"), 60_000));
+    let hour = node.get("/buckets/profiles/kv/hour").await.json();
+    assert!(right(hour["expires_at_ms"].as_u64().expect("it expires"), 3_600_000), "{hour}");
+    assert!(node.get("/buckets/profiles/kv/stays").await.json()["expires_at_ms"].is_null());
+
+    node.put("/kv/short", r#"{"value":1,"ttl_ms":1}"#).await;
+    let gone = loop {
+        let got = node.get("/kv/short").await;
+        if got.status == 404 {
+            break got;
+        }
+        assert!(wall_ms() < after_ms + 30_000, "it is still shown: {}", got.text());
+    };
+    assert!(gone.header("x-quorate-context").is_some(), "it was there");
+    let keys = node.get("/buckets/default/keys").await.json();
+    assert_eq!(keys["keys"].as_array().map(Vec::len), Some(2), "{keys}");
+}
+
+#[tokio::test]
+async fn answers_and_buckets_tell_the_mode() {
+    let node = Served::start(Some(1)).await;
+    let put = node.put("/kv/k?mode=strict", r#"{"value":1}"#).await.json();
+    assert_eq!(
+        (&put["replicas_written"], &put["primaries"], &put["fallbacks"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    let found = node.get("/kv/k?mode=strict").await.json();
+    assert_eq!((&found["primaries"], &found["fallbacks"]), (&json!(1), &json!(0)));
+    let buckets = node.get("/buckets").await.json();
+    let profiles =
+        buckets["buckets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == "profiles"));
+    assert_eq!(
+        profiles.map(|one| (&one["mode"], &one["ttl_ms"])),
+        Some((&json!("strict"), &json!(3_600_000)))
+    );
+}
+
 #[tokio::test]
 async fn what_only_claims_to_be_json_does_not_break_the_answer() {
     let node = Served::start(Some(1)).await;
@@ -187,6 +245,7 @@ async fn what_only_claims_to_be_json_does_not_break_the_answer() {
         content_type: ContentType::Json,
         context: Default::default(),
         operation: Default::default(),
+        ttl: Default::default(),
         quorum: QuorumOptions::default(),
     });
     node.driver.run(Timed { operation, timeout: Default::default() }).await.expect("it is stored");

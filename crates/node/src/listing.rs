@@ -1,4 +1,4 @@
-//! Listings: pages of a bucket's keys, across partitions.
+//! Listings: pages of a bucket's keys, across partitions; the same for gRPC and HTTP.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Cursor {
 /// One page: lists partition after partition until the page is full, all are through, or half of the time is over, so
 /// that the answer comes before its client stops waiting. A failure ends the page as well; it is the answer when there is
 /// nothing else to say.
-pub(super) async fn page<F, Answer>(
+pub(crate) async fn page<F, Answer>(
     partitions: Option<usize>,
     limits: &Limits,
     request: KeysRequest,
@@ -140,5 +140,5 @@ fn partition(number: u32) -> Result<PartitionId, OperationError> {
 }
 
 #[cfg(test)]
-#[path = "keys_tests.rs"]
+#[path = "listing_tests.rs"]
 mod tests;
