@@ -19,8 +19,11 @@ impl World {
             ));
         };
         // Where the plan says so, anti-entropy does nothing before all faults are over.
-        if !self.peace && !self.plan.exchange_in_trouble && message.is_comparison() {
-            return Ok(());
+        if message.is_comparison() {
+            let off = !self.peace && !self.plan.exchange_in_trouble;
+            if off || self.rngs.links.chance(self.plan.comparisons_lost) {
+                return Ok(());
+            }
         }
         let moment = match &message {
             Message::Replicate { key, container, .. } | Message::Exchange { key, container, .. } => {
