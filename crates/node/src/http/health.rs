@@ -139,6 +139,7 @@ mod tests {
             reachable: reachable.iter().copied().map(NodeId).collect(),
             stats: Stats::default(),
             gauges: Gauges::default(),
+            anti_entropy: quorate_protocol::stats::AntiEntropy::default(),
             store_refusal: None,
         }
     }
