@@ -110,6 +110,8 @@ pub struct Plan {
     pub exchange_in_trouble: bool,
     /// Whether replicas are left to themselves after the last fault, until they are equal, before anybody reads.
     pub alone: bool,
+    /// How many of the messages that only compare replicas are lost, in peace too.
+    pub comparisons_lost: f64,
     /// Whether all nodes are told to repair then.
     pub repair: bool,
     /// What clients do.
@@ -143,6 +145,7 @@ impl Plan {
             bootstrap_in_peace: rng.chance(0.9),
             exchange_in_trouble: rng.chance(0.6),
             alone: rng.chance(0.6),
+            comparisons_lost: *rng.pick(&[0.0, 0.0, 0.1]),
             repair: rng.chance(0.3),
             workload: WorkloadPlan::draw(rng),
             network: draw_network(rng),
@@ -203,6 +206,7 @@ impl Plan {
             exchange_in_trouble,
             alone,
             repair,
+            comparisons_lost,
             ..
         } = self;
         let buckets: Vec<String> = self.buckets.iter().map(BucketPlan::in_words).collect();
@@ -220,7 +224,7 @@ impl Plan {
             format!("{keys} keys in each of {}", buckets.join(", ")),
             format!("{limits:?}"),
             format!(
-                "anti-entropy in trouble: {exchange_in_trouble}, alone at the end: {alone}, told to repair: {repair}"
+                "anti-entropy in trouble: {exchange_in_trouble}, alone at the end: {alone}, told to repair: {repair}, {comparisons_lost} of it lost"
             ),
             format!("{:?}", self.network),
             format!("{:?}", self.disk),

@@ -142,6 +142,7 @@ mod tests {
             gossip: GossipFigures::default(),
             stats: Stats::default(),
             gauges: Gauges::default(),
+            anti_entropy: quorate_protocol::stats::AntiEntropy::default(),
             store_refusal: None,
         }
     }

@@ -9,6 +9,8 @@ use crate::describe;
 
 /// Replicas have this many intervals of anti-entropy,
 const INTERVALS: u64 = 24;
+/// more often so many where messages are lost,
+const LOSSY_TIMES: u64 = 8;
 /// and this for building trees, retries and messages.
 const EXTRA_US: u64 = 3_000_000;
 /// Hints have this long to come to their owners: some deliveries may be lost, and are tried again after two seconds.
@@ -33,7 +35,8 @@ impl World {
             }
         }
         let interval_us = self.plan.limits.exchange_interval.as_micros();
-        let until_us = self.now_us + u64::try_from(interval_us).unwrap_or(0) * INTERVALS + EXTRA_US;
+        let times = if self.plan.comparisons_lost > 0.0 { LOSSY_TIMES } else { 1 };
+        let until_us = self.now_us + u64::try_from(interval_us).unwrap_or(0) * INTERVALS * times + EXTRA_US;
         while !(self.trees_are_equal() && self.is_settled()) {
             if self.now_us > until_us {
                 return Err(violation("convergence", self.who_differs()));

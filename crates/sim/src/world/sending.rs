@@ -22,8 +22,11 @@ impl World {
         let is_down = self.hosts[node].process.as_ref().is_some_and(holds_down);
         checks::liveness::may_ask(node, peer, is_down, &message)?;
         // Where the plan says so, anti-entropy does nothing before all faults are over.
-        if !self.peace && !self.plan.exchange_in_trouble && message.is_comparison() {
-            return Ok(());
+        if message.is_comparison() {
+            let off = !self.peace && !self.plan.exchange_in_trouble;
+            if off || self.rngs.links.chance(self.plan.comparisons_lost) {
+                return Ok(());
+            }
         }
         let moment = match &message {
             Message::Replicate { key, container, .. }
