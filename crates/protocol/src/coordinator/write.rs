@@ -185,6 +185,9 @@ impl Node {
         writing: &Writing,
         to: NodeId,
     ) -> Option<(EncodedContainer, LinkTime)> {
+        if !self.links.is_live(to) {
+            return None;
+        }
         if let Some(echo) = self.echoes.known_at(to, began.link) {
             return Some((writing.held.encoded.clone(), echo));
         }

@@ -144,8 +144,8 @@ impl Node {
             self.drop_hint(turn, owner, key);
             return;
         }
-        let (Some(layout), Some(echo)) = (&self.layout, self.echoes.known_at(owner, flight.began.link))
-        else {
+        let echo = self.echoes.known_at(owner, flight.began.link).filter(|_| self.links.is_live(owner));
+        let (Some(layout), Some(echo)) = (&self.layout, echo) else {
             self.hints.land(tag);
             return;
         };
