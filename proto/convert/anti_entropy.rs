@@ -158,29 +158,21 @@ pub(super) fn keys_from_wire(keys: v1::Keys) -> Result<Message, ConvertError> {
 pub(super) fn keys_reply_to_wire(tag: Tag, epoch: Epoch, result: Result<KeysPage, Refusal>) -> v1::KeysReply {
     let refusal = refusal_to_wire(result.as_ref().err().copied());
     let page = result.unwrap_or(KeysPage { keys: Vec::new(), through: None });
-    let key = |KeyDigest { key, digest }| v1::KeyDigest {
-        key: Some(key_to_wire(key)),
-        digest: wide_to_wire(digest.0),
-    };
     v1::KeysReply {
         tag: tag.0,
         epoch: epoch.0,
         refusal,
-        keys: page.keys.into_iter().map(key).collect(),
+        keys: page.keys.into_iter().map(key_digest_to_wire).collect(),
         through: page.through.map(key_to_wire),
     }
 }
 
 pub(super) fn keys_reply_from_wire(reply: v1::KeysReply) -> Result<Message, ConvertError> {
     let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
-    let key = |found: v1::KeyDigest| {
-        let digest = Digest(wide_from_wire("keys_reply.digest", &found.digest)?);
-        Ok(KeyDigest { key: key_from_wire(found.key)?, digest })
-    };
     let result = match refusal_from_wire(reply.refusal, epoch)? {
         Some(refusal) => Err(refusal),
         None => Ok(KeysPage {
-            keys: reply.keys.into_iter().map(key).collect::<Result<_, ConvertError>>()?,
+            keys: reply.keys.into_iter().map(key_digest_from_wire).collect::<Result<_, ConvertError>>()?,
             through: reply.through.map(|through| key_from_wire(Some(through))).transpose()?,
         }),
     };
@@ -204,4 +196,13 @@ pub(super) fn exchange_from_wire(exchange: v1::Exchange) -> Result<Message, Conv
         container: EncodedContainer(exchange.container),
         echo: link_time_from_wire(exchange.echo)?,
     })
+}
+
+pub(super) fn key_digest_to_wire(found: KeyDigest) -> v1::KeyDigest {
+    v1::KeyDigest { key: Some(key_to_wire(found.key)), digest: wide_to_wire(found.digest.0) }
+}
+
+pub(super) fn key_digest_from_wire(found: v1::KeyDigest) -> Result<KeyDigest, ConvertError> {
+    let digest = Digest(wide_from_wire("keys.digest", &found.digest)?);
+    Ok(KeyDigest { key: key_from_wire(found.key)?, digest })
 }

@@ -2,6 +2,7 @@
 
 mod anti_entropy;
 pub mod failure;
+mod forgetting;
 pub mod kv;
 pub mod layout;
 pub mod peer;

@@ -10,6 +10,7 @@ use quorate_protocol::version::{Digest, EncodedContainer};
 
 use super::anti_entropy;
 use super::failure::{error_from_wire, error_to_wire};
+use super::forgetting;
 use super::kv;
 use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
 use crate::peer::v1;
@@ -110,6 +111,15 @@ pub fn message_to_wire(message: Message) -> v1::Message {
             target: target.0,
         }),
         Message::Beat => Kind::Beat(v1::Beat {}),
+        Message::PurgeAsk { tag, epoch, partition, keys, actors } => {
+            Kind::PurgeAsk(forgetting::ask_to_wire(tag, epoch, partition, keys, &actors))
+        }
+        Message::PurgeVote { tag, epoch, result } => {
+            Kind::PurgeVote(forgetting::vote_to_wire(tag, epoch, result))
+        }
+        Message::Forget { epoch, keys, retired, echo } => {
+            Kind::Forget(forgetting::forget_to_wire(epoch, keys, &retired, echo))
+        }
         Message::Gossip(packet) => Kind::Gossip(v1::Gossip { packet }),
         Message::Compare { tag, epoch, roots } => {
             Kind::Compare(anti_entropy::compare_to_wire(tag, epoch, &roots))
@@ -206,6 +216,9 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
             echo: link_time_from_wire(hint.echo)?,
         },
         Kind::Beat(_) => Message::Beat,
+        Kind::PurgeAsk(ask) => forgetting::ask_from_wire(ask)?,
+        Kind::PurgeVote(vote) => forgetting::vote_from_wire(vote)?,
+        Kind::Forget(forget) => forgetting::forget_from_wire(forget)?,
         Kind::Gossip(gossip) => Message::Gossip(gossip.packet),
         Kind::Compare(compare) => anti_entropy::compare_from_wire(compare)?,
         Kind::CompareReply(reply) => anti_entropy::compare_reply_from_wire(reply)?,

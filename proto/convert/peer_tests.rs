@@ -5,6 +5,8 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use quorate_protocol::id::ActorId;
+use quorate_protocol::message::Vote;
 use quorate_protocol::message::{Compared, Differing, KeyDigest, KeysPage};
 use quorate_protocol::operation::QuorumOptions;
 
@@ -36,6 +38,13 @@ fn messages() -> Vec<Message> {
     let (target, hinted) = (NodeId(u64::MAX), container.clone());
     all.push(Message::StoreHint { tag: TAG, epoch: EPOCH, key: key(), target, container: hinted, echo });
     all.push(Message::Beat);
+    let (tag, epoch, partition) = (TAG, EPOCH, PartitionId(7));
+    let (keys, actors) = (vec![KeyDigest { key: key(), digest }], vec![ActorId(u64::MAX), ActorId(1)]);
+    all.push(Message::PurgeAsk { tag, epoch, partition, keys: keys.clone(), actors: actors.clone() });
+    let vote = Vote { confirmed: vec![true, false], mine: actors.clone() };
+    all.push(Message::PurgeVote { tag, epoch, result: Ok(vote) });
+    all.push(Message::PurgeVote { tag, epoch, result: Err(Refusal::Overloaded) });
+    all.push(Message::Forget { epoch, keys, retired: actors, echo });
     for (have, place) in [(None, Place::Replica), (Some(digest), Place::Fallback)] {
         all.push(Message::Fetch { tag: TAG, epoch: EPOCH, key: key(), have, place });
     }

@@ -166,10 +166,12 @@ pub(crate) async fn gather(endpoints: &[String], partitions: bool) -> Result<Gat
 
 fn state_of(gathered: &Gathered) -> ClusterState {
     let Gathered { answers, names, silent } = gathered;
-    let mut nodes: Vec<NodeState> = silent.iter().map(|(peer, error)| unreachable(peer, error)).collect();
     let cluster = answers.values().map(|status| &status.cluster_id).max_by_key(|id| id.len());
     let cluster = cluster.map_or(String::new(), |id| id.iter().map(|byte| format!("{byte:02x}")).collect());
-    nodes.extend(answers.values().map(|status| answered(status, names)));
+    let seen = |node_id| Seen::by(answers.values(), node_id);
+    let mut nodes: Vec<NodeState> = Vec::new();
+    nodes.extend(silent.iter().map(|(peer, error)| unreachable(peer, seen(peer.node_id), error)));
+    nodes.extend(answers.values().map(|status| answered(status, seen(status.node_id), names)));
     nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     ClusterState { cluster, nodes }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use divan::{Bencher, black_box};
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{ActorId, BucketId, ClusterId, NodeId, OperationId, StartId};
 use quorate_protocol::layout::{Bootstrap, Layout, Member, partition_of};
 use quorate_protocol::message::Message;
@@ -110,14 +111,22 @@ impl Cluster {
         let mut cluster =
             Self { nodes: (1..=3).map(node).collect(), effects: Effects::default(), request: 0 };
         for (at, peer) in [(0, 2), (0, 3), (1, 1), (1, 3), (2, 1), (2, 2)] {
-            cluster.turn(at, Event::LinkUp { peer: NodeId(peer), epoch: layout.epoch });
+            cluster.turn(
+                at,
+                Event::LinkUp {
+                    peer: NodeId(peer),
+                    epoch: layout.epoch,
+                    clock: LinkTime { start: StartId(peer), at: Time(1) },
+                },
+            );
         }
         cluster
     }
 
     fn turn(&mut self, at: usize, event: Event) -> Option<Bytes> {
-        let now = Now { mono: Time(1), wall_ms: 1 };
+        let now = Now { mono: Time(1), link: Time(1), wall_ms: 1 };
         self.nodes[at].handle(now, event, &mut self.effects);
+        let stamp = self.nodes[at].stamp(now);
         let effects: Vec<Effect> = self.effects.drain().collect();
         let mut context = None;
         for effect in effects {
@@ -125,7 +134,7 @@ impl Cluster {
                 Effect::Send { to, message } => {
                     let (to, from) = (usize::try_from(to.0).expect("small") - 1, NodeId(at as u64 + 1));
                     let messages: Vec<Message> = vec![message];
-                    self.turn(to, Event::Messages { from, hlc: Hlc::default(), messages })
+                    self.turn(to, Event::Messages { from, stamp, messages })
                 }
                 Effect::Commit { number: CommitNumber(number), .. } => {
                     self.turn(at, Event::Durable(CommitNumber(number)))

@@ -17,7 +17,7 @@ use crate::replica::ScanFor;
 use crate::store::{ScanPage, StoreError};
 use crate::time::Time;
 use crate::turn::Turn;
-use crate::version::{Container, Digest, EncodedContainer};
+use crate::version::{Container, EncodedContainer};
 use crate::working_set::Task;
 
 /// The most bytes of containers that one page reads.
@@ -116,12 +116,13 @@ impl Node {
         let hurried = self.trees.complete(partition).is_none();
         let end = records.last().filter(|_| more).map(|(key, _)| key.clone());
         let at_end = end.is_none();
-        let mut page = Vec::with_capacity(records.len());
-        for (key, container) in records {
-            let digest = self.swept(turn, &key, &container);
-            page.push((key, digest));
-        }
+        let in_tree = |container: &Container| (!container.is_absent()).then(|| container.digest());
+        let page = records.iter().map(|(key, container)| (key.clone(), in_tree(container))).collect();
         let wrong = self.trees.page_came(partition, page, end);
+        // After the page was proved: this may change records.
+        for (key, container) in &records {
+            self.swept(turn, key, container);
+        }
         self.stats.trees_corrected += u64::from(wrong);
         if at_end {
             self.sweep.left.pop_front();
@@ -140,14 +141,13 @@ impl Node {
         }
     }
 
-    /// The sweep comes by a record. Returns what it is worth in the Merkle tree.
-    fn swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, container: &Container) -> Option<Digest> {
+    /// The sweep comes by a record.
+    fn swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, container: &Container) {
         self.stats.swept_records += 1;
         self.expire_swept(turn, key, container);
         if self.could_forget(key, container) {
             self.with_key(turn, key, Task::Consider);
         }
-        (!container.is_absent()).then(|| container.digest())
     }
 
     /// The store takes writes, or does not. While it does not, reads miss commits that wait for room, so that no page

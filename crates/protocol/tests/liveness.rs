@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{ClusterId, Epoch, NodeId, OperationId, StartId};
 use quorate_protocol::layout::{Bootstrap, DEFAULT_BUCKET, Layout, Member};
-use quorate_protocol::message::Message;
-use quorate_protocol::operation::{Attempted, Failure, Operation, Put, QuorumOptions, Timed};
-use quorate_protocol::time::{Hlc, Now, Time};
+use quorate_protocol::message::{Message, Stamp};
+use quorate_protocol::operation::{Attempted, Failure, Operation, Put, QuorumOptions, Timed, Ttl};
+use quorate_protocol::time::{Now, Time};
 use quorate_protocol::version::{ContentType, ContextToken};
 use quorate_protocol::{Effect, Effects, Event, Limits, Node, NodeConfig, PeerState, RequestId};
 
@@ -101,7 +102,10 @@ impl World {
 
     fn link(&mut self, a: u64, b: u64) {
         for (node, peer) in [(a, b), (b, a)] {
-            self.handle(node, Event::LinkUp { peer: NodeId(peer), epoch: Epoch(1) });
+            self.handle(
+                node,
+                Event::LinkUp { peer: NodeId(peer), epoch: Epoch(1), clock: LinkTime::default() },
+            );
         }
     }
 
@@ -129,7 +133,11 @@ impl World {
     fn handle(&mut self, id: u64, event: Event) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let mut effects = Effects::default();
-        node.handle(Now { mono: Time(self.now_us), wall_ms: 0 }, event, &mut effects);
+        node.handle(
+            Now { mono: Time(self.now_us), link: Time(self.now_us), wall_ms: 0 },
+            event,
+            &mut effects,
+        );
         let mut durable = None;
         for effect in effects.drain() {
             match effect {
@@ -155,7 +163,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: u64, to: u64, message: Message) {
-        let event = Event::Messages { from: NodeId(from), hlc: Hlc::default(), messages: vec![message] };
+        let event = Event::Messages { from: NodeId(from), stamp: Stamp::default(), messages: vec![message] };
         self.handle(to, event);
     }
 
@@ -216,6 +224,7 @@ impl World {
             content_type: ContentType::OctetStream,
             context: ContextToken::new(),
             operation: OperationId(1),
+            ttl: Ttl::Bucket,
             quorum: QuorumOptions::default(),
         };
         let timed = Timed { operation: Operation::Put(put), timeout };

@@ -144,7 +144,7 @@ impl Target {
 async fn first_status(endpoints: &[String]) -> Result<(&str, v1::StatusResponse)> {
     let mut errors = Vec::new();
     for endpoint in endpoints {
-        match admin::status(endpoint).await {
+        match admin::status(endpoint, false).await {
             Ok(status) => return Ok((endpoint, status)),
             Err(error) => errors.push(format!("{error:#}")),
         }

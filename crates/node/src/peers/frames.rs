@@ -47,6 +47,10 @@ pub(super) fn message_bytes(message: &Message) -> usize {
         Message::KeysReply { result: Ok(page), .. } => {
             page.keys.iter().map(|found| found.key.key.len() + 48).sum()
         }
+        Message::PurgeAsk { keys, .. } | Message::Forget { keys, .. } => {
+            keys.iter().map(|found| found.key.key.len() + 48).sum()
+        }
+        Message::PurgeVote { result: Ok(vote), .. } => vote.confirmed.len() + vote.mine.len() * 8,
         Message::Exchange { key, container, .. } => key.key.len() + container.0.len(),
         _ => 0,
     };

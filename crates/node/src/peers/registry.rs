@@ -204,15 +204,21 @@ mod tests {
     #[test]
     fn a_full_queue_has_room_for_the_gossip() {
         let (inputs, _events) = mpsc::unbounded_channel();
-        let registry = Registry::new(inputs);
+        let registry = Registry::new(inputs, Arc::new(Faults::new(false)));
         let (queue, mut end) = queue();
         let peer = NodeId(2);
-        let who = Who { node: peer, start: StartId(1), epoch: Epoch(1), dialed_here: true };
+        let who = Who {
+            node: peer,
+            start: StartId(1),
+            epoch: Epoch(1),
+            clock: LinkTime::default(),
+            dialed_here: true,
+        };
         registry.register(NodeId(1), who, queue).expect("it is the only link");
         let data = || Message::LayoutOffer(Bytes::from(vec![0; QUEUE_BYTES_MAX / 4]));
         let gossip = || Message::Gossip(Bytes::from(vec![0; GOSSIP_BYTES_MAX / 4]));
         for _ in 0..8 {
-            registry.send(peer, Hlc::default(), vec![data(), gossip()]);
+            registry.send(peer, Stamp::default(), vec![data(), gossip()]);
         }
         let mut counts = (0_u64, 0_u64);
         while let Ok(outgoing) = end.receiver.try_recv() {

@@ -21,7 +21,7 @@ impl Doors {
     pub(super) async fn find(endpoints: &[String], layout: Arc<Layout>) -> Result<Self> {
         let mut answer = None;
         for endpoint in endpoints {
-            match admin::status(endpoint).await {
+            match admin::status(endpoint, false).await {
                 Ok(status) => {
                     answer = Some(Ok(status));
                     break;

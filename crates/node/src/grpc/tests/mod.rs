@@ -285,7 +285,7 @@ async fn faults_are_taken_only_where_they_were_allowed_and_only_within_their_bou
     let refused = closed.admin().inject_faults(inject(Vec::new(), false)).await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
     assert!(refused.message().contains("--unsafe-fault-injection"), "{refused:?}");
-    let status = closed.admin().status(v1::StatusRequest {}).await.unwrap().into_inner();
+    let status = closed.admin().status(v1::StatusRequest::default()).await.unwrap().into_inner();
     assert!(!status.unsafe_fault_injection);
 
     let open = Rig::start_with(true).await;
@@ -293,7 +293,7 @@ async fn faults_are_taken_only_where_they_were_allowed_and_only_within_their_bou
     let mut founding = founding();
     founding.members.push(another);
     admin.bootstrap(founding).await.unwrap();
-    assert!(admin.status(v1::StatusRequest {}).await.unwrap().into_inner().unsafe_fault_injection);
+    assert!(admin.status(v1::StatusRequest::default()).await.unwrap().into_inner().unsafe_fault_injection);
     let set = admin.inject_faults(inject(vec![fault], true)).await.unwrap().into_inner();
     assert_eq!(set.faults, [fault]);
     for (wrong, told) in [

@@ -12,9 +12,8 @@ use quorate_proto::v1;
 use quorate_proto::v1::admin_client::AdminClient;
 use quorate_proto::v1::kv_client::KvClient;
 use quorate_protocol::id::{ClusterId, NodeId, StartId};
-use quorate_protocol::message::Message;
+use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
-use quorate_protocol::time::Hlc;
 use quorate_protocol::{Limits, Node, NodeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -99,7 +98,7 @@ impl StorePressure for MemoryStore {
 struct NoPeers;
 
 impl Outbox for NoPeers {
-    fn send(&mut self, _to: NodeId, _hlc: Hlc, _messages: Vec<Message>) {}
+    fn send(&mut self, _to: NodeId, _stamp: Stamp, _messages: Vec<Message>) {}
 }
 
 struct Fixed(SocketAddr);

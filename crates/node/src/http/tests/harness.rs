@@ -6,8 +6,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use quorate_protocol::id::{ClusterId, NodeId, StartId};
 use quorate_protocol::layout::{Bootstrap, BucketSettings, ConflictPolicy, Member, QuorumMode};
-use quorate_protocol::message::Message;
-use quorate_protocol::time::Hlc;
+use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::{Limits, Node, NodeConfig};
 use quorate_storage::{SledStore, StoreHooks, StoreOptions};
 use serde_json::Value;
@@ -22,7 +21,7 @@ use crate::observe::Observer;
 struct Nowhere;
 
 impl Outbox for Nowhere {
-    fn send(&mut self, _: NodeId, _: Hlc, _: Vec<Message>) {}
+    fn send(&mut self, _: NodeId, _: Stamp, _: Vec<Message>) {}
 }
 
 struct Deaf;

@@ -69,7 +69,7 @@ async fn the_document_and_the_routes_agree() {
 async fn a_grpc_client_is_told_which_port_it_meant() {
     let node = Served::start(Some(1)).await;
     let mut admin = AdminClient::connect(format!("http://{}", node.address)).await.expect("it listens");
-    let refused = admin.status(StatusRequest {}).await.expect_err("this is not its port");
+    let refused = admin.status(StatusRequest::default()).await.expect_err("this is not its port");
     assert_eq!(refused.code(), tonic::Code::Unimplemented);
     assert_eq!(refused.message(), "this port speaks HTTP and JSON; this node takes gRPC at host:7700");
 }
