@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{ClusterId, Epoch, NodeId, OperationId, StartId};
 use quorate_protocol::layout::{Bootstrap, DEFAULT_BUCKET, Layout, Member};
 use quorate_protocol::message::{Message, Stamp};
@@ -102,10 +101,8 @@ impl World {
 
     fn link(&mut self, a: u64, b: u64) {
         for (node, peer) in [(a, b), (b, a)] {
-            self.handle(
-                node,
-                Event::LinkUp { peer: NodeId(peer), epoch: Epoch(1), clock: LinkTime::default() },
-            );
+            let clock = self.stamp(peer).clock;
+            self.handle(node, Event::LinkUp { peer: NodeId(peer), epoch: Epoch(1), clock });
         }
     }
 
@@ -131,13 +128,10 @@ impl World {
     }
 
     fn handle(&mut self, id: u64, event: Event) {
+        let now = self.now();
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let mut effects = Effects::default();
-        node.handle(
-            Now { mono: Time(self.now_us), link: Time(self.now_us), wall_ms: 0 },
-            event,
-            &mut effects,
-        );
+        node.handle(now, event, &mut effects);
         let mut durable = None;
         for effect in effects.drain() {
             match effect {
@@ -163,8 +157,16 @@ impl World {
     }
 
     fn deliver(&mut self, from: u64, to: u64, message: Message) {
-        let event = Event::Messages { from: NodeId(from), stamp: Stamp::default(), messages: vec![message] };
-        self.handle(to, event);
+        let stamp = self.stamp(from);
+        self.handle(to, Event::Messages { from: NodeId(from), stamp, messages: vec![message] });
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Time(self.now_us), link: Time(self.now_us), wall_ms: 0 }
+    }
+
+    fn stamp(&self, id: u64) -> Stamp {
+        self.nodes.get(&id).map_or(Stamp::default(), |node| node.stamp(self.now()))
     }
 
     fn wake(&mut self, id: u64) {
