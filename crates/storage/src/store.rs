@@ -100,7 +100,6 @@ impl Store for SledStore {
         self.shared.get(key)
     }
 
-    /// A damaged entry fails the scan with the key, after which a scan may go on.
     fn scan(
         &self,
         prefix: &[u8],

@@ -81,7 +81,7 @@ impl Store for MemoryStore {
             .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key[..] > *after))
             .map(|(key, value)| (key.clone(), value.clone()));
         let entries = found.by_ref().take(entries_max).collect();
-        Ok(ScanPage { entries, more: found.next().is_some() })
+        Ok(ScanPage { entries, damaged: Vec::new(), more: found.next().is_some() })
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
