@@ -12,6 +12,7 @@
 //! | `layout_chain` | which layout this node holds, and how it came to it |
 //! | `coordinator/` | one operation from its client to its quorum and back |
 //! | `replica` | what a node does for other nodes' operations |
+//! | `holes` | records that cannot be read back, and how they are healed |
 //! | `working_set`, `commits` | the newest containers, and who waits for which to be durable |
 
 mod authors;
@@ -19,6 +20,7 @@ mod commits;
 mod coordinator;
 pub mod effect;
 pub mod event;
+mod holes;
 pub mod id;
 pub mod identity;
 pub mod keys;

@@ -33,6 +33,9 @@ pub enum Refusal {
     Overloaded,
     /// The receiver's storage could not give or take the container.
     Storage,
+    /// The receiver's record of the key was damaged, and is not healed yet: the key counts in no quorum there. A container that came
+    /// with the request is merged all the same.
+    Hole,
 }
 
 /// A replica's part of a read.
@@ -53,6 +56,8 @@ pub struct ScannedKey {
     pub digest: Digest,
     /// Whether it has a sibling.
     pub live: bool,
+    /// Whether the replica cannot say, for its record is damaged: digest and `live` mean nothing then.
+    pub doubtful: bool,
 }
 
 /// A page of a replica's scan, in key order.
@@ -149,4 +154,22 @@ pub enum Message {
     LayoutRequest,
     /// A layout, encoded (see [`Layout::encode`](crate::layout::Layout::encode)).
     LayoutOffer(Bytes),
+    /// I have lost my record of this key: count no acknowledgement of mine for it any more, and send what you hold.
+    Heal {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Which key.
+        key: KeyRef,
+    },
+    /// The answer to a [`Heal`](Self::Heal).
+    HealReply {
+        /// The request's.
+        tag: Tag,
+        /// The owner's when it sent this.
+        epoch: Epoch,
+        /// What it holds (the empty container when it holds nothing), or why it does not say.
+        result: Result<EncodedContainer, Refusal>,
+    },
 }

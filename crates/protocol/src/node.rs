@@ -11,6 +11,7 @@ use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
 use crate::effect::{Effect, Effects};
 use crate::event::Event;
+use crate::holes::Holes;
 use crate::id::{NodeId, StartId};
 use crate::keys;
 use crate::layout::Layout;
@@ -57,14 +58,16 @@ pub struct Node {
     pub(crate) commits: Commits,
     pub(crate) scans: Scans,
     pub(crate) coordinator: Coordinator,
+    pub(crate) holes: Holes,
     /// Whether the store takes writes.
     pub(crate) writable: bool,
     pub(crate) stats: Stats,
 }
 
 impl Node {
-    /// A node as it is after a start, with the layout that it held before, if any.
-    pub fn new(config: NodeConfig, layout: Option<Layout>) -> Self {
+    /// A node as it is after a start, with the layout that it held before, if any, and the keys whose records were damaged and
+    /// are not healed (see [`recover`](crate::identity::recover)).
+    pub fn new(config: NodeConfig, layout: Option<Layout>, holes: Vec<KeyRef>) -> Self {
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         Self {
@@ -80,6 +83,7 @@ impl Node {
             authors: Authors::default(),
             commits: Commits::default(),
             scans: Scans::default(),
+            holes: Holes::recovered(holes),
             writable: true,
             stats: Stats::default(),
         }
@@ -100,6 +104,7 @@ impl Node {
                     Ordering::Equal => {}
                 }
                 self.resend_to(turn, peer);
+                self.heal_link_up(turn, peer);
             }
             Event::LinkDown { peer } => {
                 self.links.down(peer);
@@ -115,7 +120,10 @@ impl Node {
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
             Event::StoreWritable(writable) => self.on_store_writable(turn, writable),
-            Event::Deadline => self.wake_operations(turn),
+            Event::Deadline => {
+                self.wake_operations(turn);
+                self.wake_holes(turn);
+            }
         }
         let commits = &self.commits;
         self.working.trim(|number| commits.is_durable(number));
@@ -123,7 +131,7 @@ impl Node {
 
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.coordinator.next_timer()
+        self.coordinator.next_timer().into_iter().chain(self.holes.next_timer()).min()
     }
 
     /// The layout held, if any.
@@ -153,6 +161,7 @@ impl Node {
             keys_loading: self.working.loading(),
             commits_waiting: self.commits.waiting(),
             cache_bytes: self.working.bytes(),
+            holes: self.holes.len(),
         }
     }
 
@@ -174,6 +183,8 @@ impl Node {
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
+            Message::Heal { tag, epoch, key } => self.on_heal(turn, from, tag, epoch, &key),
+            Message::HealReply { tag, epoch, result } => self.on_heal_reply(turn, from, tag, epoch, result),
         }
     }
 
@@ -182,7 +193,11 @@ impl Node {
         while let Some(waiter) = self.commits.next_ready() {
             match waiter {
                 Waiter::Own(tag) => self.write_acknowledged(turn, tag, self.config.node),
-                Waiter::Replica { to, tag } => self.reply_replicated(turn, Some((to, tag)), Ok(())),
+                Waiter::Replica { to, tag, key } => {
+                    // Lost since: the coordinator has struck it, or will.
+                    let result = if self.holes.has(&key) { Err(Refusal::Hole) } else { Ok(()) };
+                    self.reply_replicated(turn, Some((to, tag)), result);
+                }
                 Waiter::Layout => self.adopt_pending(turn),
             }
         }
@@ -202,9 +217,19 @@ impl Node {
 
     fn run(&mut self, turn: &mut Turn<'_>, key: &KeyRef, held: Held, task: Task) {
         match task {
+            Task::Coordinate(tag) if self.holes.has(key) => self.coordinate_elsewhere(turn, tag),
             Task::Coordinate(tag) => self.coordinate(turn, tag, held),
             Task::Merge { reply, container } => self.merge_loaded(turn, key, &held, reply, container),
+            Task::Fetch { from, tag, .. } if self.holes.has(key) => {
+                self.reply_fetched(turn, from, tag, Err(Refusal::Hole));
+            }
             Task::Fetch { from, tag, have } => self.fetch_loaded(turn, &held, from, tag, have),
+            Task::Heal { from, tag } => self.heal_loaded(turn, key, &held, from, tag),
+            Task::Healing { from, tag, container } => {
+                self.healing_loaded(turn, key, &held, (from, tag), container);
+            }
+            // It could be read.
+            Task::Verify => {}
         }
     }
 
@@ -217,41 +242,48 @@ impl Node {
         let Some(key) = self.working.read_key(token) else {
             return;
         };
-        let loaded = result.map_err(|error| error.to_string()).and_then(|value| match value {
-            Some(bytes) => {
+        let held = match result {
+            Ok(Some(bytes)) => {
                 let encoded = EncodedContainer(bytes);
-                let container = encoded.decode().map_err(|error| error.to_string())?;
-                Ok((container, encoded))
+                match encoded.decode() {
+                    Ok(container) => Held {
+                        digest: container.digest(),
+                        container: Arc::new(container),
+                        encoded,
+                        commit: CommitNumber(0),
+                    },
+                    Err(error) => self.open_hole(turn, &key, error.to_string()),
+                }
             }
-            None => {
+            Ok(None) => {
                 let absent = Container::default();
-                let encoded = absent.encode();
-                Ok((absent, encoded))
+                let (encoded, digest) = (absent.encode(), absent.digest());
+                Held { container: Arc::new(absent), encoded, digest, commit: CommitNumber(0) }
             }
-        });
-        match loaded {
-            Ok((container, encoded)) => {
-                let digest = container.digest();
-                let container = Arc::new(container);
-                let held = Held { container, encoded, digest, commit: CommitNumber(0) };
-                for task in self.working.loaded(&key, held) {
-                    // Each sees what the one before it has made.
-                    self.with_key(turn, &key, task);
-                }
+            Err(StoreError::Corrupt { detail, .. }) => self.open_hole(turn, &key, detail),
+            Err(error @ (StoreError::Full { .. } | StoreError::Failed { .. })) => {
+                self.load_failed(turn, &key, &error.to_string());
+                return;
             }
-            Err(detail) => {
-                self.stats.damaged_records += 1;
-                for task in self.working.load_failed(&key) {
-                    match task {
-                        Task::Coordinate(tag) => self.coordinate_failed(turn, tag, &detail),
-                        Task::Merge { reply, .. } => {
-                            self.reply_replicated(turn, reply, Err(Refusal::Storage))
-                        }
-                        Task::Fetch { from, tag, .. } => {
-                            self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
-                        }
-                    }
+        };
+        for task in self.working.loaded(&key, held) {
+            // Each sees what the one before it has made.
+            self.with_key(turn, &key, task);
+        }
+    }
+
+    /// The store does not give a key's record, which says nothing of the record: whoever waits is refused.
+    fn load_failed(&mut self, turn: &mut Turn<'_>, key: &KeyRef, detail: &str) {
+        for task in self.working.load_failed(key) {
+            match task {
+                Task::Coordinate(tag) => self.coordinate_failed(turn, tag, detail),
+                Task::Merge { reply, .. } => self.reply_replicated(turn, reply, Err(Refusal::Storage)),
+                Task::Fetch { from, tag, .. } => {
+                    self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
                 }
+                Task::Heal { from, tag } => self.reply_heal(turn, from, tag, Err(Refusal::Storage)),
+                // Asked again in a while.
+                Task::Healing { .. } | Task::Verify => {}
             }
         }
     }

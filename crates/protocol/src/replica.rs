@@ -1,6 +1,6 @@
 //! What a node does for other nodes' operations: merge, acknowledge once durable, show what it holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use crate::id::{BucketId, Epoch, NodeId, PartitionId};
 use crate::keys;
 use crate::message::{Fetched, KeyRef, Message, Refusal, Scanned, ScannedKey, Tag};
 use crate::node::Node;
-use crate::store::{ScanPage, StoreError};
+use crate::store::{CommitNumber, ScanPage, StoreError};
 use crate::turn::Turn;
 use crate::version::{Container, Digest, EncodedContainer, Merged};
 use crate::working_set::{Held, Task};
@@ -33,14 +33,15 @@ pub(crate) enum ScanFor {
 #[derive(Debug, Default)]
 pub(crate) struct Scans {
     next: u64,
-    running: BTreeMap<ReadToken, ScanFor>,
+    running: BTreeMap<ReadToken, (ScanFor, KeyRef)>,
 }
 
 impl Scans {
-    pub(crate) fn begin(&mut self, purpose: ScanFor) -> ReadToken {
+    /// The scan is of the keys after this one; the empty key is before all.
+    pub(crate) fn begin(&mut self, purpose: ScanFor, after: KeyRef) -> ReadToken {
         self.next += 1;
         let token = ReadToken(self.next);
-        self.running.insert(token, purpose);
+        self.running.insert(token, (purpose, after));
         token
     }
 }
@@ -99,7 +100,7 @@ impl Node {
     }
 
     /// Both sides must hold the same epoch, and this one must own the partition and know the bucket.
-    fn fence(
+    pub(crate) fn fence(
         &mut self,
         turn: &mut Turn<'_>,
         from: NodeId,
@@ -137,32 +138,54 @@ impl Node {
         reply: Option<(NodeId, Tag)>,
         incoming: EncodedContainer,
     ) {
-        let commit = match self.merged(held, incoming) {
+        let commit = match self.merge_in(turn, key, held, incoming) {
+            Ok(commit) => commit,
             Err(refusal) => {
                 self.reply_replicated(turn, reply, Err(refusal));
                 return;
             }
-            // The covering state may still be on its way to the disk.
-            Ok(None) => held.commit,
-            Ok(Some((container, encoded))) => self.hold_new(turn, key, container, encoded).commit,
         };
         let Some((to, tag)) = reply else { return };
-        if self.commits.is_durable(commit) {
+        if self.holes.has(key) {
+            self.reply_replicated(turn, reply, Err(Refusal::Hole));
+        } else if self.commits.is_durable(commit) {
             self.reply_replicated(turn, reply, Ok(()));
         } else {
-            self.commits.wait(commit, Waiter::Replica { to, tag });
+            self.commits.wait(commit, Waiter::Replica { to, tag, key: key.clone() });
         }
+    }
+
+    /// Merges a container into the one held; returns the commit that makes the covering state durable.
+    pub(crate) fn merge_in(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: &KeyRef,
+        held: &Held,
+        incoming: EncodedContainer,
+    ) -> Result<CommitNumber, Refusal> {
+        Ok(match self.merged(key.partition, held, incoming)? {
+            // The covering state may still be on its way to the disk.
+            None => held.commit,
+            Some((container, encoded)) => self.hold_new(turn, key, container, encoded).commit,
+        })
     }
 
     /// The container that is to be held from now on; none when nothing changes.
     fn merged(
-        &self,
+        &mut self,
+        partition: PartitionId,
         held: &Held,
         incoming: EncodedContainer,
     ) -> Result<Option<(Container, EncodedContainer)>, Refusal> {
         let theirs = incoming.decode().map_err(|_| Refusal::Storage)?;
         if theirs.digest() == held.digest {
             return Ok(None);
+        }
+        // A dot of mine that I do not have: my history has a hole that nobody has told me of.
+        if let Some(mine) = self.authors.present(partition)
+            && theirs.context.shows_more_of(mine, &held.container.context)
+        {
+            self.authors.forget(partition);
         }
         if !self.writable {
             return Err(Refusal::Storage);
@@ -203,10 +226,13 @@ impl Node {
         token: ReadToken,
         result: Result<ScanPage, StoreError>,
     ) {
-        let Some(purpose) = self.scans.running.remove(&token) else {
+        let Some((purpose, after)) = self.scans.running.remove(&token) else {
             return;
         };
-        let result = result.map_err(|_| Refusal::Storage).and_then(scanned);
+        let result = match result {
+            Ok(page) => Ok(self.scanned(turn, &after, page)),
+            Err(_) => Err(Refusal::Storage),
+        };
         match purpose {
             ScanFor::Listing(tag) => self.list_page(turn, self.config.node, tag, self.epoch(), result),
             ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, result),
@@ -239,14 +265,41 @@ impl Node {
     fn reply_scanned(&self, turn: &mut Turn<'_>, to: NodeId, tag: Tag, result: Result<Scanned, Refusal>) {
         turn.send(to, Message::ScanReply { tag, epoch: self.epoch(), result });
     }
-}
 
-fn scanned(page: ScanPage) -> Result<Scanned, Refusal> {
-    let mut keys = Vec::with_capacity(page.entries.len());
-    for (key, value) in page.entries {
-        let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
-        let key: Bytes = keys::user_key(&key);
-        keys.push(ScannedKey { key, digest: container.digest(), live: !container.siblings.is_empty() });
+    /// A page of the store as it is told to a listing. What cannot be read, and what is a hole, is named as doubtful: another
+    /// replica is to say.
+    fn scanned(&mut self, turn: &mut Turn<'_>, after: &KeyRef, page: ScanPage) -> Scanned {
+        let (partition, bucket) = (after.partition, after.bucket);
+        let upto = page.last().filter(|_| page.more).map(keys::user_key);
+        let mut doubtful: BTreeSet<Bytes> = page.damaged.iter().map(keys::user_key).collect();
+        let mut found = Vec::with_capacity(page.entries.len() + doubtful.len());
+        for (key, value) in page.entries {
+            let key = keys::user_key(&key);
+            match EncodedContainer(value).decode() {
+                Ok(container) => {
+                    let (digest, live) = (container.digest(), !container.siblings.is_empty());
+                    found.push(ScannedKey { key, digest, live, doubtful: false });
+                }
+                Err(_) => {
+                    doubtful.insert(key);
+                }
+            }
+        }
+        for key in &doubtful {
+            self.suspect(turn, &KeyRef { partition, bucket, key: key.clone() });
+        }
+        doubtful.extend(self.holes.between(partition, bucket, Some(&after.key), upto.as_ref()).cloned());
+        if !doubtful.is_empty() {
+            found.retain(|found| !doubtful.contains(&found.key));
+            let digest = Container::default().digest();
+            found.extend(doubtful.into_iter().map(|key| ScannedKey {
+                key,
+                digest,
+                live: false,
+                doubtful: true,
+            }));
+            found.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        Scanned { keys: found, more: page.more }
     }
-    Ok(Scanned { keys, more: page.more })
 }

@@ -17,6 +17,10 @@ pub struct Stats {
     pub siblings_max: u64,
     /// Records that could not be read back whole.
     pub damaged_records: u64,
+    /// Of these, those that hold again what the other owners hold, or what was in memory.
+    pub records_healed: u64,
+    /// Of these, those of which there was no other owner.
+    pub records_lost: u64,
 }
 
 impl Stats {
@@ -39,4 +43,6 @@ pub struct Gauges {
     pub commits_waiting: usize,
     /// About how much memory the containers take.
     pub cache_bytes: usize,
+    /// Keys whose record was damaged and is not healed yet.
+    pub holes: usize,
 }

@@ -49,6 +49,24 @@ pub(crate) enum Task {
         /// What it holds.
         have: Option<Digest>,
     },
+    /// An owner has lost its record of the key.
+    Heal {
+        /// Who.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+    },
+    /// Another owner has answered such a request of this node.
+    Healing {
+        /// Who.
+        from: NodeId,
+        /// The request.
+        tag: Tag,
+        /// What it holds.
+        container: EncodedContainer,
+    },
+    /// Find out whether the record can be read.
+    Verify,
 }
 
 #[derive(Debug)]
@@ -134,6 +152,14 @@ impl WorkingSet {
                 Vec::new()
             }
             None => Vec::new(),
+        }
+    }
+
+    /// The key's container, if it is in memory.
+    pub(crate) fn held(&self, key: &KeyRef) -> Option<&Held> {
+        match self.slots.get(key) {
+            Some(Slot::Held { held, .. }) => Some(held),
+            Some(Slot::Loading(_)) | None => None,
         }
     }
 

@@ -143,9 +143,7 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::ScanReply { tag, result, .. } => match result {
             Ok(page) => {
-                let one = |scanned: &ScannedKey| {
-                    format!("{} ({})", key(&scanned.key), if scanned.live { "live" } else { "deleted" })
-                };
+                let one = |scanned: &ScannedKey| format!("{} ({})", key(&scanned.key), state(scanned));
                 let list: Vec<String> = page.keys.iter().map(one).collect();
                 let more = if page.more { ", and more" } else { "" };
                 format!("scanned {}: [{}]{more}", short(tag.0), list.join(", "))
@@ -163,6 +161,21 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::LayoutRequest => "send me your layout".into(),
         Message::LayoutOffer(_) => "this is my layout".into(),
+        Message::Heal { tag, key: at, .. } => {
+            format!("heal {}: I have lost {}, what do you hold?", short(tag.0), key(&at.key))
+        }
+        Message::HealReply { tag, result, .. } => match result {
+            Ok(encoded) => format!("heal {}: I hold {}", short(tag.0), container(encoded)),
+            Err(why) => format!("heal {}: not now: {}", short(tag.0), refusal(*why)),
+        },
+    }
+}
+
+fn state(scanned: &ScannedKey) -> &'static str {
+    match (scanned.doubtful, scanned.live) {
+        (true, _) => "doubtful",
+        (false, true) => "live",
+        (false, false) => "deleted",
     }
 }
 
@@ -176,6 +189,7 @@ fn refusal(why: Refusal) -> String {
         Refusal::NotOwner => "I do not own it".into(),
         Refusal::Overloaded => "overloaded".into(),
         Refusal::Storage => "my storage does not".into(),
+        Refusal::Hole => "my record of it is damaged".into(),
     }
 }
 

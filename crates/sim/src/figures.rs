@@ -42,6 +42,10 @@ pub struct Figures {
     pub syncs: u64,
     /// Stale replicas that reads have repaired.
     pub read_repairs: u64,
+    /// Damaged records that nodes have met.
+    pub holes: u64,
+    /// Of these, those that were healed.
+    pub healed: u64,
 }
 
 impl Figures {
@@ -78,6 +82,8 @@ impl Figures {
             batches_doubled,
             syncs,
             read_repairs,
+            holes,
+            healed,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -97,5 +103,7 @@ impl Figures {
         self.batches_doubled += batches_doubled;
         self.syncs += syncs;
         self.read_repairs += read_repairs;
+        self.holes += holes;
+        self.healed += healed;
     }
 }

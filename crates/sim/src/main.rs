@@ -128,12 +128,14 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} damaged records met, {} healed",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
         figures.syncs,
-        figures.read_repairs
+        figures.read_repairs,
+        figures.holes,
+        figures.healed
     );
 }
 

@@ -73,7 +73,10 @@ impl Node {
         };
         let seen = self.open_context(bucket, &operation)?;
         let owners = quorums.counting(&layout, partition);
-        if !owners.contains(&self.config.node) {
+        let hole = operation
+            .key()
+            .is_some_and(|key| self.holes.has(&KeyRef { partition, bucket: bucket.id, key: key.clone() }));
+        if hole || !owners.contains(&self.config.node) {
             if !matches!(source, Source::Client(_)) {
                 // It was sent here by one who believes otherwise: not to be sent on in circles.
                 return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });

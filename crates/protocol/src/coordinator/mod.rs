@@ -10,6 +10,7 @@
 
 mod admit;
 mod delete;
+mod elsewhere;
 mod forward;
 mod get;
 mod list;
@@ -109,10 +110,25 @@ impl Coordinator {
         }
     }
 
+    /// A name that this life has not used.
+    pub(crate) fn new_tag(&mut self) -> Tag {
+        self.next_tag = self.next_tag.wrapping_add(1);
+        Tag(self.next_tag)
+    }
+
+    /// A replica has lost its record of a key: no acknowledgement of its counts any more for the writes that are under way, also
+    /// none that it sent before and that is still to come.
+    pub(crate) fn strike(&mut self, key: &KeyRef, replica: NodeId) {
+        for running in self.running.values_mut() {
+            if let Job::Write(writing) = &mut running.job {
+                writing.strike(key, replica);
+            }
+        }
+    }
+
     /// Adds an operation and returns its name.
     pub(crate) fn insert(&mut self, running: Running) -> Tag {
-        self.next_tag = self.next_tag.wrapping_add(1);
-        let tag = Tag(self.next_tag);
+        let tag = self.new_tag();
         self.timers.insert((running.timer, tag));
         self.running.insert(tag, Box::new(running));
         tag

@@ -6,7 +6,7 @@ use super::quorum::Tally;
 use super::{Job, Running, Source, Target, timed_out};
 use crate::commits::Waiter;
 use crate::id::{Epoch, NodeId};
-use crate::message::{Message, Refusal, Tag};
+use crate::message::{KeyRef, Message, Refusal, Tag};
 use crate::node::Node;
 use crate::operation::{OperationError, Outcome, Written};
 use crate::time::Time;
@@ -55,6 +55,13 @@ impl Writing {
 
     pub(super) fn seen(&self) -> &Context {
         &self.seen
+    }
+
+    /// If it is a write of this key, the replica counts no more.
+    pub(super) fn strike(&mut self, key: &KeyRef, replica: NodeId) {
+        if self.target.key == *key {
+            self.tally.strike(replica);
+        }
     }
 
     /// The time is over; some replica may have it.

@@ -12,6 +12,7 @@ mod dots;
 mod durable;
 mod epochs;
 mod hidden;
+mod holes;
 mod last_writer;
 mod limits;
 mod listing;
@@ -27,6 +28,8 @@ use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult
 use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 
 pub use epochs::EpochWitness;
+pub use holes::Asked;
+pub(crate) use holes::{all_healed, coordinated, counts, dropped};
 pub(crate) use listing::exactly_live_keys;
 pub(crate) use queues::bounded;
 
@@ -53,11 +56,13 @@ pub(crate) fn violation(invariant: &'static str, detail: String) -> Violation {
 pub struct Disks<'a> {
     /// For each owner of a partition, in order of preference, its disk.
     pub owners: Vec<&'a SimDisk>,
+    /// How many of them have lost their record of the key, and have not got it back.
+    pub troubled: usize,
 }
 
 impl Disks<'_> {
     /// What the first `n` owners would hold of a key after a crash of all.
-    pub(crate) fn durable(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
+    fn durable(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
         self.owners
             .iter()
             .take(n as usize)
@@ -66,6 +71,17 @@ impl Disks<'_> {
                 None => Ok(Container::default()),
             })
             .collect()
+    }
+
+    /// The same, with what was lost since they acknowledged it and is not healed yet: they told the truth when they did.
+    fn acknowledged(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
+        let mut all = self.durable(store_key, n)?;
+        for (container, disk) in all.iter_mut().zip(&self.owners) {
+            for lost in disk.lost_values(store_key) {
+                container.merge(&containers::decode(&EncodedContainer(lost))?);
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -144,7 +160,9 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
                 durable::check(oracle, operation, written.primaries, &context, disks)?;
             }
             let record = &oracle.operations[operation];
-            if record.quorum.whole {
+            // What fewer copies hold than are lost at present may be gone already.
+            let survives = disks.is_none_or(|disks| written.primaries as usize > disks.troubled);
+            if record.quorum.whole && survives {
                 let gone = record.seen.clone();
                 oracle.keys[key].promise(written.primaries, &covered, &gone);
             }

@@ -33,6 +33,12 @@ impl World {
             self.read_everywhere(key)?;
         }
         self.listings(true)?;
+        // Reads have met damage that nobody knew of.
+        self.settle()?;
+        for key in 0..self.oracle.keys.len() {
+            checks::at_rest(&self.oracle, key, &self.disks(key))?;
+            checks::all_healed(&self.oracle, key, &self.disks(key))?;
+        }
         for key in 0..self.oracle.keys.len() {
             self.resolve(key)?;
         }
@@ -49,9 +55,7 @@ impl World {
         self.network.calm();
         for node in 0..self.hosts.len() {
             self.restart(node)?;
-            let host = &mut self.hosts[node];
-            host.disk.mend();
-            host.slow_until_us = 0;
+            self.hosts[node].slow_until_us = 0;
         }
         // What was silently lost shows only on a new connection.
         for a in 0..self.hosts.len() {
@@ -67,7 +71,8 @@ impl World {
     fn settle(&mut self) -> Check {
         let busy = |world: &Self| {
             let working = |host: &crate::host::Host| {
-                host.process.as_ref().is_none_or(|process| process.node.gauges().operations > 0)
+                let gauges = host.process.as_ref().map(|process| process.node.gauges());
+                gauges.is_none_or(|gauges| gauges.operations > 0 || gauges.holes > 0)
             };
             world.queue.is_busy() || world.hosts.iter().any(working)
         };

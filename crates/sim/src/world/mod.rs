@@ -14,15 +14,16 @@ mod setup;
 mod storing;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use quorate_protocol::Effects;
 use quorate_protocol::layout::{Bootstrap, Layout};
-use quorate_protocol::message::Message;
+use quorate_protocol::message::{Message, Tag};
 
-use crate::checks::{Check, Disks, EpochWitness, Violation, violation};
+use crate::checks::{Asked, Check, Disks, EpochWitness, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
@@ -75,6 +76,8 @@ pub struct World {
     effects: Effects,
     /// Messages of the present event, by destination, in order.
     outbox: Vec<(usize, Vec<Message>)>,
+    /// What was asked of replicas, by who asked and the request's tag.
+    requests: BTreeMap<(usize, Tag), Asked>,
     /// What the last operation of the driver itself found.
     last_outcome: Option<quorate_protocol::operation::OperationResult>,
 }
@@ -126,6 +129,7 @@ impl World {
             connected: vec![None; pairs],
             effects: Effects::default(),
             outbox: Vec::new(),
+            requests: BTreeMap::new(),
             last_outcome: None,
             plan,
         })
@@ -238,10 +242,6 @@ impl World {
                 self.mend(&directions);
                 Ok(())
             }
-            Happening::MendDisk(node) => {
-                self.hosts[node].disk.mend();
-                Ok(())
-            }
         }
     }
 
@@ -253,6 +253,8 @@ impl World {
 
 fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) -> Disks<'a> {
     let owners = layout.owners(oracle.keys[key].partition).iter();
-    let disks = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner));
-    Disks { owners: disks.map(|host| &host.disk).collect() }
+    let hosts = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner));
+    let owners: Vec<_> = hosts.map(|host| &host.disk).collect();
+    let troubled = owners.iter().filter(|disk| disk.is_troubled(&oracle.keys[key].store_key)).count();
+    Disks { owners, troubled }
 }

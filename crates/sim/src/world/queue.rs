@@ -54,8 +54,6 @@ pub(super) enum Happening {
     Resumed(usize),
     /// Cut directions are mended.
     Mend(Vec<(usize, usize)>),
-    /// The records of a disk can be read again.
-    MendDisk(usize),
 }
 
 struct Entry {
@@ -99,11 +97,7 @@ impl Happening {
     fn is_business(&self) -> bool {
         match self {
             Self::Node { what, .. } => !matches!(what, ToNode::Wake),
-            Self::Connect { .. }
-            | Self::Restart(_)
-            | Self::Resumed(_)
-            | Self::Mend(_)
-            | Self::MendDisk(_) => true,
+            Self::Connect { .. } | Self::Restart(_) | Self::Resumed(_) | Self::Mend(_) => true,
             Self::ClientStep(_) | Self::GiveUp { .. } | Self::RandomFault => false,
         }
     }

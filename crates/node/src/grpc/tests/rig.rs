@@ -144,7 +144,7 @@ impl Rig {
             limits: Limits::default(),
             token_secret: None,
         };
-        let node = Node::new(config, None);
+        let node = Node::new(config, None, Vec::new());
         let (driver, _) = driver::start(node, Arc::new(store), NoPeers, inputs, 1024).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
