@@ -84,6 +84,17 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         Message::ForwardReply { tag, result } => Kind::ForwardReply(forward_reply_to_wire(tag, result)),
         Message::LayoutRequest => Kind::LayoutRequest(v1::LayoutRequest {}),
         Message::LayoutOffer(layout) => Kind::LayoutOffer(v1::LayoutOffer { layout }),
+        Message::Heal { tag, epoch, key } => {
+            Kind::Heal(v1::Heal { tag: tag.0, epoch: epoch.0, key: Some(key_to_wire(key)) })
+        }
+        Message::HealReply { tag, epoch, result } => {
+            let (container, refusal) = match result {
+                Ok(container) => (container.0, None),
+                Err(refusal) => (Bytes::new(), Some(refusal)),
+            };
+            let refusal = refusal_to_wire(refusal);
+            Kind::HealReply(v1::HealReply { tag: tag.0, epoch: epoch.0, refusal, container })
+        }
     };
     v1::Message { kind: Some(kind) }
 }
@@ -144,6 +155,15 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         Kind::ForwardReply(reply) => forward_reply_from_wire(reply)?,
         Kind::LayoutRequest(v1::LayoutRequest {}) => Message::LayoutRequest,
         Kind::LayoutOffer(offer) => Message::LayoutOffer(offer.layout),
+        Kind::Heal(heal) => {
+            Message::Heal { tag: Tag(heal.tag), epoch: Epoch(heal.epoch), key: key_from_wire(heal.key)? }
+        }
+        Kind::HealReply(reply) => {
+            let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
+            let refusal = refusal_from_wire(reply.refusal, epoch)?;
+            let result = refusal.map_or(Ok(EncodedContainer(reply.container)), Err);
+            Message::HealReply { tag, epoch, result }
+        }
     })
 }
 
@@ -223,12 +243,17 @@ fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertError> {
 }
 
 fn scanned_to_wire(key: ScannedKey) -> v1::ScannedKey {
-    v1::ScannedKey { key: key.key, digest: wide_to_wire(key.digest.0), live: key.live }
+    v1::ScannedKey {
+        key: key.key,
+        digest: wide_to_wire(key.digest.0),
+        live: key.live,
+        doubtful: key.doubtful,
+    }
 }
 
 fn scanned_from_wire(key: v1::ScannedKey) -> Result<ScannedKey, ConvertError> {
     let digest = Digest(wide_from_wire("scan_reply.digest", &key.digest)?);
-    Ok(ScannedKey { key: key.key, digest, live: key.live })
+    Ok(ScannedKey { key: key.key, digest, live: key.live, doubtful: key.doubtful })
 }
 
 /// The epoch of a refusal for the epoch's sake is the reply's own, which travels anyway.
@@ -239,6 +264,7 @@ fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
         Some(Refusal::NotOwner) => RefusalCode::NotOwner,
         Some(Refusal::Overloaded) => RefusalCode::Overloaded,
         Some(Refusal::Storage) => RefusalCode::Storage,
+        Some(Refusal::Hole) => RefusalCode::Hole,
     };
     code.into()
 }
@@ -250,6 +276,7 @@ fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusal>, Convert
         Ok(RefusalCode::NotOwner) => Ok(Some(Refusal::NotOwner)),
         Ok(RefusalCode::Overloaded) => Ok(Some(Refusal::Overloaded)),
         Ok(RefusalCode::Storage) => Ok(Some(Refusal::Storage)),
+        Ok(RefusalCode::Hole) => Ok(Some(Refusal::Hole)),
         Err(_) => Err(ConvertError::new("refusal", format!("{code} is none"))),
     }
 }

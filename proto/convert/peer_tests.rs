@@ -20,7 +20,8 @@ fn key() -> KeyRef {
 fn messages() -> Vec<Message> {
     let container = EncodedContainer(Bytes::from_static(b"\x01container"));
     let digest = Digest(u128::MAX - 5);
-    let refusals = [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage];
+    let refusals =
+        [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage, Refusal::Hole];
     let mut all = vec![Message::LayoutRequest, Message::LayoutOffer(Bytes::from_static(b"layout"))];
     for tag in [None, Some(TAG)] {
         all.push(Message::Replicate { tag, epoch: EPOCH, key: key(), container: container.clone() });
@@ -40,16 +41,20 @@ fn messages() -> Vec<Message> {
     }
     all.push(Message::ReplicateReply { tag: TAG, epoch: EPOCH, result: Ok(()) });
     let empty = EncodedContainer(Bytes::new());
+    all.push(Message::Heal { tag: TAG, epoch: EPOCH, key: key() });
+    all.push(Message::HealReply { tag: TAG, epoch: EPOCH, result: Ok(container.clone()) });
     for fetched in [Fetched::Same, Fetched::Container(container), Fetched::Container(empty)] {
         all.push(Message::FetchReply { tag: TAG, epoch: EPOCH, result: Ok(fetched) });
     }
-    let scanned = ScannedKey { key: Bytes::from_static(b"k"), digest, live: true };
-    let page = Scanned { keys: vec![scanned], more: true };
+    let scanned = ScannedKey { key: Bytes::from_static(b"k"), digest, live: true, doubtful: false };
+    let doubtful = ScannedKey { live: false, doubtful: true, ..scanned.clone() };
+    let page = Scanned { keys: vec![scanned, doubtful], more: true };
     all.push(Message::ScanReply { tag: TAG, epoch: EPOCH, result: Ok(page) });
     for refusal in refusals {
         all.push(Message::ReplicateReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
         all.push(Message::FetchReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
         all.push(Message::ScanReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
+        all.push(Message::HealReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
     }
     for operation in operations() {
         let timed = Timed { operation, timeout: Duration::from_millis(4999) };

@@ -38,6 +38,7 @@ struct Details {
     storage_bytes: u64,
     uptime_ms: u64,
     storage_refusal: String,
+    damaged_keys: u64,
 }
 
 #[derive(Serialize)]
@@ -160,6 +161,7 @@ fn answered(status: &v1::StatusResponse, names: &BTreeMap<u64, String>) -> NodeS
             storage_bytes: status.storage_bytes,
             uptime_ms: status.uptime_ms,
             storage_refusal: status.storage_refusal.clone(),
+            damaged_keys: status.damaged_keys,
         }),
     }
 }
@@ -206,6 +208,13 @@ fn show(state: &ClusterState) -> Result<()> {
         let refusal = node.details.as_ref().map(|details| &details.storage_refusal);
         for trouble in node.error.iter().chain(refusal.filter(|refusal| !refusal.is_empty())) {
             output::note(format!("{} {}: {trouble}", node.name, node.id));
+        }
+        let damaged = node.details.as_ref().map_or(0, |details| details.damaged_keys);
+        if damaged > 0 {
+            output::note(format!(
+                "{} {}: {damaged} keys are damaged there, and are being healed from their other owners",
+                node.name, node.id
+            ));
         }
     }
     Ok(())

@@ -158,6 +158,14 @@ fn counters() -> Result<Counters, prometheus::Error> {
         counter("damaged_records_total", "Stored records that could not be read back whole.", |view| {
             view.stats.damaged_records
         }),
+        counter(
+            "records_healed_total",
+            "Damaged records that hold again what the other owners hold.",
+            |view| view.stats.records_healed,
+        ),
+        counter("records_lost_total", "Damaged records that had no other owner.", |view| {
+            view.stats.records_lost
+        }),
     ]
     .into_iter()
     .collect()
@@ -175,6 +183,9 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
             s.view.gauges.commits_waiting as u64
         }),
         gauge("cache_bytes", "Memory of the containers kept.", |s| s.view.gauges.cache_bytes as u64),
+        gauge("damaged_keys", "Keys whose record was damaged and is not healed yet.", |s| {
+            s.view.gauges.holes as u64
+        }),
         gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| {
             s.view.partitions().owned.into()
         }),

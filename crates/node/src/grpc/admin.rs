@@ -72,6 +72,7 @@ impl AdminService {
             storage_bytes: (self.state.storage_bytes)(),
             uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             storage_refusal: view.store_refusal.clone().unwrap_or_default(),
+            damaged_keys: view.gauges.holes as u64,
         }
     }
 }

@@ -17,7 +17,8 @@ const BATCH_BYTES_MAX: usize = 1 << 30;
 pub(super) fn message_bytes(message: &Message) -> usize {
     let payload = match message {
         Message::Replicate { key, container, .. } => key.key.len() + container.0.len(),
-        Message::Fetch { key, .. } => key.key.len(),
+        Message::Fetch { key, .. } | Message::Heal { key, .. } => key.key.len(),
+        Message::HealReply { result: Ok(container), .. } => container.0.len(),
         Message::FetchReply {
             result: Ok(quorate_protocol::message::Fetched::Container(container)), ..
         } => container.0.len(),
