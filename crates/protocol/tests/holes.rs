@@ -85,7 +85,8 @@ fn put(value: &'static str, operation: u128) -> Timed {
 }
 
 fn get() -> Timed {
-    let get = Get { bucket: "default".into(), key: Bytes::from_static(b"k"), quorum: QuorumOptions::default() };
+    let get =
+        Get { bucket: "default".into(), key: Bytes::from_static(b"k"), quorum: QuorumOptions::default() };
     Timed { operation: Operation::Get(get), timeout: Duration::from_secs(5) }
 }
 
@@ -128,6 +129,14 @@ impl Rig {
 
     fn client(&mut self, timed: Timed) -> Vec<Effect> {
         self.turn(Event::Client { request: RequestId(1), timed })
+    }
+
+    /// Says that nothing is stored, if it is asked.
+    fn read_nothing(&mut self, effects: Vec<Effect>) -> Vec<Effect> {
+        match read_token(&effects) {
+            Some(token) => self.turn(Event::ReadDone { token, result: Ok(None) }),
+            None => effects,
+        }
     }
 
     /// Answers the read that is among the effects.
@@ -324,6 +333,31 @@ fn a_lost_copy_is_struck_from_the_writes_that_count_it() {
     assert!(!answered(&rig.sync(&effects)), "the lost copy counts no more");
     assert!(!answered(&rig.hear(2, acknowledged.clone())), "nor does one that was on its way");
     assert!(answered(&rig.hear(3, acknowledged)));
+}
+
+#[test]
+fn a_put_that_a_damaged_record_has_taken_along_is_made_again_by_its_repetition() {
+    let key = key(3);
+    let mut rig = Rig::new(3, Vec::new());
+    let asked = rig.client(put("2", 1));
+    let effects = rig.read(&asked, Ok(None));
+    let first = written_by(&effects);
+    rig.sync(&effects);
+    // Nobody else has it.
+    let effects = rig.meet_damage(&key);
+    rig.sync(&effects);
+    let (_, mut tag) = heals(&effects);
+    for _ in 0..2 {
+        let effects = rig.hear(2, heal_reply(tag, &[]));
+        rig.read_nothing(effects);
+        let effects = rig.hear(3, heal_reply(tag, &[]));
+        let more = rig.read_nothing(effects);
+        rig.sync(&more);
+        tag = heals(&more).1;
+    }
+    assert_eq!(rig.node.gauges().holes, 0);
+    let asked = rig.client(put("2", 1));
+    assert_ne!(written_by(&rig.read_nothing(asked)), first);
 }
 
 #[test]
