@@ -122,7 +122,8 @@ impl Node {
         self.stats.damaged_records += 1;
         turn.effects.push(Effect::Notice(Notice::RecordDamaged { key: key.clone(), detail }));
         self.authors.forget(key.partition);
-        self.coordinator.strike(key, self.config.node);
+        let loss = self.coordinator.new_tag();
+        self.strike(turn, key, self.config.node, loss);
         let alone =
             self.layout.as_ref().is_some_and(|layout| layout.owners(key.partition) == [self.config.node]);
         let held = self.drop_record(turn, key, !alone);
@@ -265,7 +266,7 @@ impl Node {
         from: NodeId,
         tag: Tag,
     ) {
-        self.coordinator.strike(key, from);
+        self.strike(turn, key, from, tag);
         self.reply_heal(turn, from, tag, Ok(held.encoded.clone()));
     }
 

@@ -116,16 +116,6 @@ impl Coordinator {
         Tag(self.next_tag)
     }
 
-    /// A replica has lost its record of a key: no acknowledgement of its counts any more for the writes that are under way, also
-    /// none that it sent before and that is still to come.
-    pub(crate) fn strike(&mut self, key: &KeyRef, replica: NodeId) {
-        for running in self.running.values_mut() {
-            if let Job::Write(writing) = &mut running.job {
-                writing.strike(key, replica);
-            }
-        }
-    }
-
     /// Adds an operation and returns its name.
     pub(crate) fn insert(&mut self, running: Running) -> Tag {
         let tag = self.new_tag();

@@ -68,29 +68,26 @@ pub(crate) struct Tally {
     counting: Vec<NodeId>,
     /// Bit i: the i-th of them has answered. There are at most [`REPLICAS_MAX`](crate::layout::REPLICAS_MAX).
     counted: u64,
-    /// Bit i: the i-th of them counts no more, whatever it says.
-    struck: u64,
     needed: u32,
 }
 
 impl Tally {
     /// Counts these replicas until `needed` of them have answered.
     pub(crate) fn new(counting: &[NodeId], needed: u32) -> Self {
-        Self { counting: counting.to_vec(), counted: 0, struck: 0, needed }
+        Self { counting: counting.to_vec(), counted: 0, needed }
     }
 
     /// Counts a replica; one that does not matter, or has been counted, changes nothing.
     pub(crate) fn count(&mut self, replica: NodeId) {
         if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
-            self.counted |= (1 << at) & !self.struck;
+            self.counted |= 1 << at;
         }
     }
 
-    /// A replica has lost what it acknowledged, and what it may have acknowledged on the way: it does not count from now on.
-    pub(crate) fn strike(&mut self, replica: NodeId) {
+    /// A replica has lost what it acknowledged: it does not count until it acknowledges anew.
+    pub(crate) fn uncount(&mut self, replica: NodeId) {
         if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
-            self.struck |= 1 << at;
-            self.counted &= !self.struck;
+            self.counted &= !(1 << at);
         }
     }
 

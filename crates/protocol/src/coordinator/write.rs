@@ -32,11 +32,13 @@ pub(crate) struct Writing {
     /// As this operation replicates it; the key may have moved on since.
     held: Held,
     tally: Tally,
+    /// Replicas that have lost what they acknowledged, with the request that said so: one that comes again changes nothing.
+    struck: Vec<(NodeId, Tag)>,
 }
 
 impl Writing {
     pub(super) fn of_put(target: Target, seen: Context, dot: Dot, held: Held, tally: Tally) -> Self {
-        Self { target, kind: Kind::Put(dot), seen, held, tally }
+        Self { target, kind: Kind::Put(dot), seen, held, tally, struck: Vec::new() }
     }
 
     pub(super) fn of_delete(
@@ -46,7 +48,7 @@ impl Writing {
         held: Held,
         tally: Tally,
     ) -> Self {
-        Self { target, kind: Kind::Delete { after_read }, seen, held, tally }
+        Self { target, kind: Kind::Delete { after_read }, seen, held, tally, struck: Vec::new() }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -55,13 +57,6 @@ impl Writing {
 
     pub(super) fn seen(&self) -> &Context {
         &self.seen
-    }
-
-    /// If it is a write of this key, the replica counts no more.
-    pub(super) fn strike(&mut self, key: &KeyRef, replica: NodeId) {
-        if self.target.key == *key {
-            self.tally.strike(replica);
-        }
     }
 
     /// The time is over; some replica may have it.
@@ -129,6 +124,35 @@ impl Node {
         }
         running.timer = running.deadline.min(turn.time() + RESEND);
         self.coordinator.put_back(tag, running);
+    }
+
+    /// A replica has lost its record of a key: what it acknowledged counts no more for the writes of the key that are under way,
+    /// also not what it sent before and that is still to come. So they go on under other names, and all who are not counted are
+    /// asked under these. `request` is what told of the loss.
+    pub(crate) fn strike(&mut self, turn: &mut Turn<'_>, key: &KeyRef, replica: NodeId, request: Tag) {
+        let of_key = |running: &Running| match &running.job {
+            Job::Write(writing) => {
+                writing.target.key == *key && !writing.struck.contains(&(replica, request))
+            }
+            Job::Put(_) | Job::Get(_) | Job::Delete(_) | Job::List(_) | Job::Forward(_) => false,
+        };
+        let running = self.coordinator.running.iter();
+        let struck: Vec<Tag> = running.filter(|(_, running)| of_key(running)).map(|(&tag, _)| tag).collect();
+        for tag in struck {
+            let Some(mut running) = self.coordinator.take(tag) else { continue };
+            let Job::Write(writing) = &mut running.job else { continue };
+            writing.tally.uncount(replica);
+            writing.struck.push((replica, request));
+            let (commit, me) = (writing.held.commit, self.config.node);
+            let own_waits = replica != me && !writing.tally.has(me);
+            let tag = self.coordinator.insert(*running);
+            if own_waits {
+                self.commits.wait(commit, Waiter::Own(tag));
+            }
+            if let Some(running) = self.coordinator.take(tag) {
+                self.write_step(turn, tag, running);
+            }
+        }
     }
 
     /// A link came up: what was sent on the one before may be lost.

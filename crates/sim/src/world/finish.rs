@@ -204,10 +204,11 @@ impl World {
         }
     }
 
-    /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done.
+    /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done, and where it was the
+    /// first to meet a damaged record once that is healed.
     fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
         let result = match self.attempt(operation, node)? {
-            Err(error) if matches!(error.failure, Failure::Overloaded(_)) => {
+            Err(error) if matches!(error.failure, Failure::Overloaded(_) | Failure::Storage(_)) => {
                 self.settle()?;
                 self.attempt(operation, node)?
             }
