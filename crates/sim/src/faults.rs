@@ -33,7 +33,8 @@ pub enum Fault {
     SlowDisk,
     /// One disk is full: nothing is synced until there is room again.
     FullDisk,
-    /// One record of one disk cannot be read for a while.
+    /// One record of one disk cannot be read back, until it is written anew; of one key on fewer disks at a time than the bucket's
+    /// writes promise to survive.
     DamagedRecord,
     /// One wall clock jumps by hours.
     WallJump,

@@ -47,6 +47,7 @@ pub fn plan_for(setting: Setting) -> Plan {
         exchange_in_trouble: true,
         alone: true,
         repair: false,
+        comparisons_lost: 0.0,
         workload: workload(),
         network: network(setting.faults),
         disk: DiskPlan { sync_us: (500, 1_500), slow_sync_us: (500, 1_500), read_us: (20, 100) },

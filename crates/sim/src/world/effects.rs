@@ -1,5 +1,6 @@
 //! A core handles an event; what it wants is carried out, in order, unless the process dies in between.
 
+use quorate_protocol::effect::Notice;
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::OperationResult;
 use quorate_protocol::store::Store;
@@ -152,6 +153,15 @@ impl World {
                     Ok(())
                 }
             },
+            Effect::Notice(notice) => {
+                match &notice {
+                    Notice::RecordDamaged { .. } => self.figures.holes += 1,
+                    Notice::RecordHealed { .. } => self.figures.healed += 1,
+                    Notice::RecordLost { .. } => {}
+                }
+                self.note(node, || format!("{notice:?}"));
+                Ok(())
+            }
             Effect::LayoutAdopted(layout) => {
                 self.note(node, || format!("adopts the layout of epoch {}", layout.epoch));
                 self.witness.holds(node, Some(&layout))?;
