@@ -209,7 +209,10 @@ impl World {
     fn coordinates_itself(&self, node: usize, key: usize, operation: usize) -> bool {
         let owners = self.layout.owners(self.oracle.keys[key].partition).iter();
         let n = self.oracle.operations[operation].quorum.n as usize;
-        owners.take(n).any(|owner| *owner == self.hosts[node].id)
+        // An owner whose record was damaged may have passed it on.
+        let damaged = |process: &crate::host::Process| process.node.stats().damaged_records > 0;
+        let passes_on = self.hosts[node].process.as_ref().is_some_and(damaged);
+        !passes_on && owners.take(n).any(|owner| *owner == self.hosts[node].id)
     }
 
     /// What a node's wall clock showed when it began to handle what it is handling; by now it may have jumped.

@@ -88,7 +88,7 @@ impl World {
         let working = |host: &crate::host::Host| {
             host.process.as_ref().is_none_or(|process| {
                 let gauges = process.node.gauges();
-                gauges.operations + gauges.lingering > 0
+                gauges.operations + gauges.lingering + gauges.holes > 0
             })
         };
         !self.queue.is_busy() && !self.hosts.iter().any(working)
