@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{BucketId, Epoch, NodeId, OperationId, PartitionId, StartId};
-use quorate_protocol::message::{Fetched, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Stamp, Tag};
+use quorate_protocol::message::{
+    Fetched, Healing, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Stamp, Tag,
+};
 use quorate_protocol::operation::{List, Listed, Operation, OperationResult, Outcome, Timed};
 use quorate_protocol::time::{Hlc, Time};
 use quorate_protocol::version::{Digest, EncodedContainer};

@@ -10,7 +10,7 @@ use super::queue::{Happening, ToNode};
 use super::{World, disks};
 use crate::checks::{self, Check, violation};
 use crate::describe;
-use crate::faults::Moment;
+use crate::faults::{Fault, Moment};
 
 /// More than any healthy node wants done because of one event.
 const EFFECTS_MAX: usize = 10_000;
@@ -209,9 +209,8 @@ impl World {
     fn coordinates_itself(&self, node: usize, key: usize, operation: usize) -> bool {
         let owners = self.layout.owners(self.oracle.keys[key].partition).iter();
         let n = self.oracle.operations[operation].quorum.n as usize;
-        // An owner whose record was damaged may have passed it on.
-        let damaged = |process: &crate::host::Process| process.node.stats().damaged_records > 0;
-        let passes_on = self.hosts[node].process.as_ref().is_some_and(damaged);
+        // An owner whose record was damaged, in this life or an earlier one, may have passed it on.
+        let passes_on = self.plan.faults.may_do(|fault| fault == Fault::DamagedRecord);
         !passes_on && owners.take(n).any(|owner| *owner == self.hosts[node].id)
     }
 
