@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use quorate_protocol::echo::LinkTime;
 use quorate_protocol::effect::Notice;
 use quorate_protocol::id::{ActorId, BucketId, ClusterId, Epoch, NodeId, OperationId, PartitionId, StartId};
 use quorate_protocol::keys;
 use quorate_protocol::layout::{Bootstrap, Layout, Member};
-use quorate_protocol::message::{Fetched, KeyRef, Message, Refusal, Tag};
+use quorate_protocol::message::{Fetched, Healing, KeyRef, Message, Place, Refusal, Stamp, Tag};
 use quorate_protocol::operation::{
-    Attempted, Failure, Get, Operation, OperationError, Outcome, Put, QuorumOptions, Timed,
+    Attempted, Failure, Get, Operation, OperationError, Outcome, Put, QuorumOptions, Timed, Ttl,
 };
 use quorate_protocol::store::{CommitNumber, ScanPage, StoreError, StoreOp};
 use quorate_protocol::time::{Hlc, Now, Time};
@@ -42,6 +43,13 @@ fn layout(nodes: u64) -> Layout {
     Layout::first(&settings).expect("the settings are valid")
 }
 
+/// The node's own clock, as its peers know it.
+const ECHO: LinkTime = LinkTime { start: StartId(1), at: Time(1) };
+
+fn link_up(peer: NodeId) -> Event {
+    Event::LinkUp { peer, epoch: EPOCH, clock: LinkTime::default() }
+}
+
 fn key(nodes: u64) -> KeyRef {
     let bucket = layout(nodes).bucket("").expect("there is one").id;
     KeyRef { partition: PartitionId(0), bucket, key: Bytes::from_static(b"k") }
@@ -65,6 +73,7 @@ fn container(dots: &[(u64, u64)]) -> EncodedContainer {
             operation: OperationId(u128::from(actor) << 64 | u128::from(seq)),
             content_type: ContentType::Json,
             value: Bytes::from_static(b"1"),
+            expiry: None,
         };
         container.put(&Context::default(), sibling);
     }
@@ -79,6 +88,7 @@ fn put(value: &'static str, operation: u128) -> Timed {
         content_type: ContentType::Json,
         context: ContextToken::new(),
         operation: OperationId(operation),
+        ttl: Ttl::Bucket,
         quorum: QuorumOptions::default(),
     };
     Timed { operation: Operation::Put(put), timeout: Duration::from_secs(5) }
@@ -95,6 +105,7 @@ impl Rig {
         let config = NodeConfig {
             node: NodeId(1),
             start: StartId(1),
+            boot: 1,
             seed: [7; 32],
             limits: Limits { cache_bytes: 0, ..Limits::default() },
             token_secret: None,
@@ -102,14 +113,14 @@ impl Rig {
         let node = Node::new(config, Some(layout(nodes)), holes);
         let mut rig = Self { node, now: Time(1), durable: CommitNumber(0) };
         for peer in 2..=nodes {
-            rig.turn(Event::LinkUp { peer: NodeId(peer), epoch: EPOCH });
+            rig.turn(link_up(NodeId(peer)));
         }
         rig
     }
 
     fn turn(&mut self, event: Event) -> Vec<Effect> {
         let mut effects = Effects::default();
-        self.node.handle(Now { mono: self.now, wall_ms: 1 }, event, &mut effects);
+        self.node.handle(Now { mono: self.now, link: self.now, wall_ms: 1 }, event, &mut effects);
         effects.drain().collect()
     }
 
@@ -124,7 +135,7 @@ impl Rig {
     }
 
     fn hear(&mut self, from: u64, message: Message) -> Vec<Effect> {
-        self.turn(Event::Messages { from: NodeId(from), hlc: Hlc::default(), messages: vec![message] })
+        self.turn(Event::Messages { from: NodeId(from), stamp: Stamp::default(), messages: vec![message] })
     }
 
     fn client(&mut self, timed: Timed) -> Vec<Effect> {
@@ -147,7 +158,8 @@ impl Rig {
 
     /// A peer fetches the key, and finds it damaged.
     fn meet_damage(&mut self, key: &KeyRef) -> Vec<Effect> {
-        let fetch = Message::Fetch { tag: Tag(5), epoch: EPOCH, key: key.clone(), have: None };
+        let fetch =
+            Message::Fetch { tag: Tag(5), epoch: EPOCH, key: key.clone(), have: None, place: Place::Replica };
         let asked = self.hear(2, fetch);
         self.read(&asked, Err(corrupt(key)))
     }
@@ -200,7 +212,7 @@ fn notices(effects: &[Effect]) -> Vec<Notice> {
 
 fn heal_reply(tag: Option<Tag>, dots: &[(u64, u64)]) -> Message {
     let tag = tag.expect("somebody was asked");
-    Message::HealReply { tag, epoch: EPOCH, result: Ok(container(dots)) }
+    Message::HealReply { tag, epoch: EPOCH, result: Ok(Healing { container: container(dots), echo: ECHO }) }
 }
 
 /// The actor of the write that is committed.
@@ -230,8 +242,10 @@ fn a_damaged_record_is_marked_dropped_and_healed_in_two_rounds() {
 
     // What comes meanwhile is kept and not acknowledged.
     let (tag, value) = (Tag(6), container(&[(8, 1)]));
-    let effects =
-        rig.hear(3, Message::Replicate { tag: Some(tag), epoch: EPOCH, key: key.clone(), container: value });
+    let effects = rig.hear(
+        3,
+        Message::Replicate { tag: Some(tag), epoch: EPOCH, key: key.clone(), container: value, echo: ECHO },
+    );
     // The cache is empty: the dropped record is read, and absent.
     let effects = rig.read(&effects, Ok(None));
     let refused = Message::ReplicateReply { tag, epoch: EPOCH, result: Err(Refusal::Hole) };
@@ -257,8 +271,10 @@ fn a_damaged_record_is_marked_dropped_and_healed_in_two_rounds() {
     assert!(matches!(&notices(&effects)[..], [Notice::RecordHealed { .. }]));
     assert_eq!((rig.node.gauges().holes, rig.node.stats().records_healed), (0, 1));
 
-    let fetch = Message::Fetch { tag: Tag(7), epoch: EPOCH, key: key.clone(), have: None };
-    let whole = Fetched::Container(container(&[(8, 1), (9, 1), (9, 2)]));
+    let fetch =
+        Message::Fetch { tag: Tag(7), epoch: EPOCH, key: key.clone(), have: None, place: Place::Replica };
+    let whole =
+        Fetched::Container { container: container(&[(8, 1), (9, 1), (9, 2)]), echo: LinkTime::default() };
     let shown = Message::FetchReply { tag: Tag(7), epoch: EPOCH, result: Ok(whole) };
     assert_eq!(sent(&rig.hear(2, fetch)), [(2, shown)]);
 }
@@ -275,7 +291,7 @@ fn owners_that_do_not_answer_are_asked_again_and_so_are_those_whose_link_comes_u
     let effects = rig.hear(2, heal_reply(tag, &[]));
     rig.read(&effects, Ok(None));
     rig.turn(Event::LinkDown { peer: NodeId(3) });
-    assert_eq!(heals(&rig.turn(Event::LinkUp { peer: NodeId(3), epoch: EPOCH })), (vec![3], tag));
+    assert_eq!(heals(&rig.turn(link_up(NodeId(3)))), (vec![3], tag));
     rig.now = rig.node.next_deadline().expect("it is asked again");
     assert_eq!(heals(&rig.turn(Event::Deadline)), (vec![3], tag));
 }
@@ -412,7 +428,8 @@ fn a_partition_with_a_hole_gets_a_new_actor_and_so_does_one_that_is_shown_a_dot_
     let (actor, _) = first(&mut rig);
     let mine = container(&[(actor.0, 9)]);
     let other = KeyRef { key: Bytes::from_static(b"other"), ..key(3) };
-    let asked = rig.hear(2, Message::Replicate { tag: None, epoch: EPOCH, key: other, container: mine });
+    let asked =
+        rig.hear(2, Message::Replicate { tag: None, epoch: EPOCH, key: other, container: mine, echo: ECHO });
     rig.read(&asked, Ok(None));
     assert_ne!(again(&mut rig), actor);
 }
