@@ -75,7 +75,7 @@ impl World {
                 let range = if long { LONG_PAUSE_US } else { self.plan.faults.trouble_us };
                 let for_us = self.rngs.faults.between(range.0, range.1);
                 if self.pause(node, for_us) {
-                    self.hosts[node].clock.suspended(for_us);
+                    self.hosts[node].clock.suspended(self.now_us, for_us);
                 }
             }
             Fault::CutOneWay => self.cut_for_a_while(vec![(node, other)]),
