@@ -22,7 +22,7 @@ use crate::driver::{self, Driver, Inputs};
 use crate::faults::Faults;
 use crate::metrics::{Metrics, Sample};
 use crate::peers::{Peers, Shared};
-use crate::{grpc, http};
+use crate::{checkpoints, grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
@@ -102,6 +102,8 @@ pub async fn run(
         let (peers, stopping, seeds) = (peers.clone(), stopping.clone(), settings.seeds.clone());
         async move { peers.run(peer_listener, seeds, shared, stopping).await }
     });
+    let interval = Duration::from_secs(settings.checkpoint_interval_s);
+    let checkpoints = tokio::spawn(checkpoints::keep(store.clone(), interval));
     let limits = Arc::new(settings.limits());
     let http_state = http::HttpState {
         driver: driver.clone(),
@@ -143,6 +145,7 @@ pub async fn run(
         driver.stop();
         let _ = ended.await;
     }
+    checkpoints.abort();
     links.abort();
     http.abort();
     grpc.abort();
