@@ -48,7 +48,6 @@ pub fn plan_for(setting: Setting) -> Plan {
         alone: true,
         comparisons_lost: 0.0,
         repair: false,
-        comparisons_lost: 0.0,
         workload: workload(),
         network: network(setting.faults),
         disk: DiskPlan { sync_us: (500, 1_500), slow_sync_us: (500, 1_500), read_us: (20, 100) },
