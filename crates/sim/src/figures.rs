@@ -48,6 +48,12 @@ pub struct Figures {
     pub deaths_noticed: u64,
     /// Values whose time was over that reads and background scans have dropped.
     pub expired_values: u64,
+    /// Hints that were brought to their owners.
+    pub hints_delivered: u64,
+    /// Records of deleted keys that owners forgot while faults went on,
+    pub forgotten: u64,
+    /// and entries of retired actors.
+    pub actors_pruned: u64,
 }
 
 impl Figures {
@@ -87,6 +93,9 @@ impl Figures {
             declared_down,
             deaths_noticed,
             expired_values,
+            hints_delivered,
+            forgotten,
+            actors_pruned,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -109,5 +118,8 @@ impl Figures {
         self.declared_down += declared_down;
         self.deaths_noticed += deaths_noticed;
         self.expired_values += expired_values;
+        self.hints_delivered += hints_delivered;
+        self.forgotten += forgotten;
+        self.actors_pruned += actors_pruned;
     }
 }

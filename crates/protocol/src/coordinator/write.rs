@@ -136,7 +136,9 @@ impl Node {
             // Its hints bring it to the owners.
             Place::Fallback => commit = commit.max(self.keep_for_all(turn, &owners, &writing)),
         }
-        self.fill_in(turn, tag, began, &mut writing, |links, primary| !links.is_live(primary));
+        // This node is no peer of its own: it is not away.
+        let away = |links: &crate::links::Links, primary| primary != me && !links.is_live(primary);
+        self.fill_in(turn, tag, began, &mut writing, away);
         let timer = deadline.min(turn.time() + RESEND);
         let job = Job::Write(writing);
         self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));

@@ -41,6 +41,9 @@ impl World {
         self.listings(true)?;
         // Owners that do not count in a bucket may have what its reads do not show.
         self.converge()?;
+        if self.plan.forget_all {
+            self.forget_all()?;
+        }
         for key in 0..self.oracle.keys.len() {
             self.resolve(key)?;
         }
@@ -226,7 +229,7 @@ impl World {
     }
 
     /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done.
-    fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
+    pub(super) fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
         let result = match self.attempt(operation, node)? {
             Err(error) if matches!(error.failure, Failure::Overloaded(_)) => {
                 self.settle()?;
