@@ -185,6 +185,8 @@ impl Plan {
         } else if self.faults.lasts_long() || (family != Family::Purge && rng.chance(0.5)) {
             rng.spread(1_000_000, 4_000_000)
         } else {
+            // A run in which things are forgotten lasts long.
+            let least_us = if family == Family::Purge { least_us.max(20_000) } else { least_us };
             rng.between(least_us, 4 * least_us)
         };
         let times = |rng: &mut SimRng, time_us: u64| time_us * rng.between(4, 10) / 2;
