@@ -146,10 +146,9 @@ impl Node {
                 writing.own_commit = writing.own_commit.max(hints);
             }
         }
-        // Its own part is on its way to the disk.
-        self.fill_in(turn, tag, began, &mut writing, |links, primary| {
-            primary != me && !links.is_live(primary)
-        });
+        // This node is no peer of its own: it is not away.
+        let away = |links: &crate::links::Links, primary| primary != me && !links.is_live(primary);
+        self.fill_in(turn, tag, began, &mut writing, away);
         let timer = deadline.min(turn.time() + RESEND);
         let commit = writing.own_commit;
         let job = Job::Write(writing);
