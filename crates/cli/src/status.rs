@@ -83,6 +83,7 @@ struct Details {
     oldest_clean_ms: u64,
     keys_exchanged: u64,
     unsafe_fault_injection: bool,
+    damaged_keys: u64,
     hints: u64,
     fallback_bytes: u64,
     hints_delivered: u64,
@@ -248,6 +249,7 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
             oldest_clean_ms: anti_entropy.oldest_clean_ms,
             keys_exchanged: anti_entropy.keys_exchanged,
             unsafe_fault_injection: status.unsafe_fault_injection,
+            damaged_keys: status.damaged_keys,
             hints: hints.count,
             fallback_bytes: hints.fallback_bytes,
             hints_delivered: hints.delivered,
@@ -315,6 +317,13 @@ fn show(state: &ClusterState) -> Result<()> {
         let refusal = node.details.as_ref().map(|details| &details.storage_refusal);
         for trouble in node.error.iter().chain(refusal.filter(|refusal| !refusal.is_empty())) {
             output::note(format!("{} {}: {trouble}", node.name, node.id));
+        }
+        let damaged = node.details.as_ref().map_or(0, |details| details.damaged_keys);
+        if damaged > 0 {
+            output::note(format!(
+                "{} {}: {damaged} keys are damaged there, and are being healed from their other owners",
+                node.name, node.id
+            ));
         }
     }
     Ok(())

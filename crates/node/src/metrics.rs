@@ -220,6 +220,14 @@ fn counters() -> Result<Counters, prometheus::Error> {
             "Merkle trees that a sweep found to be wrong; there should be none.",
             |view| view.stats.trees_corrected,
         ),
+        counter(
+            "records_healed_total",
+            "Damaged records that hold again what the other owners hold.",
+            |view| view.stats.records_healed,
+        ),
+        counter("records_lost_total", "Damaged records that had no other owner.", |view| {
+            view.stats.records_lost
+        }),
     ]
     .into_iter()
     .collect()
@@ -257,6 +265,9 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
         }),
         gauge("anti_entropy_exchanges", "Exchanges with other owners under way or waiting.", |s| {
             s.view.anti_entropy.exchanges as u64
+        }),
+        gauge("damaged_keys", "Keys whose record was damaged and is not healed yet.", |s| {
+            s.view.gauges.holes as u64
         }),
         gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| {
             s.view.partitions().owned.into()

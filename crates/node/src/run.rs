@@ -57,6 +57,9 @@ pub async fn run(
     let inputs = Inputs::new();
     let store = Arc::new(open_store(&settings, &inputs, &metrics)?);
     let recovered = recover(store.as_ref(), NodeId(rand::rng().next_u64()))?;
+    if !recovered.holes.is_empty() {
+        tracing::warn!(keys = recovered.holes.len(), "damaged records of an earlier run are not healed yet");
+    }
     let start = StartId(rand::rng().next_u64());
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
@@ -70,6 +73,7 @@ pub async fn run(
             token_secret: settings.token_secret.clone(),
         },
         recovered.layout,
+        recovered.holes,
     );
     tracing::info!(node = %recovered.node, boot = recovered.boot, epoch = node.layout().map_or(0, |layout| layout.epoch.0), "recovered");
 

@@ -41,7 +41,8 @@ impl MachineClock {
 
     /// What the link clock shows, which counts suspension.
     pub fn link(&self, world_us: u64) -> Time {
-        Time(self.mono(world_us).0 + self.suspended_us)
+        let to_come = self.since_us.saturating_sub(world_us);
+        Time(self.mono(world_us).0 + self.suspended_us - to_come)
     }
 
     /// The first moment of the world at which the monotonic clock shows at least this.
@@ -51,9 +52,10 @@ impl MachineClock {
         self.since_us.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
-    /// The machine was suspended for this long until now: its monotonic clock has not counted that.
-    pub fn suspended(&mut self, for_us: u64) {
-        self.since_us += for_us;
+    /// The machine is suspended for this long from now on: its monotonic clock does not count that.
+    pub fn suspended(&mut self, world_us: u64, for_us: u64) {
+        self.base_us = self.mono(world_us).0;
+        self.since_us = world_us.max(self.since_us) + for_us;
         self.suspended_us += for_us;
     }
 
@@ -87,9 +89,11 @@ mod tests {
     fn a_suspended_machine_does_not_count() {
         let mut clock = MachineClock::new(0, 0, 0, 0);
         let before = clock.mono(500);
-        clock.suspended(60_000_000);
+        clock.suspended(500, 60_000_000);
         assert_eq!(clock.mono(60_000_500), before);
         assert_eq!(clock.link(60_000_500).0, before.0 + 60_000_000);
+        // While it lasts no clock is ahead of what it will show.
+        assert_eq!((clock.mono(700), clock.link(700).0), (before, before.0 + 200));
     }
 
     #[test]

@@ -33,7 +33,8 @@ pub enum Fault {
     SlowDisk,
     /// One disk is full: nothing is synced until there is room again.
     FullDisk,
-    /// One record of one disk cannot be read for a while.
+    /// One record of one disk cannot be read back, until it is written anew; of one key on fewer disks at a time than the bucket's
+    /// writes promise to survive.
     DamagedRecord,
     /// One wall clock jumps by hours.
     WallJump,
@@ -176,9 +177,13 @@ impl FaultPlan {
 
     /// Whether some fault stops a node for minutes.
     pub fn lasts_long(&self) -> bool {
-        let long = |fault: Fault| matches!(fault, Fault::PauseLong | Fault::Suspend);
-        let drawn = FAULTS.iter().zip(&self.weights).any(|(&fault, &weight)| long(fault) && weight > 0);
-        drawn || self.aims.iter().any(|aim| long(aim.fault))
+        self.may_do(|fault| matches!(fault, Fault::PauseLong | Fault::Suspend))
+    }
+
+    /// Whether such a fault may happen.
+    pub fn may_do(&self, such: impl Fn(Fault) -> bool) -> bool {
+        let drawn = FAULTS.iter().zip(&self.weights).any(|(&fault, &weight)| such(fault) && weight > 0);
+        drawn || self.aims.iter().any(|aim| such(aim.fault))
     }
 
     /// Sets how often a fault is drawn at random.

@@ -48,6 +48,10 @@ pub struct Figures {
     pub deaths_noticed: u64,
     /// Values whose time was over that reads and background scans have dropped.
     pub expired_values: u64,
+    /// Damaged records that nodes have met.
+    pub holes: u64,
+    /// Of these, those that were healed.
+    pub healed: u64,
 }
 
 impl Figures {
@@ -87,6 +91,8 @@ impl Figures {
             declared_down,
             deaths_noticed,
             expired_values,
+            holes,
+            healed,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -109,5 +115,7 @@ impl Figures {
         self.declared_down += declared_down;
         self.deaths_noticed += deaths_noticed;
         self.expired_values += expired_values;
+        self.holes += holes;
+        self.healed += healed;
     }
 }

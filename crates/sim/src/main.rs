@@ -140,7 +140,7 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} damaged records met, {} healed",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
@@ -148,7 +148,9 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.read_repairs,
         figures.declared_down,
         figures.deaths_noticed,
-        figures.expired_values
+        figures.expired_values,
+        figures.holes,
+        figures.healed
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::time::Duration;
 
 use crate::id::{ActorId, PartitionId};
 use crate::message::KeyRef;
@@ -19,6 +20,20 @@ pub(crate) struct Candidate {
     pub(super) since: Option<Time>,
     /// Actors of its vector without a sibling here. Of a tombstone: none are named, all of it goes.
     pub(super) actors: Vec<ActorId>,
+    /// When this node asked about it last, by the link clock.
+    asked: Option<Time>,
+}
+
+impl Candidate {
+    /// Whether something of it goes when these actors are retired.
+    pub(super) fn shrinks(&self, retired: &[ActorId]) -> bool {
+        self.actors.is_empty() || self.actors.iter().any(|actor| retired.contains(actor))
+    }
+
+    /// Whether this node has asked about it lately.
+    pub(super) fn asked_within(&self, link_now: Time, pause: Duration) -> bool {
+        self.asked.is_some_and(|asked| link_now.since(asked) < pause)
+    }
 }
 
 /// See the module.
@@ -46,9 +61,14 @@ impl Candidates {
         match self.keys.get(key) {
             Some(known) if known.digest == digest => {}
             _ => {
-                self.keys.insert(key.clone(), Candidate { digest, commit, since: None, actors });
+                self.keys.insert(key.clone(), Candidate { digest, commit, since: None, actors, asked: None });
             }
         }
+    }
+
+    /// The key's record is lost.
+    pub(crate) fn remove(&mut self, key: &KeyRef) {
+        self.keys.remove(key);
     }
 
     /// What is durable by now has been so since now at the latest.
@@ -57,6 +77,13 @@ impl Candidates {
             if candidate.since.is_none() && is_durable(candidate.commit) {
                 candidate.since = Some(link_now);
             }
+        }
+    }
+
+    /// This node asks about this key.
+    pub(super) fn asked(&mut self, key: &KeyRef, link_now: Time) {
+        if let Some(candidate) = self.keys.get_mut(key) {
+            candidate.asked = Some(link_now);
         }
     }
 

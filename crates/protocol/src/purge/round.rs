@@ -56,8 +56,11 @@ impl Node {
             if self.purge.rounds.len() >= ROUNDS || busy || layout.owners(partition).first() != Some(&me) {
                 continue;
             }
+            // What could not be forgotten, all actors being in use, is not asked about again and again.
             let old =
-                self.purge.candidates.of(partition).filter(|(_, found)| self.is_long_ago(turn, found.since));
+                self.purge.candidates.of(partition).filter(|(_, found)| {
+                    self.is_long_ago(turn, found.since) && !found.asked_within(now, bound)
+                });
             let chosen: Vec<_> = old.take(KEYS).collect();
             if chosen.is_empty() {
                 continue;
@@ -84,6 +87,9 @@ impl Node {
         for &member in &others {
             let (keys, actors) = (keys.clone(), actors.clone());
             turn.send(member, Message::PurgeAsk { tag, epoch, partition, keys, actors });
+        }
+        for KeyDigest { key, .. } in &keys {
+            self.purge.candidates.asked(key, turn.now.link);
         }
         let own = self.vote(turn, partition, &keys, &actors);
         let confirmed = vec![true; keys.len()];
@@ -135,10 +141,16 @@ impl Node {
         // All answers lie between the first question and now.
         let in_time = turn.now.link.since(round.began) <= self.config.limits.message_age;
         let Round { partition, epoch, keys, actors, began, confirmed, writing, .. } = round;
-        let keys: Vec<KeyDigest> =
-            keys.into_iter().zip(confirmed).filter(|(_, confirmed)| *confirmed).map(|(key, _)| key).collect();
-        let Some(layout) = self.layout.clone().filter(|_| in_time && !keys.is_empty()) else { return };
         let retired: Vec<ActorId> = actors.into_iter().filter(|actor| !writing.contains(actor)).collect();
+        let shrinks = |asked: &KeyDigest| {
+            self.purge.candidates.get(&asked.key).is_some_and(|candidate| candidate.shrinks(&retired))
+        };
+        let confirmed =
+            keys.into_iter().zip(confirmed).filter(|(_, confirmed)| *confirmed).map(|(key, _)| key);
+        let keys: Vec<KeyDigest> = confirmed.filter(shrinks).collect();
+        // There may be more.
+        self.purge.wake = Some(turn.time() + STEP_MIN);
+        let Some(layout) = self.layout.clone().filter(|_| in_time && !keys.is_empty()) else { return };
         for &owner in layout.owners(partition) {
             if owner == self.config.node {
                 continue;
@@ -150,7 +162,5 @@ impl Node {
         }
         let echo = self.link_time(crate::time::Now { link: began, ..turn.now });
         self.on_forget(turn, self.config.node, epoch, keys, &retired, echo);
-        // There may be more.
-        self.purge.wake = Some(turn.time() + STEP_MIN);
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn check(
     let record = &oracle.operations[operation];
     let history = &oracle.keys[answers::key(oracle, operation)?];
     let needed = (primaries + fallbacks).max(record.quorum.w);
-    let holders = disks.durable(&history.store_key, record.quorum.n)?;
+    let holders = disks.acknowledged(&history.store_key, record.quorum.n)?;
     // The answer's context covers what the client had seen and the write itself, and so does what was replicated.
     let covering = holders.iter().filter(|container| container.context.covers_all(answer)).count();
     let kept = disks.kept(history.bucket.id, history.partition, &history.key)?;

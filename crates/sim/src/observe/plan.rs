@@ -46,6 +46,7 @@ pub fn plan_for(setting: Setting) -> Plan {
         bootstrap_in_peace: true,
         exchange_in_trouble: true,
         alone: true,
+        comparisons_lost: 0.0,
         repair: false,
         workload: workload(),
         network: network(setting.faults),
