@@ -452,7 +452,7 @@ fn two_of_five_take_a_sloppy_put_whichever_owner_coordinates_it() {
         let sloppy = QuorumOptions { mode: Some(QuorumMode::Sloppy), ..QuorumOptions::default() };
         for id in pair {
             world.answers.clear();
-            world.put_with(id, Duration::from_secs(1), sloppy.clone());
+            world.put_with(id, Duration::from_secs(1), sloppy);
             world.run(Duration::from_millis(100));
             match &world.answers[..] {
                 [Ok(Outcome::Put(put))] => assert_eq!((put.primaries, put.fallbacks), (1, 1)),
