@@ -1,4 +1,7 @@
 //! Clusters of real processes: what is promised holds when nodes are killed, stopped and started again.
+//!
+//! The random mix takes a minute, with `QUORATE_LONG=1` ten. `QUORATE_MIX_SEED` repeats its troubles, though not their timing.
+#![expect(clippy::print_stdout, reason = "the figures are for who runs the tests")]
 
 mod support;
 
@@ -12,7 +15,8 @@ use quorate_proto::v1::{
     response,
 };
 use quorate_protocol::id::{BucketId, NodeId};
-use support::{Cluster, Process, detail};
+use support::load::{Clients, Load};
+use support::{Cluster, Process, detail, trouble};
 use tonic::Status;
 
 fn put(key: &str, value: &str) -> PutRequest {
@@ -198,4 +202,52 @@ async fn ten_thousand_overwrites_leave_one_version_and_a_small_context() {
     assert!(longest <= 64, "{longest} bytes");
     let found = read(node, get("k")).await.expect("written");
     assert_eq!((found.siblings.len(), &found.siblings[0].value[..]), (1, &b"9999"[..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_missing_after_a_random_mix_of_troubles() {
+    let seed = std::env::var("QUORATE_MIX_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed: u64 = seed.unwrap_or_else(rand::random);
+    let lasts = Duration::from_secs(if std::env::var_os("QUORATE_LONG").is_some() { 600 } else { 60 });
+    println!("QUORATE_MIX_SEED={seed}");
+    // What is deleted is forgotten while all this goes on.
+    let settings = [("message_age_ms", "2000"), ("hints_max", "2000"), ("cache_bytes", "1000000")];
+    let mut cluster = Cluster::start_with(5, &settings).await;
+    let clients = Clients::of(&cluster, 0..5);
+    let loads = [Load::start(&clients, "", 9, "strict"), Load::start(&clients, "sloppy", 9, "sloppy")];
+    let (calm, mut purged) = (Duration::from_secs(7), 0);
+    let happened = trouble::mix(&mut cluster, seed, lasts, calm, async |cluster| {
+        for node in &cluster.nodes {
+            purged = purged.max(node.metric("quorate_tombstones_purged_total").await);
+        }
+    })
+    .await;
+    let mut failed = 0;
+    let mut ledgers = Vec::new();
+    for load in loads {
+        let ledger = load.stop().await;
+        assert!(ledger.acknowledged > 0);
+        failed += ledger.failures.len();
+        ledgers.push(ledger);
+    }
+    let took = cluster.wait_equal(Duration::from_secs(60)).await;
+    println!(
+        "{happened:?}; all owners equal {took:?} after the last; at least {purged} tombstones forgotten meanwhile"
+    );
+    for ledger in ledgers {
+        println!(
+            "{} acknowledged, {} by the second attempt; {} keys to be checked",
+            ledger.acknowledged,
+            ledger.retried,
+            ledger.keys()
+        );
+        assert_eq!(
+            ledger.check(&clients).await,
+            Vec::<String>::new(),
+            "of {} keys; seed {seed}",
+            ledger.keys()
+        );
+    }
+    println!("{failed} operations failed twice");
+    assert!(purged > 0, "nothing was forgotten in the calm");
 }

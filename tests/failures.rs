@@ -138,31 +138,49 @@ async fn a_partition_refuses_strictly_accepts_sloppily_and_heals_into_siblings()
     let clients = sides.map(|side| Clients::of(&cluster, side.iter().copied()));
     cluster.cut(&sides).await;
     let mut ledger = Ledger::default();
-    let (mut refused, mut accepted, mut fallbacks) = ([0; 2], [0; 2], [0; 2]);
+    // Until the cut is noticed, what is passed on to the other side is lost; what is acknowledged is not.
     let begun = Instant::now();
-    let keys = short_or_long(60, 600);
+    let mut early = 0;
+    while !cluster.have_noticed(&sides).await {
+        assert!(begun.elapsed() < 10 * SECOND, "the cut is not noticed");
+        for (side, clients) in clients.iter().enumerate() {
+            let (key, bucket) = (format!("early-{early}"), ["", "sloppy"][early / 2 % 2]);
+            let line = format!("{early} of side {side}");
+            if clients.put(early, put(bucket, &key, line.clone())).await.is_ok() {
+                ledger.expect(bucket, &key, &line);
+            }
+        }
+        early += 1;
+    }
+    println!("cut: noticed by all after {:?}; {early} keys tried until then", begun.elapsed());
+
+    let begun = Instant::now();
+    let keys = short_or_long(100, 2_000);
+    let (mut refused, mut fallbacks) = ([0; 2], [0; 2]);
     for round in 0..keys {
         for (side, clients) in clients.iter().enumerate() {
-            // From the first moment, before anybody has noticed.
             let (strict, sloppy) = (format!("strict-{round}"), format!("sloppy-{round}"));
             let line = format!("{round} of side {side}");
             match clients.put(round, put("", &strict, line.clone())).await {
                 Ok(_) => ledger.expect("", &strict, &line),
-                Err(_) => refused[side] += 1,
+                Err(status) => {
+                    let error = detail(&status);
+                    assert_eq!((error.code(), error.attempted), (Code::QuorumUnavailable, false), "{status}");
+                    refused[side] += 1;
+                }
             }
             let written = clients.put(round, put("sloppy", &sloppy, line.clone())).await;
             let (written, _) = written.unwrap_or_else(|status| panic!("side {side}: {status}"));
             assert!(written.primaries + written.fallbacks >= 2);
-            fallbacks[side] += u32::from(written.fallbacks > 0);
+            fallbacks[side] += usize::from(written.fallbacks > 0);
             ledger.expect("sloppy", &sloppy, &line);
-            accepted[side] += 1;
         }
     }
     println!(
-        "cut for {:?}: of {keys} strict puts on each side {refused:?} refused; {accepted:?} sloppy ones accepted, {fallbacks:?} with fallbacks",
+        "in {:?}, of {keys} keys on each side: strictly {refused:?} refused; sloppily all accepted, {fallbacks:?} with fallbacks",
         begun.elapsed()
     );
-    // No key has a quorum on both sides, and each has it on one.
+    // No key has a quorum on both sides, and each has it on one. One that has it on the other needs a fallback here.
     assert_eq!(refused[0] + refused[1], keys, "{refused:?}");
     assert!(refused.iter().all(|&refused| refused > 0) && fallbacks.iter().all(|&some| some > 0));
     cluster.heal().await;
@@ -174,30 +192,6 @@ async fn a_partition_refuses_strictly_accepts_sloppily_and_heals_into_siblings()
         let found = all.get(round, "sloppy", &format!("sloppy-{round}")).await.expect("all are there");
         assert_eq!(found.siblings.len(), 2, "they were concurrent");
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_strict_refusal_names_the_quorum_when_the_cut_was_noticed() {
-    let _alone = alone().await;
-    let cluster = Cluster::start(5).await;
-    cluster.cut(&[&[0, 1], &[2, 3, 4]]).await;
-    for gone in [2, 3, 4] {
-        until("the small side has noticed", 10 * SECOND, async || {
-            let status = cluster.nodes[0].status().await;
-            let peer = status.peers.iter().find(|peer| peer.node_id == cluster.nodes[gone].id);
-            if peer.is_some_and(|peer| !peer.reachable) { Ok(()) } else { Err(format!("{gone} seems there")) }
-        })
-        .await;
-    }
-    let mut refusals = 0;
-    for key in 0..20 {
-        if let Err(status) = cluster.nodes[0].kv().put(put("", &key.to_string(), "v")).await {
-            let error = detail(&status);
-            assert_eq!((error.code(), error.attempted), (Code::QuorumUnavailable, false), "{status}");
-            refusals += 1;
-        }
-    }
-    assert!((1..20).contains(&refusals), "{refusals} of 20 keys have no quorum with two of five nodes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,7 +216,8 @@ async fn what_was_deleted_while_an_owner_was_down_stays_deleted_and_gives_its_sp
     println!("{keys} keys of {value_bytes} bytes written in {:?}", begun.elapsed());
     cluster.wait_equal(30 * SECOND).await;
     sleep(2 * SECOND).await;
-    let before: Vec<u64> = cluster.nodes.iter().map(|node| node.store_bytes().0 >> 20).collect();
+    let mib = |(all, base): (u64, u64)| (all >> 20, base >> 20);
+    let before: Vec<_> = cluster.nodes.iter().map(|node| mib(node.store_bytes())).collect();
     cluster.nodes[4].kill();
     cluster.wait_down(4, 5 * SECOND).await;
     let begun = Instant::now();
@@ -255,9 +250,9 @@ async fn what_was_deleted_while_an_owner_was_down_stays_deleted_and_gives_its_sp
         if bases.iter().all(|&base| base <= segments) { Ok(()) } else { Err(format!("{bases:?}")) }
     })
     .await;
-    let after: Vec<u64> = cluster.nodes.iter().map(|node| node.store_bytes().0 >> 20).collect();
+    let after: Vec<_> = cluster.nodes.iter().map(|node| mib(node.store_bytes())).collect();
     println!(
-        "forgotten after {forgotten:?}; space given back after {given_back:?}: MiB {before:?} -> {after:?}"
+        "forgotten after {forgotten:?}; space given back after {given_back:?}: MiB in all and behind the log {before:?} -> {after:?}"
     );
     let all = Clients::of(&cluster, 0..5);
     for key in 0..keys {
@@ -284,7 +279,7 @@ where
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_and_queues_are_bounded_while_a_peer_stands_and_is_dead() {
     let _alone = alone().await;
-    const HINTS: u64 = 2_000;
+    const HINTS: u64 = 500;
     const MIB: u64 = 1 << 20;
     let hints = HINTS.to_string();
     let settings =
@@ -321,9 +316,9 @@ async fn memory_and_queues_are_bounded_while_a_peer_stands_and_is_dead() {
         ledger.failures.len(),
         resident_max / MIB
     );
-    assert!(hints_max <= HINTS, "{hints_max}");
-    // Containers 16, sled's pages twice 16, what waits for sled 256, and the program.
-    assert!(resident_max < 512 * MIB, "{resident_max}");
+    assert_eq!(hints_max, HINTS, "the bound was not reached, or passed");
+    // The program, containers 16 MiB and more for their structure, sled's pages twice 16, what waits for sled.
+    assert!(resident_max < 384 * MIB, "{resident_max}");
     assert!(queued_max < 64 * MIB, "{queued_max}");
     cluster.nodes[4].revive();
     let took = cluster.wait_equal(60 * SECOND).await;

@@ -9,7 +9,7 @@ use quorate_protocol::version::{Digest, EncodedContainer};
 use super::peer::{
     key_from_wire, key_to_wire, link_time_from_wire, link_time_to_wire, refusal_from_wire, refusal_to_wire,
 };
-use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
+use super::{ConvertError, narrow, own, wide_from_wire, wide_to_wire};
 use crate::peer::v1;
 
 const HASH_BYTES: usize = 16;
@@ -193,7 +193,7 @@ pub(super) fn exchange_from_wire(exchange: v1::Exchange) -> Result<Message, Conv
     Ok(Message::Exchange {
         epoch: Epoch(exchange.epoch),
         key: key_from_wire(exchange.key)?,
-        container: EncodedContainer(exchange.container),
+        container: EncodedContainer(own(&exchange.container)),
         echo: link_time_from_wire(exchange.echo)?,
     })
 }

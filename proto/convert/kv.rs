@@ -12,7 +12,7 @@ use quorate_protocol::time::Hlc;
 use quorate_protocol::version::{ContentType, Dot, Sibling};
 
 use super::failure::{error_from_wire, error_to_wire};
-use super::{ConvertError, wide_from_wire, wide_to_wire};
+use super::{ConvertError, own, wide_from_wire, wide_to_wire};
 use crate::v1;
 use crate::v1::{request, response};
 
@@ -92,7 +92,7 @@ pub fn get_to_wire(get: Get, timeout: Duration) -> v1::GetRequest {
 pub fn get_from_wire(get: v1::GetRequest) -> Timed {
     let timeout = timeout_from_wire(get.timeout_ms);
     let quorum = quorum_from_wire(get.quorum);
-    Timed { operation: Operation::Get(Get { bucket: get.bucket, key: get.key, quorum }), timeout }
+    Timed { operation: Operation::Get(Get { bucket: get.bucket, key: own(&get.key), quorum }), timeout }
 }
 
 /// A put as it travels; a zero timeout is the node's default.
@@ -120,8 +120,8 @@ pub fn put_from_wire(put: v1::PutRequest, mint: impl FnOnce() -> OperationId) ->
     let timeout = timeout_from_wire(put.timeout_ms);
     let operation = Operation::Put(Put {
         bucket: put.bucket,
-        key: put.key,
-        value: put.value,
+        key: own(&put.key),
+        value: own(&put.value),
         content_type: content_type_from_wire(put.content_type),
         context: put.context,
         operation,
@@ -146,7 +146,7 @@ pub fn delete_to_wire(delete: Delete, timeout: Duration) -> v1::DeleteRequest {
 pub fn delete_from_wire(delete: v1::DeleteRequest) -> Timed {
     let timeout = timeout_from_wire(delete.timeout_ms);
     let quorum = quorum_from_wire(delete.quorum);
-    let (bucket, key, context) = (delete.bucket, delete.key, delete.context);
+    let (bucket, key, context) = (delete.bucket, own(&delete.key), delete.context);
     Timed { operation: Operation::Delete(Delete { bucket, key, context, quorum }), timeout }
 }
 

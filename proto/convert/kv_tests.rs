@@ -123,12 +123,17 @@ fn a_time_to_live_never_becomes_never() {
 }
 
 #[test]
-fn values_are_not_copied() {
+fn values_are_not_copied_on_their_way_out_and_do_not_keep_the_buffer_that_they_came_in() {
     let value = Bytes::from(vec![7; 4096]);
     let Operation::Put(mut put) = operations().remove(0) else { panic!("not a put") };
     put.value = value.clone();
     let wire = put_to_wire(put, Duration::ZERO);
     assert_eq!(wire.value.as_ptr(), value.as_ptr());
+    let received = Bytes::from(prost::Message::encode_to_vec(&wire));
+    let buffer = received.as_ptr_range();
+    let wire: v1::PutRequest = prost::Message::decode(received.clone()).unwrap();
+    assert!(buffer.contains(&wire.value.as_ptr()), "the decoder copies already");
     let Operation::Put(put) = put_from_wire(wire, mint).unwrap().operation else { panic!("not a put") };
-    assert_eq!(put.value.as_ptr(), value.as_ptr());
+    assert_eq!(put.value, value);
+    assert!(!buffer.contains(&put.key.as_ptr()) && !buffer.contains(&put.value.as_ptr()));
 }

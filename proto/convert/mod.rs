@@ -1,4 +1,5 @@
-//! Wire types to protocol types and back. Bytes are passed on, never copied.
+//! Wire types to protocol types and back. Keys, values and containers that come in are copied, for nodes keep them in memory;
+//! all other bytes are passed on.
 
 mod anti_entropy;
 pub mod failure;
@@ -45,6 +46,12 @@ impl From<ConvertError> for Failure {
     fn from(error: ConvertError) -> Self {
         Self::Invalid { field: error.field, reason: error.reason }
     }
+}
+
+/// Bytes of their own. What is decoded is a slice of the buffer that it was received in, and would keep the whole of that
+/// for as long as somebody keeps the slice: a small value for hours.
+fn own(received: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(received)
 }
 
 /// 128 bits as they travel: 16 bytes, the greatest first.

@@ -14,7 +14,7 @@ use super::anti_entropy;
 use super::failure::{error_from_wire, error_to_wire};
 use super::forgetting;
 use super::kv;
-use super::{ConvertError, narrow, wide_from_wire, wide_to_wire};
+use super::{ConvertError, narrow, own, wide_from_wire, wide_to_wire};
 use crate::peer::v1;
 use crate::peer::v1::{RefusalCode, forward, forward_reply, message};
 
@@ -170,7 +170,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
             tag: replicate.tag.map(Tag),
             epoch: Epoch(replicate.epoch),
             key: key_from_wire(replicate.key)?,
-            container: EncodedContainer(replicate.container),
+            container: EncodedContainer(own(&replicate.container)),
             echo: link_time_from_wire(replicate.echo)?,
         },
         Kind::ReplicateReply(reply) => {
@@ -195,7 +195,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
                 None if reply.same => Ok(Fetched::Same),
                 None => {
                     let echo = link_time_from_wire(reply.echo)?;
-                    Ok(Fetched::Container { container: EncodedContainer(reply.container), echo })
+                    Ok(Fetched::Container { container: EncodedContainer(own(&reply.container)), echo })
                 }
             };
             Message::FetchReply { tag, epoch, result }
@@ -228,7 +228,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
             epoch: Epoch(hint.epoch),
             key: key_from_wire(hint.key)?,
             target: NodeId(hint.target),
-            container: EncodedContainer(hint.container),
+            container: EncodedContainer(own(&hint.container)),
             echo: link_time_from_wire(hint.echo)?,
         },
         Kind::Beat(_) => Message::Beat,
@@ -251,7 +251,7 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
             let result = match refusal_from_wire(reply.refusal, epoch)? {
                 Some(refusal) => Err(refusal),
                 None => {
-                    let container = EncodedContainer(reply.container);
+                    let container = EncodedContainer(own(&reply.container));
                     Ok(Healing { container, echo: link_time_from_wire(reply.echo)? })
                 }
             };
@@ -331,7 +331,7 @@ pub(super) fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertEr
     Ok(KeyRef {
         partition: PartitionId(narrow("key.partition", key.partition.into())?),
         bucket: BucketId(key.bucket),
-        key: key.key,
+        key: own(&key.key),
     })
 }
 

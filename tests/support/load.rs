@@ -45,8 +45,11 @@ impl Clients {
             Ok(written) => Ok((written, true)),
             Err(first) => match in_time(self.at(turn + 1).put(put)).await {
                 Ok(written) => Ok((written, false)),
+                // The last word, with what came before it.
                 Err(second) => {
-                    Err(Status::new(second.code(), format!("{} | {}", first.message(), second.message())))
+                    let message = format!("{} | {}", first.message(), second.message());
+                    let details = Bytes::copy_from_slice(second.details());
+                    Err(Status::with_details(second.code(), message, details))
                 }
             },
         }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "every test uses a part of it")]
 
 pub(crate) mod load;
+pub(crate) mod trouble;
 pub(crate) mod watch;
 
 use std::fs::File;

@@ -90,6 +90,20 @@ impl Cluster {
         .await
     }
 
+    /// Whether every node of each group knows that it reaches nobody outside.
+    pub(crate) async fn have_noticed(&self, groups: &[&[usize]]) -> bool {
+        for group in groups {
+            for &at in *group {
+                let status = self.nodes[at].status().await;
+                let reachable = status.peers.iter().filter(|peer| peer.reachable).count();
+                if reachable + 1 != group.len() {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// Waits until all owners of all partitions hold the same and no hints are left; returns for how long. All nodes are running.
     pub(crate) async fn wait_equal(&self, within: Duration) -> Duration {
         until("all owners are equal", within, async || self.are_equal().await).await

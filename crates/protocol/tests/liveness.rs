@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_protocol::id::{ClusterId, Epoch, NodeId, OperationId, StartId};
-use quorate_protocol::layout::{Bootstrap, DEFAULT_BUCKET, Layout, Member};
+use quorate_protocol::layout::{Bootstrap, DEFAULT_BUCKET, Layout, Member, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
-use quorate_protocol::operation::{Attempted, Failure, Operation, Put, QuorumOptions, Timed, Ttl};
+use quorate_protocol::operation::{Attempted, Failure, Operation, Outcome, Put, QuorumOptions, Timed, Ttl};
 use quorate_protocol::time::{Now, Time};
 use quorate_protocol::version::{ContentType, ContextToken};
 use quorate_protocol::{Effect, Effects, Event, Limits, Node, NodeConfig, PeerState, RequestId};
@@ -222,6 +222,10 @@ impl World {
     }
 
     fn put(&mut self, at: u64, timeout: Duration) {
+        self.put_with(at, timeout, QuorumOptions::default());
+    }
+
+    fn put_with(&mut self, at: u64, timeout: Duration, quorum: QuorumOptions) {
         let put = Put {
             bucket: DEFAULT_BUCKET.into(),
             key: Bytes::from_static(b"k"),
@@ -230,7 +234,7 @@ impl World {
             context: ContextToken::new(),
             operation: OperationId(1),
             ttl: Ttl::Bucket,
-            quorum: QuorumOptions::default(),
+            quorum,
         };
         let timed = Timed { operation: Operation::Put(put), timeout };
         self.asked.clear();
@@ -431,4 +435,29 @@ fn packets_that_make_no_sense_change_nothing() {
     }
     let after: Vec<_> = world.nodes[&1].peers().map(|(id, peer)| (id, *peer)).collect();
     assert_eq!(before, after);
+}
+
+#[test]
+fn two_of_five_take_a_sloppy_put_whichever_owner_coordinates_it() {
+    // Of each pair that is cut off, one is an owner: the first, the second or the third.
+    for at in 0..3 {
+        let mut world = World::new(5, 9);
+        let (owners, other) = world.owners();
+        let pair = [owners[at], other];
+        let apart = |id: &u64| !pair.contains(id);
+        for away in (1..=5).filter(apart) {
+            world.cut.extend(pair.iter().flat_map(|&id| [(id, away), (away, id)]));
+        }
+        world.run(Duration::from_secs(10));
+        let sloppy = QuorumOptions { mode: Some(QuorumMode::Sloppy), ..QuorumOptions::default() };
+        for id in pair {
+            world.answers.clear();
+            world.put_with(id, Duration::from_secs(1), sloppy);
+            world.run(Duration::from_millis(100));
+            match &world.answers[..] {
+                [Ok(Outcome::Put(put))] => assert_eq!((put.primaries, put.fallbacks), (1, 1)),
+                other => panic!("owner {at}, asked at {id}: {other:?}"),
+            }
+        }
+    }
 }

@@ -239,7 +239,10 @@ impl Node {
             if asked || (holder != me && !self.links.is_live(holder)) {
                 continue;
             }
-            let Some(target) = writing.tally.next_target(|primary| away(&self.links, primary)) else {
+            // This node has no link to itself, and has not acknowledged its own commit yet: it is not away all the same. A hint
+            // for it would count for nothing as soon as it has.
+            let is_away = |primary| primary != me && away(&self.links, primary);
+            let Some(target) = writing.tally.next_target(is_away) else {
                 return;
             };
             writing.tally.add_stand_in(holder, target);

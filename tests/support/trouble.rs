@@ -1,0 +1,103 @@
+//! Random troubles: nodes killed, standing, cut off, losing messages; one or two at a time, each for a while.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use quorate_proto::v1::PeerFault;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use tokio::time::sleep;
+
+use super::Cluster;
+
+/// What happens to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trouble {
+    /// SIGKILL.
+    Kill,
+    /// SIGSTOP.
+    Stand,
+    /// All messages to and from it are lost.
+    Cut,
+    /// All messages to it are lost.
+    Deaf,
+    /// All messages from it are lost.
+    Mute,
+    /// Every third message from it is lost, and the others are late.
+    Lossy,
+}
+
+const ALL: [Trouble; 6] =
+    [Trouble::Kill, Trouble::Stand, Trouble::Cut, Trouble::Deaf, Trouble::Mute, Trouble::Lossy];
+
+/// After so many rounds nothing happens for a while.
+const CALM_EVERY: usize = 4;
+
+/// Goes on for so long, and mends everything; returns how often each trouble was there. In between there are times of
+/// `calm`, at the end of which it calls `look`.
+pub(crate) async fn mix(
+    cluster: &mut Cluster,
+    seed: u64,
+    lasts: Duration,
+    calm: Duration,
+    mut look: impl AsyncFnMut(&Cluster),
+) -> BTreeMap<Trouble, usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let begun = Instant::now();
+    let mut happened = BTreeMap::new();
+    let nodes: Vec<usize> = (0..cluster.nodes.len()).collect();
+    for round in 1.. {
+        if begun.elapsed() >= lasts {
+            break;
+        }
+        let count = rng.random_range(1..=2);
+        let chosen: Vec<usize> = nodes.sample(&mut rng, count).copied().collect();
+        let mut broken = Vec::new();
+        for node in chosen {
+            let trouble = *ALL.choose(&mut rng).expect("there are some");
+            inflict(cluster, node, trouble).await;
+            *happened.entry(trouble).or_insert(0) += 1;
+            broken.push((node, trouble));
+            sleep(Duration::from_millis(rng.random_range(0..500))).await;
+        }
+        // Sometimes before anybody has noticed, sometimes long after.
+        sleep(Duration::from_millis(rng.random_range(300..6_000))).await;
+        for (node, trouble) in broken {
+            mend(cluster, node, trouble).await;
+            sleep(Duration::from_millis(rng.random_range(0..500))).await;
+        }
+        sleep(Duration::from_millis(rng.random_range(0..2_000))).await;
+        if round % CALM_EVERY == 0 {
+            cluster.wait_linked().await;
+            sleep(calm).await;
+            look(cluster).await;
+        }
+    }
+    cluster.wait_linked().await;
+    happened
+}
+
+async fn inflict(cluster: &mut Cluster, node: usize, trouble: Trouble) {
+    let (drop, receive_drop, delay_ms) = match trouble {
+        Trouble::Kill => return cluster.nodes[node].kill(),
+        Trouble::Stand => return cluster.nodes[node].signal("-STOP"),
+        Trouble::Cut => (1.0, 1.0, 0),
+        Trouble::Deaf => (0.0, 1.0, 0),
+        Trouble::Mute => (1.0, 0.0, 0),
+        Trouble::Lossy => (0.33, 0.0, 20),
+    };
+    let others = cluster.nodes.iter().map(|other| other.id).filter(|&other| other != cluster.nodes[node].id);
+    let fault = |node_id| PeerFault { node_id, drop, receive_drop, delay_ms, delay_jitter_ms: delay_ms };
+    cluster.nodes[node].inject(others.map(fault).collect()).await;
+}
+
+async fn mend(cluster: &mut Cluster, node: usize, trouble: Trouble) {
+    match trouble {
+        Trouble::Kill => cluster.nodes[node].revive(),
+        Trouble::Stand => cluster.nodes[node].signal("-CONT"),
+        Trouble::Cut | Trouble::Deaf | Trouble::Mute | Trouble::Lossy => {
+            cluster.nodes[node].inject(Vec::new()).await;
+        }
+    }
+}
