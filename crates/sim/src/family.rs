@@ -392,14 +392,13 @@ fn purge(plan: &mut Plan, rng: &mut SimRng) {
     for step in [Step::PutBlind, Step::PutNewest, Step::PutAfterPut] {
         plan.workload.weigh(step, 1 + u32::from(rng.chance(0.3)));
     }
-    let timeout_us = rng.spread(30_000, 600_000);
+    let timeout_us = rng.spread(30_000, 1_500_000);
     plan.workload.timeout_us = (timeout_us / 2, timeout_us);
     // Some messages come very late, or once more then.
     plan.network.loss = *rng.pick(&[0.0, 0.02, 0.1, 0.3]);
     plan.network.spike = *rng.pick(&[0.0, 0.0, 0.05, 0.2]);
     plan.network.spike_us = rng.spread(50_000, 2_000_000);
-    plan.network.late = *rng.pick(&[0.0, 0.05, 0.3]);
-    plan.network.late_us = rng.spread(200_000, 3_000_000);
+    plan.network.late = *rng.pick(&[0.0, 0.1, 0.5]);
     plan.limits.context_entries = rng.below(3);
     quiet(&mut plan.faults);
     plan.faults.suspend_long = 0.0;
