@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{BucketId, Epoch, NodeId, OperationId, PartitionId, StartId};
-use quorate_protocol::message::{Fetched, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Stamp, Tag};
+use quorate_protocol::message::{
+    Fetched, Healing, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Stamp, Tag,
+};
 use quorate_protocol::operation::{List, Listed, Operation, OperationResult, Outcome, Timed};
 use quorate_protocol::time::{Hlc, Time};
 use quorate_protocol::version::{Digest, EncodedContainer};
@@ -142,6 +144,20 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         Message::Exchange { epoch, key, container, echo } => {
             Kind::Exchange(anti_entropy::exchange_to_wire(epoch, key, container, echo))
         }
+        Message::Heal { tag, epoch, key } => {
+            Kind::Heal(v1::Heal { tag: tag.0, epoch: epoch.0, key: Some(key_to_wire(key)) })
+        }
+        Message::HealReply { tag, epoch, result } => {
+            let mut reply = v1::HealReply { tag: tag.0, epoch: epoch.0, ..Default::default() };
+            match result {
+                Ok(Healing { container, echo }) => {
+                    reply.container = container.0;
+                    reply.echo = Some(link_time_to_wire(echo));
+                }
+                Err(refusal) => reply.refusal = refusal_to_wire(Some(refusal)),
+            }
+            Kind::HealReply(reply)
+        }
     };
     v1::Message { kind: Some(kind) }
 }
@@ -227,6 +243,20 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         Kind::Keys(keys) => anti_entropy::keys_from_wire(keys)?,
         Kind::KeysReply(reply) => anti_entropy::keys_reply_from_wire(reply)?,
         Kind::Exchange(exchange) => anti_entropy::exchange_from_wire(exchange)?,
+        Kind::Heal(heal) => {
+            Message::Heal { tag: Tag(heal.tag), epoch: Epoch(heal.epoch), key: key_from_wire(heal.key)? }
+        }
+        Kind::HealReply(reply) => {
+            let (tag, epoch) = (Tag(reply.tag), Epoch(reply.epoch));
+            let result = match refusal_from_wire(reply.refusal, epoch)? {
+                Some(refusal) => Err(refusal),
+                None => {
+                    let container = EncodedContainer(reply.container);
+                    Ok(Healing { container, echo: link_time_from_wire(reply.echo)? })
+                }
+            };
+            Message::HealReply { tag, epoch, result }
+        }
     })
 }
 
@@ -306,12 +336,18 @@ pub(super) fn key_from_wire(key: Option<v1::KeyRef>) -> Result<KeyRef, ConvertEr
 }
 
 fn scanned_to_wire(key: ScannedKey) -> v1::ScannedKey {
-    v1::ScannedKey { key: key.key, digest: wide_to_wire(key.digest.0), live_until_ms: key.live_until_ms }
+    v1::ScannedKey {
+        key: key.key,
+        digest: wide_to_wire(key.digest.0),
+        live_until_ms: key.live_until_ms,
+        doubtful: key.doubtful,
+    }
 }
 
 fn scanned_from_wire(key: v1::ScannedKey) -> Result<ScannedKey, ConvertError> {
     let digest = Digest(wide_from_wire("scan_reply.digest", &key.digest)?);
-    Ok(ScannedKey { key: key.key, digest, live_until_ms: key.live_until_ms })
+    let (live_until_ms, doubtful) = (key.live_until_ms, key.doubtful);
+    Ok(ScannedKey { key: key.key, digest, live_until_ms, doubtful })
 }
 
 /// The epoch of a refusal for the epoch's sake is the reply's own, which travels anyway.
@@ -323,6 +359,7 @@ pub(super) fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
         Some(Refusal::Overloaded) => RefusalCode::Overloaded,
         Some(Refusal::Storage) => RefusalCode::Storage,
         Some(Refusal::TooOld) => RefusalCode::TooOld,
+        Some(Refusal::Hole) => RefusalCode::Hole,
     };
     code.into()
 }
@@ -335,6 +372,7 @@ pub(super) fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusa
         Ok(RefusalCode::Overloaded) => Ok(Some(Refusal::Overloaded)),
         Ok(RefusalCode::Storage) => Ok(Some(Refusal::Storage)),
         Ok(RefusalCode::TooOld) => Ok(Some(Refusal::TooOld)),
+        Ok(RefusalCode::Hole) => Ok(Some(Refusal::Hole)),
         Err(_) => Err(ConvertError::new("refusal", format!("{code} is none"))),
     }
 }

@@ -24,8 +24,14 @@ fn key() -> KeyRef {
 fn messages() -> Vec<Message> {
     let container = EncodedContainer(Bytes::from_static(b"\x01container"));
     let digest = Digest(u128::MAX - 5);
-    let refusals =
-        [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Storage, Refusal::TooOld];
+    let refusals = [
+        Refusal::Epoch(EPOCH),
+        Refusal::NotOwner,
+        Refusal::Overloaded,
+        Refusal::Storage,
+        Refusal::TooOld,
+        Refusal::Hole,
+    ];
     let echo = ECHO;
     let mut all = vec![
         Message::LayoutRequest,
@@ -66,13 +72,20 @@ fn messages() -> Vec<Message> {
     {
         all.push(Message::FetchReply { tag: TAG, epoch: EPOCH, result: Ok(fetched) });
     }
-    let scanned = ScannedKey { key: Bytes::from_static(b"k"), digest, live_until_ms: 1_750_000_000_000 };
-    let page = Scanned { keys: vec![scanned], more: true };
+    all.push(Message::Heal { tag: TAG, epoch: EPOCH, key: key() });
+    let healing = Healing { container: EncodedContainer(Bytes::from_static(b"\x01container")), echo };
+    all.push(Message::HealReply { tag: TAG, epoch: EPOCH, result: Ok(healing) });
+    all.push(Message::HealReply { tag: TAG, epoch: EPOCH, result: Err(Refusal::Hole) });
+    let (key, live_until_ms) = (Bytes::from_static(b"k"), 1_750_000_000_000);
+    let scanned = ScannedKey { key: key.clone(), digest, live_until_ms, doubtful: false };
+    let doubtful = ScannedKey { key, digest, live_until_ms: 0, doubtful: true };
+    let page = Scanned { keys: vec![scanned, doubtful], more: true };
     all.push(Message::ScanReply { tag: TAG, epoch: EPOCH, result: Ok(page) });
     for refusal in refusals {
         all.push(Message::ReplicateReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
         all.push(Message::FetchReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
         all.push(Message::ScanReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
+        all.push(Message::HealReply { tag: TAG, epoch: EPOCH, result: Err(refusal) });
     }
     for operation in operations() {
         let timed = Timed { operation, timeout: Duration::from_millis(4999) };

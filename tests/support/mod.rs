@@ -1,8 +1,13 @@
 //! A cluster of real processes on loopback, each node killed, stopped and started again as a test wants it.
 
+#![allow(dead_code, reason = "every test uses a part of it")]
+
+pub(crate) mod load;
+pub(crate) mod watch;
+
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,7 +16,7 @@ use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1::admin_client::AdminClient;
 use quorate_proto::v1::kv_client::KvClient;
 use quorate_proto::v1::{
-    BootstrapRequest, BucketSettings, ConflictPolicy, Member, OperationError, StatusRequest,
+    BootstrapRequest, BucketSettings, ConflictPolicy, Member, OperationError, QuorumMode, StatusRequest,
 };
 use quorate_protocol::id::ClusterId;
 use tempfile::TempDir;
@@ -26,6 +31,8 @@ pub(crate) struct Process {
     directory: PathBuf,
     ports: [u16; 3],
     seed: String,
+    /// Of the node: name and value.
+    settings: Vec<(&'static str, String)>,
     child: Option<Child>,
     pub(crate) id: u64,
 }
@@ -40,6 +47,10 @@ impl Process {
             .args(["--peer-listen", &listen(self.ports[2]), "--data-dir"])
             .arg(&self.directory)
             .env("QUORATE_FREE_RESERVE_BYTES", "0")
+            .env("QUORATE_UNSAFE_FAULT_INJECTION", "true")
+            .envs(
+                self.settings.iter().map(|(name, value)| (format!("QUORATE_{}", name.to_uppercase()), value)),
+            )
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log.expect("the log can be written"))
@@ -82,6 +93,21 @@ impl Process {
         assert!(status.success());
     }
 
+    /// Whether there is a process, standing or not.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it is running").id()
+    }
+
+    /// Where its data is.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Its key-value service.
     pub(crate) fn kv(&self) -> KvClient<Channel> {
         KvClient::new(self.channel())
@@ -115,8 +141,13 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts and bootstraps: N = 3 (or all, if fewer), R and W majorities, and a bucket `lww`.
+    /// Starts and bootstraps: N = 3 (or all, if fewer), R and W majorities, and the buckets `lww` and `sloppy`.
     pub(crate) async fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, &[]).await
+    }
+
+    /// The same with these settings of all nodes.
+    pub(crate) async fn start_with(nodes: usize, settings: &[(&'static str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let mut cluster = Self { nodes: Vec::new(), _directory: directory };
         for at in 0..nodes {
@@ -129,6 +160,7 @@ impl Cluster {
                 ports: [0; 3],
                 // A node's own address as its seed is as good as none.
                 seed: if seed.is_empty() { "127.0.0.1:1".into() } else { seed },
+                settings: settings.iter().map(|&(name, value)| (name, value.to_owned())).collect(),
                 child: None,
                 id: 0,
             };
@@ -145,11 +177,18 @@ impl Cluster {
             cluster_id: cluster_id_to_wire(ClusterId(rand::random())),
             partitions: 16,
             members: cluster.nodes.iter().map(member).collect(),
-            buckets: vec![BucketSettings {
-                name: "lww".into(),
-                conflict: ConflictPolicy::LastWriterWins.into(),
-                ..BucketSettings::default()
-            }],
+            buckets: vec![
+                BucketSettings {
+                    name: "lww".into(),
+                    conflict: ConflictPolicy::LastWriterWins.into(),
+                    ..BucketSettings::default()
+                },
+                BucketSettings {
+                    name: "sloppy".into(),
+                    mode: QuorumMode::Sloppy.into(),
+                    ..BucketSettings::default()
+                },
+            ],
             ..BootstrapRequest::default()
         };
         for node in &cluster.nodes {

@@ -83,6 +83,12 @@ struct Details {
     oldest_clean_ms: u64,
     keys_exchanged: u64,
     unsafe_fault_injection: bool,
+    damaged_keys: u64,
+    hints: u64,
+    fallback_bytes: u64,
+    hints_delivered: u64,
+    hints_dropped: u64,
+    tombstones: u64,
 }
 
 #[derive(Serialize)]
@@ -219,6 +225,7 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
         "up"
     };
     let anti_entropy = status.anti_entropy.clone().unwrap_or_default();
+    let hints = status.hints.unwrap_or_default();
     NodeState {
         id: format!("{:016x}", status.node_id),
         name: names.get(&status.node_id).cloned().unwrap_or_default(),
@@ -242,6 +249,12 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
             oldest_clean_ms: anti_entropy.oldest_clean_ms,
             keys_exchanged: anti_entropy.keys_exchanged,
             unsafe_fault_injection: status.unsafe_fault_injection,
+            damaged_keys: status.damaged_keys,
+            hints: hints.count,
+            fallback_bytes: hints.fallback_bytes,
+            hints_delivered: hints.delivered,
+            hints_dropped: hints.dropped,
+            tombstones: status.tombstones,
         }),
     }
 }
@@ -261,6 +274,8 @@ fn show(state: &ClusterState) -> Result<()> {
         "UNAVAILABLE",
         "UNDER-REPLICATED",
         "COMPARED",
+        "HINTS",
+        "TOMBSTONES",
         "STORAGE",
         "UPTIME",
         "GRPC",
@@ -280,6 +295,8 @@ fn show(state: &ClusterState) -> Result<()> {
             detail(&|details| details.partitions_unavailable.to_string()),
             detail(&|details| details.partitions_under_replicated.to_string()),
             detail(&|details| format!("{:?} ago", Duration::from_secs(details.oldest_clean_ms / 1000))),
+            detail(&|details| details.hints.to_string()),
+            detail(&|details| details.tombstones.to_string()),
             detail(&|details| output::bytes(details.storage_bytes)),
             detail(&|details| format!("{:?}", Duration::from_secs(details.uptime_ms / 1000))),
             node.grpc.clone(),
@@ -300,6 +317,13 @@ fn show(state: &ClusterState) -> Result<()> {
         let refusal = node.details.as_ref().map(|details| &details.storage_refusal);
         for trouble in node.error.iter().chain(refusal.filter(|refusal| !refusal.is_empty())) {
             output::note(format!("{} {}: {trouble}", node.name, node.id));
+        }
+        let damaged = node.details.as_ref().map_or(0, |details| details.damaged_keys);
+        if damaged > 0 {
+            output::note(format!(
+                "{} {}: {damaged} keys are damaged there, and are being healed from their other owners",
+                node.name, node.id
+            ));
         }
     }
     Ok(())

@@ -118,6 +118,19 @@ pub struct Settings {
     pub sweep_interval_s: u64,
     /// Bytes that it reads in a second, on average.
     pub sweep_bytes_per_s: u64,
+    /// A container that was read longer ago than this is not taken from a peer, in milliseconds; deleted keys are forgotten after a
+    /// little more than twice this. The same on all nodes.
+    pub message_age_ms: u64,
+    /// Keys that owners missed and this node remembers to bring to them, at most; 0: none, anti-entropy brings all.
+    pub hints_max: usize,
+    /// Owners away for longer than this are left to anti-entropy, in seconds.
+    pub hint_age_s: u64,
+    /// Bytes of containers that this node keeps for owners that cannot be reached; past it sloppy writes are refused.
+    pub fallback_bytes_max: usize,
+    /// Bytes of hints brought to owners in a second, on average.
+    pub hint_bytes_per_s: u64,
+    /// How long after a write the store makes a checkpoint at the latest, in seconds.
+    pub checkpoint_interval_s: u64,
     /// Writes are refused while the file system has less free space than this, in bytes.
     pub free_reserve_bytes: u64,
 }
@@ -146,6 +159,12 @@ impl Default for Settings {
             exchange_bytes_per_s: limits.exchange_bytes_per_s,
             sweep_interval_s: 24 * 3600,
             sweep_bytes_per_s: limits.sweep_bytes_per_s,
+            message_age_ms: 600_000,
+            hints_max: limits.hints,
+            hint_age_s: 3 * 3600,
+            fallback_bytes_max: limits.fallback_bytes,
+            hint_bytes_per_s: limits.hint_bytes_per_s,
+            checkpoint_interval_s: 60,
             free_reserve_bytes: 512 << 20,
         }
     }
@@ -188,9 +207,8 @@ impl Settings {
             figment = figment.merge(Toml::file_exact(file));
         }
         // Only what is a setting: tools of this project share the prefix, and so may variables that a platform injects.
-        let known = serde_json::to_value(Self::default()).unwrap_or_default();
-        let names: Vec<&str> =
-            known.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+        let names = Self::names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let env = Env::prefixed("QUORATE_").only(&names);
         let settings: Self = figment
             .merge(env)
@@ -199,6 +217,12 @@ impl Settings {
             .map_err(|error| ConfigError::Read(Box::new(error)))?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// All settings, as the file names them; the environment has them in capitals, after `QUORATE_`.
+    pub fn names() -> Vec<String> {
+        let known = serde_json::to_value(Self::default()).unwrap_or_default();
+        known.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -212,6 +236,12 @@ impl Settings {
         bounded("exchange_bytes_per_s", number(self.exchange_bytes_per_s), 1, 1 << 40)?;
         bounded("sweep_interval_s", number(self.sweep_interval_s), 1, 365 * 24 * 3600)?;
         bounded("sweep_bytes_per_s", number(self.sweep_bytes_per_s), 1, 1 << 40)?;
+        bounded("message_age_ms", number(self.message_age_ms), 100, 24 * 3_600_000)?;
+        bounded("hints_max", self.hints_max, 0, 1 << 30)?;
+        bounded("hint_age_s", number(self.hint_age_s), 1, 365 * 24 * 3600)?;
+        bounded("fallback_bytes_max", self.fallback_bytes_max, 0, 1 << 40)?;
+        bounded("hint_bytes_per_s", number(self.hint_bytes_per_s), 1, 1 << 40)?;
+        bounded("checkpoint_interval_s", number(self.checkpoint_interval_s), 1, 24 * 3600)?;
         for seed in &self.seeds {
             let address = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());
             if !address.is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0)) {
@@ -237,6 +267,11 @@ impl Settings {
             exchange_bytes_per_s: self.exchange_bytes_per_s,
             sweep_interval: Duration::from_secs(self.sweep_interval_s),
             sweep_bytes_per_s: self.sweep_bytes_per_s,
+            message_age: Duration::from_millis(self.message_age_ms),
+            hints: self.hints_max,
+            hint_age: Duration::from_secs(self.hint_age_s),
+            fallback_bytes: self.fallback_bytes_max,
+            hint_bytes_per_s: self.hint_bytes_per_s,
             ..Limits::default()
         }
     }
@@ -281,6 +316,12 @@ mod tests {
             jail.create_file("node.toml", "key_bytes_max = 0")?;
             let error = Settings::load(&args).expect_err("out of bounds").to_string();
             assert!(error.contains("key_bytes_max") && error.contains("1 to 65536"), "{error}");
+            jail.create_file("node.toml", "hints_max = 0\nmessage_age_ms = 99")?;
+            let error = Settings::load(&args).expect_err("out of bounds").to_string();
+            assert!(error.contains("message_age_ms: 99 is not from 100 to 86400000"), "{error}");
+            jail.set_env("QUORATE_MESSAGE_AGE_MS", "100");
+            let limits = Settings::load(&args).map_err(|error| error.to_string())?.limits();
+            assert_eq!((limits.hints, limits.message_age), (0, Duration::from_millis(100)));
             Ok(())
         });
     }

@@ -4,6 +4,7 @@
 //! `grpc` and `http` what clients see.
 
 pub mod addresses;
+mod checkpoints;
 mod clock;
 pub mod config;
 pub mod driver;

@@ -186,6 +186,26 @@ fn counters() -> Result<Counters, prometheus::Error> {
         counter("damaged_records_total", "Stored records that could not be read back whole.", |view| {
             view.stats.damaged_records
         }),
+        counter(
+            "hints_taken_total",
+            "Keys that an owner missed and this node kept for it, each time.",
+            |view| view.stats.hints_taken,
+        ),
+        counter("hints_delivered_total", "Hints that their owners have acknowledged.", |view| {
+            view.stats.hints_delivered
+        }),
+        counter("hints_dropped_total", "Hints left to anti-entropy: no room, or too old.", |view| {
+            view.stats.hints_dropped
+        }),
+        counter("tombstones_purged_total", "Tombstones forgotten.", |view| view.stats.tombstones_purged),
+        counter("actors_pruned_total", "Entries of retired actors forgotten.", |view| {
+            view.stats.actors_pruned
+        }),
+        counter(
+            "messages_too_old_total",
+            "Containers not merged because they had been read too long ago.",
+            |view| view.stats.too_old,
+        ),
         counter("sweep_records_total", "Stored records that the background sweep has come by.", |view| {
             view.stats.swept_records
         }),
@@ -200,6 +220,14 @@ fn counters() -> Result<Counters, prometheus::Error> {
             "Merkle trees that a sweep found to be wrong; there should be none.",
             |view| view.stats.trees_corrected,
         ),
+        counter(
+            "records_healed_total",
+            "Damaged records that hold again what the other owners hold.",
+            |view| view.stats.records_healed,
+        ),
+        counter("records_lost_total", "Damaged records that had no other owner.", |view| {
+            view.stats.records_lost
+        }),
     ]
     .into_iter()
     .collect()
@@ -212,6 +240,16 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
             s.view.stats.siblings_max
         }),
         gauge("operations", "Client operations under way.", |s| s.view.gauges.operations as u64),
+        gauge("lingering", "Writes that are answered and wait a little for the rest of their owners.", |s| {
+            s.view.gauges.lingering as u64
+        }),
+        gauge("hints", "Keys remembered for owners that missed them.", |s| s.view.gauges.hints as u64),
+        gauge("fallback_bytes", "Bytes of containers kept for owners that could not be reached.", |s| {
+            s.view.gauges.fallback_bytes as u64
+        }),
+        gauge("forgettable_keys", "Keys of which something waits to be forgotten: tombstones mostly.", |s| {
+            s.view.gauges.forgettable as u64
+        }),
         gauge("keys_loading", "Keys that wait for the store.", |s| s.view.gauges.keys_loading as u64),
         gauge("commits_waiting", "Acknowledgements that wait for the disk.", |s| {
             s.view.gauges.commits_waiting as u64
@@ -227,6 +265,9 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
         }),
         gauge("anti_entropy_exchanges", "Exchanges with other owners under way or waiting.", |s| {
             s.view.anti_entropy.exchanges as u64
+        }),
+        gauge("damaged_keys", "Keys whose record was damaged and is not healed yet.", |s| {
+            s.view.gauges.holes as u64
         }),
         gauge("partitions_owned", "Partitions that this node owns a replica of.", |s| {
             s.view.partitions().owned.into()

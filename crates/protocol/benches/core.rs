@@ -106,7 +106,7 @@ impl Cluster {
                 limits: Limits::default(),
                 token_secret: None,
             };
-            Node::new(config, Some(layout.clone()))
+            Node::new(config, Some(layout.clone()), Vec::new())
         };
         let mut cluster =
             Self { nodes: (1..=3).map(node).collect(), effects: Effects::default(), request: 0 };

@@ -2,7 +2,8 @@
 //!
 //! Replication runs beside the local commit, so a crash can leave peers with a dot that this disk never kept.
 //! Going on under the same actor, the next vector entry would cover it unseen. Hence new actors at every start:
-//! they live in memory only.
+//! they live in memory only. And a new one for a partition whenever its history here may have a hole: a record was
+//! damaged, or a peer shows a dot of mine that I do not have.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +28,11 @@ impl Authors {
             .or_insert_with(|| Dot { actor: ActorId(rng.next_u64()), seq: 0 });
         last.seq += 1;
         *last
+    }
+
+    /// The actor of a partition that this node owns, if this life has written to it.
+    pub(crate) fn present(&self, partition: PartitionId) -> Option<ActorId> {
+        self.actors.get(&(Place::Replica, partition)).map(|last| last.actor)
     }
 
     /// Whether this life writes under an actor.

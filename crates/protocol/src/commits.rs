@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use crate::effect::{Effect, Effects};
 use crate::id::NodeId;
-use crate::message::Tag;
+use crate::message::{KeyRef, Tag};
 use crate::store::{CommitNumber, StoreOp};
 
 /// What happens once a commit is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Waiter {
     /// This node acknowledges its own part of an operation that it coordinates.
     Own(Tag),
@@ -18,6 +18,8 @@ pub(crate) enum Waiter {
         to: NodeId,
         /// Its request.
         tag: Tag,
+        /// Whose container it is.
+        key: KeyRef,
     },
     /// The layout that was persisted is adopted.
     Layout,
@@ -59,13 +61,8 @@ impl Commits {
 
     /// The next waiter whose commit is durable.
     pub(crate) fn next_ready(&mut self) -> Option<Waiter> {
-        match self.waiting.front() {
-            Some(&(number, waiter)) if number <= self.durable => {
-                self.waiting.pop_front();
-                Some(waiter)
-            }
-            _ => None,
-        }
+        self.waiting.front().filter(|(number, _)| *number <= self.durable)?;
+        self.waiting.pop_front().map(|(_, waiter)| waiter)
     }
 
     /// How many wait.

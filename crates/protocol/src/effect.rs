@@ -8,7 +8,7 @@ use crate::event::{ReadToken, RequestId};
 use crate::id::NodeId;
 use crate::layout::Layout;
 use crate::membership::PeerState;
-use crate::message::Message;
+use crate::message::{KeyRef, Message};
 use crate::operation::OperationResult;
 use crate::store::{CommitNumber, StoreOp};
 
@@ -89,6 +89,30 @@ pub enum Effect {
         peer: NodeId,
         /// What it says now; none when it has forgotten the node.
         state: Option<PeerState>,
+    },
+    /// For the log; nothing is to be done.
+    Notice(Notice),
+}
+
+/// Something that the people who run a node want to read of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A stored record cannot be read back.
+    RecordDamaged {
+        /// Whose.
+        key: KeyRef,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The key of a damaged record holds again all that the other owners hold, or what was in memory.
+    RecordHealed {
+        /// Which.
+        key: KeyRef,
+    },
+    /// There is no other owner of a damaged record: what it held is gone.
+    RecordLost {
+        /// Whose.
+        key: KeyRef,
     },
 }
 

@@ -6,7 +6,11 @@ use thiserror::Error;
 use crate::id::NodeId;
 use crate::keys;
 use crate::layout::Layout;
+use crate::message::KeyRef;
 use crate::store::{Store, StoreError, StoreOp};
+
+/// Marks of holes that one page of a scan reads.
+const MARKS_AT_ONCE: usize = 1000;
 
 /// What a start found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub struct Recovered {
     pub boot: u64,
     /// The layout that it held, if it is bootstrapped.
     pub layout: Option<Layout>,
+    /// The keys whose records were damaged and are not healed yet.
+    pub holes: Vec<KeyRef>,
 }
 
 /// Why a directory does not make a node.
@@ -61,7 +67,7 @@ pub fn recover(store: &impl Store, minted: NodeId) -> Result<Recovered, RecoverE
         ),
         None => None,
     };
-    Ok(Recovered { node, boot, layout })
+    Ok(Recovered { node, boot, layout, holes: holes(store)? })
 }
 
 /// Counts this start, durably: the name that a node goes by in the gossip must be newer than any that it had.
@@ -78,4 +84,20 @@ fn count_start(store: &impl Store) -> Result<u64, RecoverError> {
     let number = store.submit(vec![StoreOp::Put { key: Bytes::from_static(keys::BOOT), value }])?;
     store.wait_durable(number)?;
     Ok(boot)
+}
+
+/// All marks, before anything else is done: a key that is a hole must not be answered for. A mark says all in its key, so a
+/// damaged one is as good.
+fn holes(store: &impl Store) -> Result<Vec<KeyRef>, StoreError> {
+    let mut holes = Vec::new();
+    let mut after: Option<Bytes> = None;
+    loop {
+        let page = store.scan(keys::HOLES, after.as_deref(), MARKS_AT_ONCE, usize::MAX)?;
+        let marks = page.entries.iter().map(|(mark, _)| mark).chain(&page.damaged);
+        holes.extend(marks.filter_map(keys::key_of));
+        if !page.more {
+            return Ok(holes);
+        }
+        after = page.last().cloned();
+    }
 }

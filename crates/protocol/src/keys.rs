@@ -4,6 +4,7 @@
 //! d | partition u16 | bucket u64 | user key   an encoded container
 //! f | partition u16 | bucket u64 | user key   an encoded container that a fallback keeps for owners
 //! h | owner u64 | partition u16 | bucket u64 | user key   what to bring to an owner; one byte: 0 own replica, 1 fallback
+//! b | partition u16 | bucket u64 | user key   nothing: the container's record was damaged, and is not healed yet
 //! m | name                                    what a node knows of itself
 //! ```
 //! Numbers are big-endian, so that byte order is their order.
@@ -20,16 +21,24 @@ pub const BOOT: &[u8] = b"mboot";
 /// The layout that the node holds.
 pub const LAYOUT: &[u8] = b"mlayout";
 
-const HINT_PREFIX_BYTES: usize = 1 + 8 + 2 + 8;
+/// What the marks of all holes start with.
+pub const HOLES: &[u8] = b"b";
+/// What all hints start with.
+pub const HINTS: &[u8] = b"h";
+
 const PARTITION_PREFIX_BYTES: usize = 1 + 2;
 /// What comes before the user's key.
 pub const DATA_PREFIX_BYTES: usize = PARTITION_PREFIX_BYTES + 8;
+const HINT_PREFIX_BYTES: usize = 1 + 8 + 2 + 8;
 
 /// Where the container of a user's key is.
 pub fn data(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(DATA_PREFIX_BYTES + key.len());
-    put_key(&mut bytes, b'd', partition, bucket, key);
-    bytes.freeze()
+    placed(b'd', partition, bucket, key)
+}
+
+/// Where a fallback keeps the container of a user's key.
+pub fn fallback(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
+    placed(b'f', partition, bucket, key)
 }
 
 /// Where a node has a key in one of its roles.
@@ -40,43 +49,54 @@ pub fn record(place: Place, key: &KeyRef) -> Bytes {
     }
 }
 
-/// Where a fallback keeps the container of a user's key.
-pub fn fallback(partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
+/// Where the mark is that says that a key is a hole (see `holes`).
+pub fn hole(key: &KeyRef) -> Bytes {
+    placed(HOLES[0], key.partition, key.bucket, &key.key)
+}
+
+/// Which key a record of [`data`] or a mark of [`hole`] belongs to; none for other records.
+pub fn key_of(record: &Bytes) -> Option<KeyRef> {
+    let (&kind, rest) = record.split_first()?;
+    let (partition, rest) = rest.split_first_chunk()?;
+    let (bucket, _) = rest.split_first_chunk()?;
+    (kind == b'd' || kind == HOLES[0]).then(|| KeyRef {
+        partition: PartitionId(u16::from_be_bytes(*partition)),
+        bucket: BucketId(u64::from_be_bytes(*bucket)),
+        key: user_key(record),
+    })
+}
+
+fn placed(kind: u8, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(DATA_PREFIX_BYTES + key.len());
-    put_key(&mut bytes, b'f', partition, bucket, key);
+    bytes.put_u8(kind);
+    put_key(&mut bytes, partition, bucket, key);
     bytes.freeze()
 }
 
-/// What all hints start with.
-pub const HINTS: &[u8] = b"h";
+fn put_key(bytes: &mut BytesMut, partition: PartitionId, bucket: BucketId, key: &[u8]) {
+    bytes.put_u16(partition.0);
+    bytes.put_u64(bucket.0);
+    bytes.put_slice(key);
+}
 
 /// Where the hint for an owner about a key is.
 pub fn hint(owner: NodeId, key: &KeyRef) -> Bytes {
     let mut bytes = BytesMut::with_capacity(HINT_PREFIX_BYTES + key.key.len());
-    bytes.put_u8(b'h');
+    bytes.put_slice(HINTS);
     bytes.put_u64(owner.0);
-    bytes.put_u16(key.partition.0);
-    bytes.put_u64(key.bucket.0);
-    bytes.put_slice(&key.key);
+    put_key(&mut bytes, key.partition, key.bucket, &key.key);
     bytes.freeze()
 }
 
 /// Reads what [`hint`] made; none when it is something else.
 pub fn parse_hint(bytes: &Bytes) -> Option<(NodeId, KeyRef)> {
     let mut rest = bytes.clone();
-    if rest.len() < HINT_PREFIX_BYTES || rest.get_u8() != b'h' {
+    if rest.len() < HINT_PREFIX_BYTES || rest.get_u8() != HINTS[0] {
         return None;
     }
     let owner = NodeId(rest.get_u64());
     let (partition, bucket) = (PartitionId(rest.get_u16()), BucketId(rest.get_u64()));
     Some((owner, KeyRef { partition, bucket, key: rest }))
-}
-
-fn put_key(bytes: &mut BytesMut, prefix: u8, partition: PartitionId, bucket: BucketId, key: &[u8]) {
-    bytes.put_u8(prefix);
-    bytes.put_u16(partition.0);
-    bytes.put_u64(bucket.0);
-    bytes.put_slice(key);
 }
 
 /// What the keys of all of a bucket's containers in a partition start with.
@@ -87,17 +107,6 @@ pub fn data_prefix(partition: PartitionId, bucket: BucketId) -> Bytes {
 /// What the keys of all containers in a partition start with.
 pub fn partition_prefix(partition: PartitionId) -> Bytes {
     data(partition, BucketId(0), &[]).slice(..PARTITION_PREFIX_BYTES)
-}
-
-/// What a key that [`data`] made is about; none for another.
-pub fn key_ref(data_key: &Bytes) -> Option<KeyRef> {
-    let partition = data_key.strip_prefix(b"d")?.first_chunk()?;
-    let bucket = data_key.get(PARTITION_PREFIX_BYTES..)?.first_chunk()?;
-    Some(KeyRef {
-        partition: PartitionId(u16::from_be_bytes(*partition)),
-        bucket: BucketId(u64::from_be_bytes(*bucket)),
-        key: user_key(data_key),
-    })
 }
 
 /// The user's key in a key that [`data`] made.

@@ -119,6 +119,7 @@ impl Node {
         for peer in behind {
             self.on_layout_request(turn, peer);
         }
+        self.heal_anew(turn);
         for request in requests {
             turn.effects.push(Effect::AnswerBootstrap { request, result: Ok(layout.clone()) });
         }

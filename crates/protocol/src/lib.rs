@@ -18,6 +18,8 @@
 //! | [`merkle`], `anti_entropy/` | on what owners of a partition differ, and how they become equal |
 //! | `sweep` | the background pass over all that is held |
 //! | `purge/` | when a tombstone may be forgotten |
+//! | `holes` | records that cannot be read back, and how they are healed |
+//! | `records` | reading and replacing the records of keys |
 //! | `working_set`, `commits` | the newest containers, and who waits for which to be durable |
 
 mod anti_entropy;
@@ -29,6 +31,7 @@ pub mod effect;
 pub mod event;
 mod expiry;
 mod hints;
+mod holes;
 pub mod id;
 pub mod identity;
 pub mod keys;
@@ -45,6 +48,7 @@ pub mod operation;
 pub mod placement;
 mod purge;
 mod recent;
+mod records;
 mod replica;
 pub mod stats;
 pub mod store;

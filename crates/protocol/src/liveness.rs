@@ -96,6 +96,7 @@ impl Node {
     /// A node is asked from now on: its link came up, or it is not down after all.
     pub(crate) fn peer_is_live(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         self.resend_to(turn, peer);
+        self.heal_link_up(turn, peer);
         self.hints_owner_live(turn, peer);
     }
 }

@@ -180,6 +180,13 @@ impl Trees {
         building.cursor.clone()
     }
 
+    /// What the partition's tree is the hash of is no longer known: it has to be built anew.
+    pub(crate) fn forget(&mut self, partition: PartitionId) {
+        if let Some(replica) = self.replicas.get_mut(&partition) {
+            *replica = Replica::default();
+        }
+    }
+
     /// The page that was asked for will not be looked at.
     pub(crate) fn page_lost(&mut self, partition: PartitionId) {
         let building = self.replicas.get_mut(&partition).and_then(|replica| replica.building.as_mut());

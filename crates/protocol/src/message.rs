@@ -55,6 +55,9 @@ pub enum Refusal {
     Storage,
     /// The container was read too long ago, by the receiver's clock.
     TooOld,
+    /// The receiver's record of the key was damaged, and is not healed yet: the key counts in no quorum there. A container that came
+    /// with the request is merged all the same.
+    Hole,
 }
 
 /// A replica's part of a read.
@@ -81,6 +84,8 @@ pub struct ScannedKey {
     /// Up to when it shows a value, by the wall clock of whoever lists: milliseconds since the Unix epoch, 0 for a
     /// deleted key, [`u64::MAX`] for a value that stays.
     pub live_until_ms: u64,
+    /// Whether the replica cannot say, for its record is damaged: the digest and the time mean nothing then.
+    pub doubtful: bool,
 }
 
 /// A page of a replica's scan, in key order.
@@ -126,6 +131,15 @@ pub struct KeysPage {
     pub keys: Vec<KeyDigest>,
     /// The page speaks of keys up to this one; none: up to the partition's end.
     pub through: Option<KeyRef>,
+}
+
+/// What an owner holds of a key that another has lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Healing {
+    /// The empty container when it holds nothing.
+    pub container: EncodedContainer,
+    /// As in `Replicate`.
+    pub echo: LinkTime,
 }
 
 /// What a member says about forgetting.
@@ -279,6 +293,24 @@ pub enum Message {
         /// As in `Replicate`: from before the first member was asked.
         echo: LinkTime,
     },
+    /// I have lost my record of this key: count no acknowledgement of mine for it any more, and send what you hold.
+    Heal {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Which key.
+        key: KeyRef,
+    },
+    /// The answer to a [`Heal`](Self::Heal).
+    HealReply {
+        /// The request's.
+        tag: Tag,
+        /// The owner's when it sent this.
+        epoch: Epoch,
+        /// What it holds, or why it does not say.
+        result: Result<Healing, Refusal>,
+    },
     /// Anti-entropy: compare these Merkle trees with yours.
     Compare {
         /// For the reply.
@@ -384,6 +416,8 @@ impl Message {
             | Self::PurgeAsk { .. }
             | Self::PurgeVote { .. }
             | Self::Forget { .. }
+            | Self::Heal { .. }
+            | Self::HealReply { .. }
             | Self::Exchange { .. } => false,
         }
     }

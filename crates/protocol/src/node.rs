@@ -11,11 +11,11 @@ use crate::authors::Authors;
 use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
 use crate::echo::Echoes;
-use crate::effect::{Effect, Effects};
-use crate::event::{Event, ReadToken};
+use crate::effect::Effects;
+use crate::event::Event;
 use crate::hints::Hints;
+use crate::holes::Holes;
 use crate::id::{NodeId, PartitionId, StartId};
-use crate::keys;
 use crate::layout::Layout;
 use crate::layout_chain::Pending;
 use crate::limits::Limits;
@@ -27,12 +27,12 @@ use crate::message::{KeyRef, Message, Place, Refusal, Stamp};
 use crate::purge::Purge;
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
-use crate::store::{CommitNumber, StoreError, StoreOp};
+use crate::store::CommitNumber;
 use crate::sweep::Sweep;
 use crate::time::{Hlc, Now, Time};
 use crate::turn::Turn;
-use crate::version::{Container, Context, ContextToken, EncodedContainer, TokenKey};
-use crate::working_set::{Held, Lookup, Task, WorkingSet};
+use crate::version::{Context, ContextToken, TokenKey};
+use crate::working_set::WorkingSet;
 
 /// What a node is started with.
 #[derive(Clone, Debug)]
@@ -76,14 +76,16 @@ pub struct Node {
     pub(crate) sweep: Sweep,
     pub(crate) anti_entropy: AntiEntropy,
     pub(crate) coordinator: Coordinator,
+    pub(crate) holes: Holes,
     /// Whether the store takes writes.
     pub(crate) writable: bool,
     pub(crate) stats: Stats,
 }
 
 impl Node {
-    /// A node as it is after a start, with the layout that it held before, if any.
-    pub fn new(config: NodeConfig, layout: Option<Layout>) -> Self {
+    /// A node as it is after a start, with the layout that it held before, if any, and the keys whose records were damaged and
+    /// are not healed (see [`recover`](crate::identity::recover)).
+    pub fn new(config: NodeConfig, layout: Option<Layout>, holes: Vec<KeyRef>) -> Self {
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         let name = MemberId { node: config.node, boot: config.boot, rejoined: 0 };
@@ -109,6 +111,7 @@ impl Node {
             authors: Authors::default(),
             commits: Commits::default(),
             scans: Scans::default(),
+            holes: Holes::recovered(holes),
             writable: true,
             stats: Stats::default(),
         };
@@ -155,6 +158,7 @@ impl Node {
                 self.wake_membership(turn);
                 self.wake_operations(turn);
                 self.hints_step(turn);
+                self.wake_holes(turn);
                 self.wake_sweep(turn);
                 self.purge_step(turn);
                 self.wake_anti_entropy(turn);
@@ -173,6 +177,7 @@ impl Node {
             self.coordinator.next_timer(),
             self.membership.next_deadline(),
             self.hints.next_deadline(),
+            self.holes.next_timer(),
             self.sweep.next_timer(),
             self.anti_entropy.next_timer(),
             self.echoes.next_beat(),
@@ -217,6 +222,7 @@ impl Node {
             hints: self.hints.count(),
             fallback_bytes: self.hints.fallback_bytes(),
             forgettable: self.purge.candidates.len(),
+            holes: self.holes.len(),
         }
     }
 
@@ -253,6 +259,8 @@ impl Node {
                 self.on_forget(turn, from, epoch, keys, &retired, echo);
             }
             Message::Gossip(packet) => self.on_gossip(turn, from, &packet),
+            Message::Heal { tag, epoch, key } => self.on_heal(turn, from, tag, epoch, &key),
+            Message::HealReply { tag, epoch, result } => self.on_heal_reply(turn, from, tag, epoch, result),
             Message::Compare { tag, epoch, roots } => self.on_compare(turn, from, tag, epoch, &roots),
             Message::CompareReply { tag, epoch, result } => {
                 self.on_compare_reply(turn, from, tag, epoch, result);
@@ -278,156 +286,14 @@ impl Node {
         while let Some(waiter) = self.commits.next_ready() {
             match waiter {
                 Waiter::Own(tag) => self.write_acknowledged(turn, tag, self.config.node),
-                Waiter::Replica { to, tag } => self.reply_replicated(turn, Some((to, tag)), Ok(())),
+                Waiter::Replica { to, tag, key } => {
+                    // Lost since: the coordinator has struck it, or will.
+                    let result = if self.holes.has(&key) { Err(Refusal::Hole) } else { Ok(()) };
+                    self.reply_replicated(turn, Some((to, tag)), result);
+                }
                 Waiter::Layout => self.adopt_pending(turn),
             }
         }
-    }
-
-    /// Does a task on the newest container of a key that this node owns, now or when the store has given it.
-    pub(crate) fn with_key(&mut self, turn: &mut Turn<'_>, key: &KeyRef, task: Task) {
-        self.with_record(turn, Place::Replica, key, task);
-    }
-
-    /// Does a task on the newest container of a key, now or when the store has given it.
-    pub(crate) fn with_record(&mut self, turn: &mut Turn<'_>, place: Place, key: &KeyRef, task: Task) {
-        match self.set_of(place).ask(key, task) {
-            Lookup::Now(held, task) => self.run(turn, key, held, task),
-            Lookup::Read(token) => {
-                let key = keys::record(place, key);
-                turn.effects.push(Effect::Read { token, key });
-            }
-            Lookup::Queued => {}
-        }
-    }
-
-    fn set_of(&mut self, place: Place) -> &mut WorkingSet {
-        match place {
-            Place::Replica => &mut self.working,
-            Place::Fallback => &mut self.fallback,
-        }
-    }
-
-    fn run(&mut self, turn: &mut Turn<'_>, key: &KeyRef, held: Held, task: Task) {
-        match task {
-            Task::Coordinate(tag) => self.coordinate(turn, tag, held),
-            Task::Merge { reply, container, echo } => {
-                self.merge_loaded(turn, key, &held, reply, container, echo);
-            }
-            Task::Hint { from, tag, target, container, echo } => {
-                self.hint_loaded(turn, key, &held, from, tag, target, container, echo);
-            }
-            Task::Deliver(tag) => self.deliver_loaded(turn, key, &held, tag),
-            Task::Forget { digest, retired, echo } => {
-                self.forget_loaded(turn, key, &held, digest, &retired, echo);
-            }
-            Task::Consider => self.consider_loaded(key, &held),
-            Task::Expire => self.expire_loaded(turn, key, &held),
-            Task::Offer(offer) => self.offer_loaded(turn, key, &held, &offer),
-            Task::MergeBack { from, container, echo } => {
-                self.merge_back(turn, key, held, from, container, echo);
-            }
-            Task::Fetch { from, tag, have, began } => self.fetch_loaded(turn, &held, from, tag, have, began),
-        }
-    }
-
-    fn on_read_done(
-        &mut self,
-        turn: &mut Turn<'_>,
-        token: ReadToken,
-        result: Result<Option<bytes::Bytes>, StoreError>,
-    ) {
-        let place = WorkingSet::place_of(token);
-        let Some(key) = self.set_of(place).read_key(token) else {
-            return;
-        };
-        let loaded = result.map_err(|error| error.to_string()).and_then(|value| match value {
-            Some(bytes) => {
-                let encoded = EncodedContainer(bytes);
-                let container = encoded.decode().map_err(|error| error.to_string())?;
-                Ok((container, encoded))
-            }
-            None => {
-                let absent = Container::default();
-                let encoded = absent.encode();
-                Ok((absent, encoded))
-            }
-        });
-        match loaded {
-            Ok((container, encoded)) => {
-                let digest = container.digest();
-                let container = Arc::new(container);
-                let held = Held { container, encoded, digest, commit: CommitNumber(0) };
-                for task in self.set_of(place).loaded(&key, held) {
-                    // Each sees what the one before it has made.
-                    self.with_record(turn, place, &key, task);
-                }
-            }
-            Err(detail) => {
-                self.stats.damaged_records += 1;
-                for task in self.set_of(place).load_failed(&key) {
-                    match task {
-                        Task::Coordinate(tag) => self.coordinate_failed(turn, tag, &detail),
-                        Task::Merge { reply, .. } => {
-                            self.reply_replicated(turn, reply, Err(Refusal::Storage))
-                        }
-                        // The scan comes by again.
-                        Task::Expire => {}
-                        Task::Fetch { from, tag, .. } => {
-                            self.reply_fetched(turn, from, tag, Err(Refusal::Storage));
-                        }
-                        Task::Hint { from, tag, .. } => {
-                            self.reply_replicated(turn, Some((from, tag)), Err(Refusal::Storage));
-                        }
-                        Task::Deliver(tag) => self.deliver_failed(tag),
-                        Task::Forget { .. } | Task::Consider => {}
-                        Task::Offer(_) => self.offer_failed(),
-                        Task::MergeBack { .. } => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// A key that this node owns has a new container from now on, and it is on its way to the disk.
-    pub(crate) fn hold_new(
-        &mut self,
-        turn: &mut Turn<'_>,
-        key: &KeyRef,
-        container: Container,
-        encoded: EncodedContainer,
-    ) -> Held {
-        self.hold_with(turn, Place::Replica, key, container, encoded, Vec::new())
-    }
-
-    /// A key has a new container from now on; it is on its way to the disk together with these other changes.
-    pub(crate) fn hold_with(
-        &mut self,
-        turn: &mut Turn<'_>,
-        place: Place,
-        key: &KeyRef,
-        container: Container,
-        encoded: EncodedContainer,
-        mut others: Vec<StoreOp>,
-    ) -> Held {
-        others.push(StoreOp::Put { key: keys::record(place, key), value: encoded.0.clone() });
-        let commit = self.commits.issue(turn.effects, others);
-        let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };
-        match place {
-            Place::Replica => self.replaced(key, held.clone()),
-            Place::Fallback => drop(self.fallback.replace(key, held.clone())),
-        }
-        held
-    }
-
-    /// The one door for a change of what this node holds of a key that it owns: all that is kept about keys follows.
-    pub(crate) fn replaced(&mut self, key: &KeyRef, held: Held) {
-        let limits = &self.config.limits;
-        let newest = (held.container.as_ref(), held.digest);
-        self.purge.candidates.note(key, newest, held.commit, limits.purge_keys, limits.context_entries);
-        let now = held.in_tree();
-        let before = self.working.replace(key, held);
-        self.trees.update(key, before.as_ref().and_then(Held::in_tree), now);
     }
 
     /// A context as its client carries it.

@@ -296,6 +296,16 @@ impl Operation {
         }
     }
 
+    /// The user's key; none for a listing.
+    pub fn key(&self) -> Option<&Bytes> {
+        match self {
+            Self::Put(put) => Some(&put.key),
+            Self::Get(get) => Some(&get.key),
+            Self::Delete(delete) => Some(&delete.key),
+            Self::List(_) => None,
+        }
+    }
+
     /// Whether it can change anything.
     pub fn is_write(&self) -> bool {
         matches!(self, Self::Put(_) | Self::Delete(_))

@@ -1,6 +1,8 @@
 //! What a node does for other nodes' operations: merge, acknowledge once durable, show what it holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use crate::commits::Waiter;
 use crate::echo::LinkTime;
@@ -9,7 +11,7 @@ use crate::id::{BucketId, Epoch, NodeId, PartitionId};
 use crate::keys;
 use crate::message::{Fetched, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Tag};
 use crate::node::Node;
-use crate::store::{ScanPage, StoreError};
+use crate::store::{CommitNumber, ScanPage, StoreError};
 use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, Digest, EncodedContainer, Merged};
@@ -45,6 +47,14 @@ pub(crate) enum ScanFor {
 }
 
 impl ScanFor {
+    /// Whether it reads all records of a partition, and a damaged one has to be healed first.
+    fn is_of_records(&self) -> bool {
+        match self {
+            Self::Sweep | Self::Exchange(_) | Self::Keys { .. } => true,
+            Self::Listing(_) | Self::Peer { .. } | Self::Hints => false,
+        }
+    }
+
     /// Whether it is this node's own business, which takes no room from requests: there is little of it at a time.
     fn is_own(&self) -> bool {
         match self {
@@ -58,24 +68,26 @@ impl ScanFor {
 #[derive(Debug, Default)]
 pub(crate) struct Scans {
     next: u64,
-    running: BTreeMap<ReadToken, ScanFor>,
+    /// With the key after which a listing goes on.
+    running: BTreeMap<ReadToken, (ScanFor, Option<KeyRef>)>,
     /// How many of these are for listings and other nodes.
     requested: usize,
 }
 
 impl Scans {
-    pub(crate) fn begin(&mut self, purpose: ScanFor) -> ReadToken {
+    /// A listing's scan is of the keys after this one; the empty key is before all.
+    pub(crate) fn begin(&mut self, purpose: ScanFor, after: Option<KeyRef>) -> ReadToken {
         self.next += 1;
         let token = ReadToken(self.next);
         self.requested += usize::from(!purpose.is_own());
-        self.running.insert(token, purpose);
+        self.running.insert(token, (purpose, after));
         token
     }
 
-    fn done(&mut self, token: ReadToken) -> Option<ScanFor> {
-        let purpose = self.running.remove(&token)?;
+    fn done(&mut self, token: ReadToken) -> Option<(ScanFor, Option<KeyRef>)> {
+        let (purpose, after) = self.running.remove(&token)?;
         self.requested -= usize::from(!purpose.is_own());
-        Some(purpose)
+        Some((purpose, after))
     }
 }
 
@@ -228,35 +240,50 @@ impl Node {
         incoming: EncodedContainer,
         echo: LinkTime,
     ) {
-        // Here, and not when it came: it may have waited for the store through a long pause.
-        let merged = if self.is_fresh(turn, echo) {
-            self.merged(turn.now.wall_ms, key.bucket, held, incoming)
-        } else {
-            self.stats.too_old += 1;
-            Err(Refusal::TooOld)
-        };
-        let commit = match merged {
+        let commit = match self.merge_in(turn, key, held, incoming, echo) {
+            Ok(commit) => commit,
             Err(refusal) => {
                 self.reply_replicated(turn, reply, Err(refusal));
                 return;
             }
-            // The covering state may still be on its way to the disk.
-            Ok(None) => held.commit,
-            Ok(Some((container, encoded))) => self.hold_new(turn, key, container, encoded).commit,
         };
         let Some((to, tag)) = reply else { return };
-        if self.commits.is_durable(commit) {
+        if self.holes.has(key) {
+            self.reply_replicated(turn, reply, Err(Refusal::Hole));
+        } else if self.commits.is_durable(commit) {
             self.reply_replicated(turn, reply, Ok(()));
         } else {
-            self.commits.wait(commit, Waiter::Replica { to, tag });
+            self.commits.wait(commit, Waiter::Replica { to, tag, key: key.clone() });
         }
+    }
+
+    /// Merges a container into the one held; returns the commit that makes the covering state durable. Its age is looked at
+    /// here, and not when it came: it may have waited for the store through a long pause.
+    pub(crate) fn merge_in(
+        &mut self,
+        turn: &mut Turn<'_>,
+        key: &KeyRef,
+        held: &Held,
+        incoming: EncodedContainer,
+        echo: LinkTime,
+    ) -> Result<CommitNumber, Refusal> {
+        if !self.is_fresh(turn, echo) {
+            self.stats.too_old += 1;
+            return Err(Refusal::TooOld);
+        }
+        Ok(match self.merged(turn.now.wall_ms, Place::Replica, key, held, incoming)? {
+            // The covering state may still be on its way to the disk.
+            None => held.commit,
+            Some((container, encoded)) => self.hold_new(turn, key, container, encoded).commit,
+        })
     }
 
     /// The container that is to be held from now on; none when nothing changes.
     pub(crate) fn merged(
-        &self,
+        &mut self,
         wall_ms: u64,
-        bucket: BucketId,
+        place: Place,
+        key: &KeyRef,
         held: &Held,
         incoming: EncodedContainer,
     ) -> Result<Option<(Container, EncodedContainer)>, Refusal> {
@@ -264,10 +291,17 @@ impl Node {
         if theirs.digest() == held.digest {
             return Ok(None);
         }
+        // A dot of mine that I do not have: my history has a hole that nobody has told me of.
+        if place == Place::Replica
+            && let Some(mine) = self.authors.present(key.partition)
+            && theirs.context.shows_more_of(mine, &held.container.context)
+        {
+            self.authors.forget(place, key.partition);
+        }
         if !self.writable {
             return Err(Refusal::Storage);
         }
-        let lww = self.last_writer_wins(bucket);
+        let lww = self.last_writer_wins(key.bucket);
         if held.container.is_absent() {
             let encoded = if theirs.expire(wall_ms, lww) { theirs.encode() } else { incoming };
             return Ok(Some((theirs, encoded)));
@@ -309,18 +343,25 @@ impl Node {
         token: ReadToken,
         result: Result<ScanPage, StoreError>,
     ) {
-        let Some(purpose) = self.scans.done(token) else {
+        let Some((purpose, after)) = self.scans.done(token) else {
             return;
         };
-        let listed = |result: Result<ScanPage, StoreError>| {
-            result.map_err(|_| Refusal::Storage).and_then(|page| self.scanned(page))
-        };
+        if purpose.is_of_records()
+            && let Ok(page) = &result
+        {
+            for key in page.damaged.iter().filter_map(keys::key_of).collect::<Vec<_>>() {
+                self.suspect(turn, &key);
+            }
+        }
         match purpose {
             ScanFor::Listing(tag) => {
-                let page = listed(result);
+                let page = self.listed(turn, after, result);
                 self.list_page(turn, self.config.node, tag, self.epoch(), page);
             }
-            ScanFor::Peer { from, tag } => self.reply_scanned(turn, from, tag, listed(result)),
+            ScanFor::Peer { from, tag } => {
+                let page = self.listed(turn, after, result);
+                self.reply_scanned(turn, from, tag, page);
+            }
             ScanFor::Hints => self.hints_page(turn, result),
             ScanFor::Sweep => self.sweep_page(turn, token, result),
             ScanFor::Exchange(tag) => self.own_keys(turn, tag, result),
@@ -355,14 +396,43 @@ impl Node {
         turn.send(to, Message::ScanReply { tag, epoch: self.epoch(), result });
     }
 
-    fn scanned(&self, page: ScanPage) -> Result<Scanned, Refusal> {
-        let mut keys = Vec::with_capacity(page.entries.len());
+    /// A page of the store as it is told to a listing. What cannot be read, and what is a hole, is named as doubtful: another
+    /// replica is to say.
+    fn listed(
+        &mut self,
+        turn: &mut Turn<'_>,
+        after: Option<KeyRef>,
+        result: Result<ScanPage, StoreError>,
+    ) -> Result<Scanned, Refusal> {
+        let (Ok(page), Some(after)) = (result, after) else { return Err(Refusal::Storage) };
+        let (partition, bucket) = (after.partition, after.bucket);
+        let lww = self.last_writer_wins(bucket);
+        let upto = page.last().filter(|_| page.more).map(keys::user_key);
+        let mut doubtful: BTreeSet<Bytes> = page.damaged.iter().map(keys::user_key).collect();
+        let mut found = Vec::with_capacity(page.entries.len() + doubtful.len());
         for (key, value) in page.entries {
-            let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
-            let lww = keys::bucket_of(&key).is_some_and(|bucket| self.last_writer_wins(bucket));
-            let (key, digest) = (keys::user_key(&key), container.digest());
-            keys.push(ScannedKey { key, digest, live_until_ms: container.live_until(lww) });
+            let key = keys::user_key(&key);
+            match EncodedContainer(value).decode() {
+                Ok(container) => {
+                    let (digest, live_until_ms) = (container.digest(), container.live_until(lww));
+                    found.push(ScannedKey { key, digest, live_until_ms, doubtful: false });
+                }
+                Err(_) => {
+                    doubtful.insert(key);
+                }
+            }
         }
-        Ok(Scanned { keys, more: page.more })
+        for key in &doubtful {
+            self.suspect(turn, &KeyRef { partition, bucket, key: key.clone() });
+        }
+        doubtful.extend(self.holes.between(partition, bucket, Some(&after.key), upto.as_ref()).cloned());
+        if !doubtful.is_empty() {
+            found.retain(|found| !doubtful.contains(&found.key));
+            let digest = Container::default().digest();
+            let unsure = |key| ScannedKey { key, digest, live_until_ms: 0, doubtful: true };
+            found.extend(doubtful.into_iter().map(unsure));
+            found.sort_by(|a, b| a.key.cmp(&b.key));
+        }
+        Ok(Scanned { keys: found, more: page.more })
     }
 }

@@ -43,6 +43,10 @@ pub struct Stats {
     pub exchanged_bytes: u64,
     /// Values whose time was over that a read or the background scan has dropped.
     pub expired_values: u64,
+    /// Of these, those that hold again what the other owners hold, or what was in memory.
+    pub records_healed: u64,
+    /// Of these, those of which there was no other owner.
+    pub records_lost: u64,
 }
 
 impl Stats {
@@ -106,4 +110,6 @@ pub struct Gauges {
     pub fallback_bytes: usize,
     /// Keys of which something waits to be forgotten: tombstones mostly.
     pub forgettable: usize,
+    /// Keys whose record was damaged and is not healed yet.
+    pub holes: usize,
 }

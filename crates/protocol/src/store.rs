@@ -68,8 +68,18 @@ pub enum StoreError {
 pub struct ScanPage {
     /// Whole keys and their values.
     pub entries: Vec<(Bytes, Bytes)>,
-    /// Whether more keys with this prefix follow the last entry.
+    /// Whole keys, in order, whose records are there and cannot be read back: what [`Store::get`] calls
+    /// [`StoreError::Corrupt`]. They lie between the entries, and count towards the page's entries.
+    pub damaged: Vec<Bytes>,
+    /// Whether more keys with this prefix follow the [last one](Self::last).
     pub more: bool,
+}
+
+impl ScanPage {
+    /// The last key that this page tells of, readable or not: where a scan goes on.
+    pub fn last(&self) -> Option<&Bytes> {
+        self.entries.last().map(|(key, _)| key).max(self.damaged.last())
+    }
 }
 
 /// Durable storage of one ordered keyspace.
@@ -92,7 +102,8 @@ pub trait Store {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// Entries whose keys start with `prefix` and are greater than `after`, in key order: at most `entries_max` of
-    /// them, and no more once their keys and values exceed `bytes_max` (at least one, if there is one).
+    /// them, and no more once their keys and values exceed `bytes_max` (at least one, if there is one). A damaged
+    /// record does not end the scan: the page names its key.
     fn scan(
         &self,
         prefix: &[u8],

@@ -63,9 +63,23 @@ impl Node {
         }
         let Some(&partition) = self.sweep.left.front() else { return };
         let after = self.trees.page_asked(partition);
-        let page = self.scans.begin(ScanFor::Sweep);
+        let page = self.scans.begin(ScanFor::Sweep, None);
         self.sweep.page = Some(page);
         self.scan_partition(turn, page, partition, after.as_ref());
+    }
+
+    /// A partition's tree can no longer be trusted: it is built anew, after those that are being built.
+    pub(crate) fn rebuild_tree(&mut self, turn: &Turn<'_>, partition: PartitionId) {
+        self.trees.forget(partition);
+        if self.sweep.left.front() == Some(&partition) {
+            // The page under way continues a tree that is no more.
+            self.sweep.page = None;
+        }
+        self.sweep.left.retain(|&left| left != partition);
+        self.sweep.left.push_back(partition);
+        if self.sweep.page.is_none() && self.writable {
+            self.sweep.due = Some(turn.time());
+        }
     }
 
     /// Asks the store for a page of a partition, all buckets.
@@ -100,9 +114,13 @@ impl Node {
         let read = result.map_err(|_| ()).and_then(|page| {
             let bytes: usize = page.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
             let more = page.more;
+            // Those have been seen to already; their partition is read again when they are healed.
+            if !page.damaged.is_empty() {
+                return Err(());
+            }
             let records = page.entries.into_iter().map(|(key, value)| {
                 let container = EncodedContainer(value).decode().map_err(|_| ())?;
-                Ok((keys::key_ref(&key).ok_or(())?, container))
+                Ok((keys::key_of(&key).ok_or(())?, container))
             });
             Ok((records.collect::<Result<Vec<_>, ()>>()?, more, bytes))
         });

@@ -13,7 +13,7 @@ use crate::anti_entropy::Offer;
 use crate::echo::LinkTime;
 use crate::event::ReadToken;
 use crate::id::{ActorId, NodeId};
-use crate::message::{KeyRef, Place, Tag};
+use crate::message::{Healing, KeyRef, Place, Tag};
 use crate::store::CommitNumber;
 use crate::time::Time;
 use crate::version::{Container, Digest, EncodedContainer};
@@ -109,6 +109,26 @@ pub(crate) enum Task {
         /// When it was read, by this node's link clock.
         echo: LinkTime,
     },
+    /// An owner has lost its record of the key.
+    Heal {
+        /// Who.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+        /// When it asked, by this node's link clock.
+        began: Time,
+    },
+    /// Another owner has answered such a request of this node.
+    Healing {
+        /// Who.
+        from: NodeId,
+        /// The request.
+        tag: Tag,
+        /// What it holds.
+        healing: Healing,
+    },
+    /// Find out whether the record can be read.
+    Verify,
 }
 
 #[derive(Debug)]

@@ -96,7 +96,7 @@ impl World {
             limits: Limits::default(),
             token_secret: None,
         };
-        self.nodes.insert(id, Node::new(config, Some(self.layout.clone())));
+        self.nodes.insert(id, Node::new(config, Some(self.layout.clone()), Vec::new()));
     }
 
     fn link(&mut self, a: u64, b: u64) {
@@ -148,7 +148,10 @@ impl World {
                     self.handle(id, Event::ReadDone { token, result: Ok(None) });
                 }
                 Effect::Answer { result, .. } => self.answers.push(result),
-                Effect::Scan { .. } | Effect::AnswerBootstrap { .. } | Effect::LayoutAdopted(_) => {}
+                Effect::Scan { .. }
+                | Effect::AnswerBootstrap { .. }
+                | Effect::LayoutAdopted(_)
+                | Effect::Notice(_) => {}
             }
         }
         if let Some(durable) = durable {

@@ -167,13 +167,7 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::ScanReply { tag, result, .. } => match result {
             Ok(page) => {
-                let one = |scanned: &ScannedKey| {
-                    format!(
-                        "{} ({})",
-                        key(&scanned.key),
-                        if scanned.live_until_ms > 0 { "live" } else { "deleted" }
-                    )
-                };
+                let one = |scanned: &ScannedKey| format!("{} ({})", key(&scanned.key), state(scanned));
                 let list: Vec<String> = page.keys.iter().map(one).collect();
                 let more = if page.more { ", and more" } else { "" };
                 format!("scanned {}: [{}]{more}", short(tag.0), list.join(", "))
@@ -235,6 +229,21 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         Message::Exchange { key: at, container: encoded, .. } => {
             format!("exchange: {} is {}", key(&at.key), container(encoded))
         }
+        Message::Heal { tag, key: at, .. } => {
+            format!("heal {}: I have lost {}, what do you hold?", short(tag.0), key(&at.key))
+        }
+        Message::HealReply { tag, result, .. } => match result {
+            Ok(healing) => format!("heal {}: I hold {}", short(tag.0), container(&healing.container)),
+            Err(why) => format!("heal {}: not now: {}", short(tag.0), refusal(*why)),
+        },
+    }
+}
+
+fn state(scanned: &ScannedKey) -> &'static str {
+    match (scanned.doubtful, scanned.live_until_ms) {
+        (true, _) => "doubtful",
+        (false, 0) => "deleted",
+        (false, _) => "live",
     }
 }
 
@@ -249,6 +258,7 @@ fn refusal(why: Refusal) -> String {
         Refusal::Overloaded => "overloaded".into(),
         Refusal::Storage => "my storage does not".into(),
         Refusal::TooOld => "too old".into(),
+        Refusal::Hole => "my record of it is damaged".into(),
     }
 }
 

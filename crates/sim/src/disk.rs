@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 use bytes::Bytes;
+use quorate_protocol::keys;
 use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
 
 use crate::rng::SimRng;
@@ -23,8 +24,10 @@ struct State {
     /// Not yet synced, oldest first; the last one has the number `submitted`.
     waiting: VecDeque<Vec<StoreOp>>,
     submitted: u64,
-    /// Records that cannot be read at present.
+    /// Records that came to the disk whole and cannot be read back, until others take their place there.
     damaged: BTreeSet<Bytes>,
+    /// What damaged records held whose holes are not healed: it was acknowledged honestly.
+    lost: BTreeMap<Bytes, Vec<Bytes>>,
     full: bool,
 }
 
@@ -35,7 +38,7 @@ impl SimDisk {
         let mut news = false;
         while state.durable() < up_to.0 {
             let Some(batch) = state.waiting.pop_front() else { break };
-            apply(&mut state.synced, &batch);
+            state.settle(&batch);
             news = true;
         }
         news
@@ -53,7 +56,7 @@ impl SimDisk {
         let survivors = rng.below(state.waiting.len() + 1);
         for _ in 0..survivors {
             if let Some(batch) = state.waiting.pop_front() {
-                apply(&mut state.synced, &batch);
+                state.settle(&batch);
             }
         }
         state.waiting.clear();
@@ -88,9 +91,34 @@ impl SimDisk {
         self.state.borrow_mut().damaged.insert(key);
     }
 
-    /// All records can be read again.
-    pub fn mend(&self) {
-        self.state.borrow_mut().damaged.clear();
+    /// Whether a read of this key would fail now.
+    pub fn is_damaged(&self, key: &[u8]) -> bool {
+        self.state.borrow().check(key).is_err()
+    }
+
+    /// Whether the disk has lost what it held of this container's record, or would after a crash, and it is not healed: the record
+    /// is damaged, or a mark says that it was.
+    pub fn is_troubled(&self, record: &Bytes) -> bool {
+        let state = self.state.borrow();
+        let mark = mark_of(record);
+        state.damaged.contains(record)
+            || mark.is_some_and(|mark| state.synced.contains_key(&mark) || state.visible.contains_key(&mark))
+    }
+
+    /// Whether a mark says that this container's record was damaged.
+    pub fn is_marked(&self, record: &Bytes) -> bool {
+        mark_of(record).is_some_and(|mark| self.state.borrow().visible.contains_key(&mark))
+    }
+
+    /// The marks of all holes.
+    pub fn marks(&self) -> Vec<Bytes> {
+        let state = self.state.borrow();
+        under(&state.visible, keys::HOLES, None).map(|(mark, _)| mark.clone()).collect()
+    }
+
+    /// What was synced of a container and then lost with its record, while that is not healed.
+    pub fn lost_values(&self, record: &[u8]) -> Vec<Bytes> {
+        self.state.borrow().lost.get(record).cloned().unwrap_or_default()
     }
 
     /// With a full disk no batch is taken.
@@ -104,8 +132,28 @@ impl State {
         self.submitted - self.waiting.len() as u64
     }
 
+    /// A batch comes to the disk.
+    fn settle(&mut self, batch: &[StoreOp]) {
+        for op in batch {
+            if let Some(key) = keys::key_of(op.key()).filter(|_| op.key().starts_with(keys::HOLES)) {
+                let record = keys::data(key.partition, key.bucket, &key.key);
+                match op {
+                    StoreOp::Put { .. } => {
+                        let held = self.synced.get(&record).cloned();
+                        self.lost.entry(record).or_default().extend(held);
+                    }
+                    StoreOp::Delete { .. } => drop(self.lost.remove(&record)),
+                }
+            }
+            self.damaged.remove(op.key());
+        }
+        apply(&mut self.synced, batch);
+    }
+
     fn check(&self, key: &[u8]) -> Result<(), StoreError> {
-        if self.damaged.contains(key) {
+        // What is not yet synced is read from memory.
+        let replaced = || self.waiting.iter().flatten().any(|op| op.key() == key);
+        if self.damaged.contains(key) && !replaced() {
             return Err(StoreError::Corrupt {
                 key: Bytes::copy_from_slice(key),
                 detail: "the simulated disk gives it back altered".into(),
@@ -120,9 +168,6 @@ impl Store for SimDisk {
         let mut state = self.state.borrow_mut();
         if state.full {
             return Err(StoreError::Full { detail: "the simulated disk has no room".into() });
-        }
-        for op in &batch {
-            state.damaged.remove(op.key());
         }
         apply(&mut state.visible, &batch);
         state.waiting.push_back(batch);
@@ -156,11 +201,15 @@ impl Store for SimDisk {
         let mut page = ScanPage::default();
         let mut bytes = 0;
         for (key, value) in under(&state.visible, prefix, after) {
-            if page.entries.len() >= entries_max || (!page.entries.is_empty() && bytes > bytes_max) {
+            let entries = page.entries.len() + page.damaged.len();
+            if entries >= entries_max || (entries > 0 && bytes > bytes_max) {
                 page.more = true;
                 break;
             }
-            state.check(key)?;
+            if state.check(key).is_err() {
+                page.damaged.push(key.clone());
+                continue;
+            }
             bytes += key.len() + value.len();
             page.entries.push((key.clone(), value.clone()));
         }
@@ -185,6 +234,11 @@ fn apply(map: &mut BTreeMap<Bytes, Bytes>, batch: &[StoreOp]) {
     }
 }
 
+/// Where the mark of a container's record would be.
+fn mark_of(record: &Bytes) -> Option<Bytes> {
+    keys::key_of(record).map(|key| keys::hole(&key))
+}
+
 fn under<'a>(
     map: &'a BTreeMap<Bytes, Bytes>,
     prefix: &'a [u8],
@@ -199,6 +253,8 @@ fn under<'a>(
 
 #[cfg(test)]
 mod tests {
+    use quorate_protocol::id::{BucketId, PartitionId};
+
     use super::*;
 
     fn put(key: &'static str, value: &'static str) -> StoreOp {
@@ -228,18 +284,50 @@ mod tests {
     }
 
     #[test]
-    fn damage_hides_a_record_until_it_is_written_anew() {
+    fn damage_hides_a_record_until_another_has_taken_its_place_on_the_disk() {
         let disk = SimDisk::default();
-        disk.submit(vec![put("a", "1"), put("b", "1")]).expect("there is room");
+        let first = disk.submit(vec![put("a", "1"), put("b", "1")]).expect("there is room");
+        disk.sync(first);
         disk.damage(Bytes::from_static(b"a"));
         assert!(matches!(disk.get(b"a"), Err(StoreError::Corrupt { .. })));
         assert!(disk.get(b"b").is_ok());
-        assert!(disk.scan(b"", None, 10, 1000).is_err());
+        let page = disk.scan(b"", None, 10, 1000).expect("damage does not end a scan");
+        assert_eq!((page.entries.len(), &page.damaged[..]), (1, &[Bytes::from_static(b"a")][..]));
         disk.submit(vec![put("a", "2")]).expect("there is room");
         assert_eq!(disk.get(b"a"), Ok(Some(Bytes::from_static(b"2"))));
-        disk.damage(Bytes::from_static(b"b"));
-        disk.mend();
-        assert!(disk.get(b"b").is_ok());
+        // A crash that loses the new record brings the damaged one back.
+        let mut crashes = (0..50).map(|seed| {
+            let other = SimDisk::default();
+            let first = other.submit(vec![put("a", "1")]).expect("there is room");
+            other.sync(first);
+            other.damage(Bytes::from_static(b"a"));
+            other.submit(vec![put("a", "2")]).expect("there is room");
+            other.crash(&mut SimRng::new(seed, 0));
+            other.is_damaged(b"a")
+        });
+        assert!(crashes.any(|damaged| damaged));
+    }
+
+    #[test]
+    fn what_a_marked_record_held_is_remembered_until_the_mark_goes() {
+        let disk = SimDisk::default();
+        let record = keys::data(PartitionId(1), BucketId(2), b"k");
+        let mark = keys::key_of(&record).map(|key| keys::hole(&key)).expect("it is a container's");
+        let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
+        let commit = |batch| {
+            let number = disk.submit(batch).expect("there is room");
+            disk.sync(number);
+        };
+        commit(vec![StoreOp::Put { key: record.clone(), value: old.clone() }]);
+        disk.damage(record.clone());
+        assert!(disk.is_troubled(&record) && !disk.is_marked(&record));
+        let drop_record = StoreOp::Delete { key: record.clone() };
+        commit(vec![StoreOp::Put { key: mark.clone(), value: Bytes::new() }, drop_record]);
+        commit(vec![StoreOp::Put { key: record.clone(), value: new }]);
+        assert!(disk.is_troubled(&record) && disk.is_marked(&record));
+        assert_eq!(disk.lost_values(&record), [old]);
+        commit(vec![StoreOp::Delete { key: mark }]);
+        assert!(!disk.is_troubled(&record) && disk.lost_values(&record).is_empty());
     }
 
     #[test]

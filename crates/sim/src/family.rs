@@ -22,7 +22,7 @@ pub enum Family {
     Partition,
     /// Disks sync slowly, so that much is visible and not durable.
     SlowDisk,
-    /// Disks cannot read records for a while, or have no room, and nothing stays in memory.
+    /// Disks cannot read records back, or have no room, and nothing stays in memory.
     BadDisk,
     /// Clients retry under the same id, at the same node and at others, while the first attempt may still run.
     Retry,
@@ -187,6 +187,9 @@ fn bad_disk(plan: &mut Plan, rng: &mut SimRng) {
     let trouble_us = rng.spread(20_000, 200_000);
     plan.faults.trouble_us = (trouble_us / 4, trouble_us);
     plan.limits.cache_bytes = 0;
+    // With w = 1 a lost record may be the only one, so none is damaged then.
+    plan.w = plan.w.max(2);
+    plan.faults.aims.push(draw_aim(rng, &[Fault::DamagedRecord, Fault::Crash]));
     plan.workload.weigh(Step::Get, 8);
     plan.workload.read_after = 1.0;
 }

@@ -33,7 +33,8 @@ pub enum Fault {
     SlowDisk,
     /// One disk is full: nothing is synced until there is room again.
     FullDisk,
-    /// One record of one disk cannot be read for a while.
+    /// One record of one disk cannot be read back, until it is written anew; of one key on fewer disks at a time than the bucket's
+    /// writes promise to survive.
     DamagedRecord,
     /// One wall clock jumps by hours.
     WallJump,
@@ -199,13 +200,17 @@ impl FaultPlan {
 
     /// Whether some fault stops a node for minutes.
     pub fn lasts_long(&self) -> bool {
-        let long = |fault: Fault| match fault {
+        self.may_do(|fault| match fault {
             Fault::PauseLong => true,
             Fault::Suspend => self.suspend_long > 0.0,
             _ => false,
-        };
-        let drawn = FAULTS.iter().zip(&self.weights).any(|(&fault, &weight)| long(fault) && weight > 0);
-        drawn || self.aims.iter().any(|aim| long(aim.fault))
+        })
+    }
+
+    /// Whether such a fault may happen.
+    pub fn may_do(&self, such: impl Fn(Fault) -> bool) -> bool {
+        let drawn = FAULTS.iter().zip(&self.weights).any(|(&fault, &weight)| such(fault) && weight > 0);
+        drawn || self.aims.iter().any(|aim| such(aim.fault))
     }
 
     /// Sets how often a fault is drawn at random.

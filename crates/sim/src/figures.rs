@@ -54,6 +54,10 @@ pub struct Figures {
     pub forgotten: u64,
     /// and entries of retired actors.
     pub actors_pruned: u64,
+    /// Damaged records that nodes have met.
+    pub holes: u64,
+    /// Of these, those that were healed.
+    pub healed: u64,
 }
 
 impl Figures {
@@ -96,6 +100,8 @@ impl Figures {
             hints_delivered,
             forgotten,
             actors_pruned,
+            holes,
+            healed,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -121,5 +127,7 @@ impl Figures {
         self.hints_delivered += hints_delivered;
         self.forgotten += forgotten;
         self.actors_pruned += actors_pruned;
+        self.holes += holes;
+        self.healed += healed;
     }
 }

@@ -90,7 +90,7 @@ impl Host {
             token_secret: None,
         };
         self.process = Some(Process {
-            node: Node::new(config, recovered.layout),
+            node: Node::new(config, recovered.layout, recovered.holes),
             commits_before: self.disk.durable().0,
             syncing: false,
             wake_us: None,

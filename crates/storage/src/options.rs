@@ -37,7 +37,7 @@ pub struct StoreOptions {
     /// Shortest time between two looks at the free space. Default 250 ms.
     pub room_check_interval_ms: u64,
     /// Sled never gives space back. When its files hold more than `rewrite_factor` times the live bytes, and at least
-    /// this much, they are rewritten in the background. Default 512 MiB.
+    /// this much, they are rewritten in the background. Default 64 MiB: eight of sled's segments.
     pub rewrite_min_bytes: u64,
     /// See `rewrite_min_bytes`. Default 4.
     pub rewrite_factor: u64,
@@ -57,7 +57,7 @@ impl Default for StoreOptions {
             cache_bytes: 256 * MIB,
             free_reserve_bytes: 512 * MIB,
             room_check_interval_ms: 250,
-            rewrite_min_bytes: 512 * MIB,
+            rewrite_min_bytes: 64 * MIB,
             rewrite_factor: 4,
         }
     }

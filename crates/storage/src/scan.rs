@@ -71,8 +71,13 @@ impl Page<'_> {
         self.page.entries.push((key.to_bytes(), value));
     }
 
+    fn add_damaged(&mut self, key: &Key) {
+        self.bytes += key.len();
+        self.page.damaged.push(key.to_bytes());
+    }
+
     fn is_full(&self) -> bool {
-        let entries = self.page.entries.len();
+        let entries = self.page.entries.len() + self.page.damaged.len();
         entries >= self.entries_max || (entries > 0 && self.bytes > self.bytes_max)
     }
 }
@@ -138,10 +143,21 @@ impl Stretch {
                 (Some(value), _) => value,
                 // Whether it can be read is for the page that has room for it to find out.
                 (None, Some(_)) if is_full => Some(Bytes::new()),
-                (None, Some(Ok((_, stored)))) => match self.base.resolve(&key, &stored)? {
-                    Found::Value(value) => Some(value),
-                    Found::Absent | Found::Moved => shared.get(&key)?,
-                },
+                (None, Some(Ok((_, stored)))) => {
+                    let found = match self.base.resolve(&key, &stored) {
+                        Ok(Found::Value(value)) => Ok(Some(value)),
+                        Ok(Found::Absent | Found::Moved) => shared.get(&key),
+                        Err(error) => Err(error),
+                    };
+                    match found {
+                        Ok(value) => value,
+                        Err(StoreError::Corrupt { .. }) => {
+                            page.add_damaged(&key);
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
                 (None, Some(Err(error))) => return Err(error),
                 (None, None) => None,
             };

@@ -50,6 +50,18 @@ impl SledStore {
         self.report
     }
 
+    /// Alters a byte of what is stored for a key, as failing hardware does, for tests of what is made of it. What waits in the log
+    /// is taken in first, so that nothing takes the damaged value's place. Returns whether the key is there.
+    pub fn damage(&self, key: &[u8]) -> Result<bool, StoreError> {
+        self.checkpoint()?;
+        let base = Arc::clone(&self.shared.tables.read().base);
+        let failed = |error| StoreError::Failed { detail: format!("damaging a value: {error}") };
+        let is_there = base.alter(key).map_err(failed)?;
+        drop(base);
+        self.checkpoint()?;
+        Ok(is_there)
+    }
+
     /// How near `submit` is to blocking. Cheap.
     pub fn pressure(&self) -> Pressure {
         self.shared.pressure()
@@ -100,7 +112,6 @@ impl Store for SledStore {
         self.shared.get(key)
     }
 
-    /// A damaged entry fails the scan with the key, after which a scan may go on.
     fn scan(
         &self,
         prefix: &[u8],

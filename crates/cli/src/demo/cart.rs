@@ -24,6 +24,7 @@ pub(super) async fn run() -> Result<Done> {
         settings: ClusterSettings { n: Some(3), r: Some(2), w: Some(2), buckets: Vec::new() },
         port_base: Some(0),
         unsafe_fault_injection: false,
+        node_settings: Vec::new(),
     };
     let mut cluster = LocalCluster::start(options).await?;
     let told = tell(&mut cluster, &mut teller).await;

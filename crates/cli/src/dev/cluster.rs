@@ -14,6 +14,7 @@ use super::node::{LocalNode, NodeInfo};
 use super::ports;
 use super::process::NodeProcess;
 use super::record::{self, MemberRecord, Record, node_name};
+use super::setting::NodeSetting;
 use crate::admin;
 use crate::settings::ClusterSettings;
 
@@ -31,6 +32,8 @@ pub(crate) struct ClusterOptions {
     pub(crate) port_base: Option<u16>,
     /// Whether the nodes may be told to lose messages, in this run.
     pub(crate) unsafe_fault_injection: bool,
+    /// Of all nodes, in this run.
+    pub(crate) node_settings: Vec<NodeSetting>,
 }
 
 /// Nodes as child processes. Those still running when it is dropped are killed.
@@ -53,7 +56,7 @@ impl LocalCluster {
         let ports = ports::plan(record.port_base, record.nodes)?;
         ports::check_free(&ports)?;
         let faults = options.unsafe_fault_injection;
-        let node = |(at, ports)| LocalNode::new(&directory, at, ports, faults);
+        let node = |(at, ports)| LocalNode::new(&directory, at, ports, faults, &options.node_settings);
         let nodes = ports.iter().enumerate().map(node).collect();
         let mut cluster = Self { directory, record, nodes, _lock: lock };
         cluster.start_all().await?;

@@ -6,11 +6,13 @@ mod node;
 mod ports;
 mod process;
 mod record;
+mod setting;
 mod supervise;
 
 pub(crate) use cluster::{ClusterOptions, LocalCluster};
 pub(crate) use control::{Connection, Controlled, Order};
 pub(crate) use node::{NodeInfo, NodeState};
+pub(crate) use setting::NodeSetting;
 pub(crate) use supervise::run;
 
 use std::path::PathBuf;
@@ -43,4 +45,8 @@ pub(crate) struct DevArgs {
     /// Let `quorate chaos` (and whoever else reaches them) make the nodes lose messages or hold them up, in this run.
     #[arg(long)]
     unsafe_fault_injection: bool,
+    /// Give all nodes a setting in this run, such as message_age_ms=1000 (the names are those of a node's configuration file);
+    /// may be repeated.
+    #[arg(long = "node-setting", value_name = "NAME=VALUE")]
+    node_settings: Vec<NodeSetting>,
 }

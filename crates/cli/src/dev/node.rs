@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ports::Ports;
 use super::process::{Announcement, NodeProcess, NodeSpec};
 use super::record::node_name;
+use super::setting::NodeSetting;
 
 pub(super) struct LocalNode {
     pub(super) spec: NodeSpec,
@@ -40,7 +41,13 @@ pub(crate) struct NodeInfo {
 }
 
 impl LocalNode {
-    pub(super) fn new(directory: &Path, at: usize, ports: &Ports, unsafe_fault_injection: bool) -> Self {
+    pub(super) fn new(
+        directory: &Path,
+        at: usize,
+        ports: &Ports,
+        unsafe_fault_injection: bool,
+        settings: &[NodeSetting],
+    ) -> Self {
         let name = node_name(at);
         let address = |port: u16| format!("127.0.0.1:{port}");
         let spec = NodeSpec {
@@ -52,6 +59,7 @@ impl LocalNode {
             peer: address(ports.peer),
             seeds: Vec::new(),
             unsafe_fault_injection,
+            settings: settings.to_vec(),
         };
         Self { spec, process: None, announcement: None }
     }

@@ -12,6 +12,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::setting::NodeSetting;
+
 /// A node may have to read a long log before it listens.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// What is under way gets this long to finish.
@@ -32,6 +34,7 @@ pub(super) struct NodeSpec {
     pub(super) seeds: Vec<String>,
     /// Whether it may be told to lose messages.
     pub(super) unsafe_fault_injection: bool,
+    pub(super) settings: Vec<NodeSetting>,
 }
 
 /// What a node says when it listens.
@@ -73,6 +76,7 @@ impl NodeProcess {
             .args(["--grpc-listen", &spec.grpc, "--http-listen", &spec.http, "--peer-listen", &spec.peer])
             .args(spec.seeds.iter().flat_map(|seed| ["--seed", seed]))
             .args(spec.unsafe_fault_injection.then_some("--unsafe-fault-injection"))
+            .envs(spec.settings.iter().map(NodeSetting::variable))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

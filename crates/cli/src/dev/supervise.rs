@@ -27,6 +27,7 @@ pub(crate) async fn run(args: DevArgs, format: Format) -> Result<Done> {
         settings: args.settings.clone(),
         port_base: args.port_base,
         unsafe_fault_injection: args.unsafe_fault_injection,
+        node_settings: args.node_settings.clone(),
     };
     let mut signals = Signals::new()?;
     let started = tokio::select! {

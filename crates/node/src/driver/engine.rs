@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use quorate_protocol::effect::BootstrapError;
+use quorate_protocol::effect::{BootstrapError, Notice};
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
 use quorate_protocol::message::{Message, Stamp};
@@ -240,6 +240,7 @@ where
                         let _ = reply.send(result);
                     }
                 }
+                Effect::Notice(notice) => log(&notice),
                 Effect::LayoutAdopted(layout) => {
                     tracing::info!(epoch = %layout.epoch, members = layout.members.len(), "layout adopted");
                     self.layout.send_replace(Some(layout));
@@ -285,6 +286,24 @@ fn log_verdict(peer: NodeId, state: Option<PeerState>) {
         Some(PeerState::Suspect) => tracing::info!(%peer, "a node is suspected of being down"),
         Some(PeerState::Down) => tracing::warn!(%peer, "a node is down"),
         None => tracing::info!(%peer, "a node has been down for so long that it is forgotten"),
+    }
+}
+
+fn log(notice: &Notice) {
+    let key = match notice {
+        Notice::RecordDamaged { key, .. } | Notice::RecordHealed { key } | Notice::RecordLost { key } => key,
+    };
+    let (partition, bucket, name) = (key.partition, key.bucket, key.key.escape_ascii());
+    match notice {
+        Notice::RecordDamaged { detail, .. } => {
+            tracing::error!(%partition, %bucket, key = %name, detail, "a stored record is damaged");
+        }
+        Notice::RecordHealed { .. } => {
+            tracing::warn!(%partition, %bucket, key = %name, "a damaged record is healed");
+        }
+        Notice::RecordLost { .. } => {
+            tracing::error!(%partition, %bucket, key = %name, "DATA LOST: a damaged record had no other owner");
+        }
     }
 }
 

@@ -82,6 +82,14 @@ impl AdminService {
             anti_entropy: Some(anti_entropy(view, with_partitions)),
             unsafe_fault_injection: self.state.faults.allowed(),
             data_dir: self.state.data_dir.display().to_string(),
+            damaged_keys: view.gauges.holes as u64,
+            hints: Some(v1::Hints {
+                count: view.gauges.hints as u64,
+                fallback_bytes: view.gauges.fallback_bytes as u64,
+                delivered: view.stats.hints_delivered,
+                dropped: view.stats.hints_dropped,
+            }),
+            tombstones: view.gauges.forgettable as u64,
         }
     }
 }

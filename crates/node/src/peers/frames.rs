@@ -19,7 +19,8 @@ pub(super) fn message_bytes(message: &Message) -> usize {
         Message::Replicate { key, container, .. } | Message::StoreHint { key, container, .. } => {
             key.key.len() + container.0.len()
         }
-        Message::Fetch { key, .. } => key.key.len(),
+        Message::Fetch { key, .. } | Message::Heal { key, .. } => key.key.len(),
+        Message::HealReply { result: Ok(healing), .. } => healing.container.0.len(),
         Message::FetchReply {
             result: Ok(quorate_protocol::message::Fetched::Container { container, .. }),
             ..

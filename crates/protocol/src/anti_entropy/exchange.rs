@@ -118,7 +118,7 @@ impl Node {
         let (leaves, after) = (leaves.iter().copied().collect(), exchange.after.clone());
         let (partition, epoch) = (*partition, self.epoch());
         turn.send(*with, Message::Keys { tag, epoch, partition, leaves, after });
-        let token = self.scans.begin(ScanFor::Exchange(tag));
+        let token = self.scans.begin(ScanFor::Exchange(tag), None);
         self.scan_partition(turn, token, partition, exchange.after.as_ref());
         exchange.mine = None;
         exchange.theirs = None;
@@ -161,7 +161,7 @@ impl Node {
         let room = if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) };
         match self.fence_owner(turn, from, epoch, partition).and(room) {
             Ok(()) => {
-                let token = self.scans.begin(ScanFor::Keys { from, tag, leaves });
+                let token = self.scans.begin(ScanFor::Keys { from, tag, leaves }, None);
                 self.scan_partition(turn, token, partition, after);
             }
             Err(refusal) => self.send_keys(turn, from, tag, Err(refusal)),
@@ -337,7 +337,7 @@ impl Node {
             self.stats.too_old += 1;
             return;
         }
-        let held = match self.merged(turn.now.wall_ms, key.bucket, &held, incoming.clone()) {
+        let held = match self.merged(turn.now.wall_ms, Place::Replica, key, &held, incoming.clone()) {
             Ok(Some((container, encoded))) => self.hold_new(turn, key, container, encoded),
             // With a full disk it can still give.
             Ok(None) | Err(_) => held,

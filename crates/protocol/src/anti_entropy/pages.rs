@@ -14,10 +14,13 @@ pub(super) fn keys_page(
     wanted: impl Fn(u16) -> bool,
 ) -> Result<KeysPage, Refusal> {
     let page = result.map_err(|_| Refusal::Storage)?;
+    if !page.damaged.is_empty() {
+        return Err(Refusal::Storage);
+    }
     let mut through = None;
     let mut keys = Vec::new();
     for (store_key, value) in page.entries {
-        let key = keys::key_ref(&store_key).ok_or(Refusal::Storage)?;
+        let key = keys::key_of(&store_key).ok_or(Refusal::Storage)?;
         if wanted(leaf_of(key.bucket, &key.key)) {
             let container = EncodedContainer(value).decode().map_err(|_| Refusal::Storage)?;
             if !container.is_absent() {

@@ -79,7 +79,10 @@ impl Node {
         let seen = self.open_context(bucket, &operation)?;
         let owners = quorums.counting(&layout, partition);
         let fallbacks = if quorums.sloppy { layout.fallbacks(partition) } else { Vec::new() };
-        let Some(place) = self.place_to_coordinate(owners, &fallbacks) else {
+        let hole = operation
+            .key()
+            .is_some_and(|key| self.holes.has(&KeyRef { partition, bucket: bucket.id, key: key.clone() }));
+        let Some(place) = self.place_to_coordinate(owners, &fallbacks, hole) else {
             if !matches!(source, Source::Client(_)) {
                 // It was sent here by one who believes otherwise: not to be sent on in circles.
                 return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
@@ -133,10 +136,10 @@ impl Node {
     }
 
     /// In which role this node coordinates: as an owner that counts; else as a fallback, when no owner that counts
-    /// can be reached; else it does not.
-    fn place_to_coordinate(&self, owners: &[NodeId], fallbacks: &[NodeId]) -> Option<Place> {
+    /// can be reached; else it does not. Nor where its own record is damaged.
+    fn place_to_coordinate(&self, owners: &[NodeId], fallbacks: &[NodeId], hole: bool) -> Option<Place> {
         if owners.contains(&self.config.node) {
-            return Some(Place::Replica);
+            return (!hole).then_some(Place::Replica);
         }
         let stands_in = fallbacks.contains(&self.config.node) && self.reachable(owners) == 0;
         stands_in.then_some(Place::Fallback)

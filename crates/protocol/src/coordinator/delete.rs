@@ -22,6 +22,11 @@ impl Waiting {
         Self { target, seen, after_read }
     }
 
+    /// Whether what it deletes was read for it.
+    pub(super) fn is_after_read(&self) -> bool {
+        self.after_read
+    }
+
     /// The time is over, and nothing was changed.
     pub(super) fn expired(&self, token: ContextToken) -> OperationError {
         let context = self.after_read.then_some(token);

@@ -53,6 +53,14 @@ impl Reading {
         Self { target, purpose, tally, local: None, merged: None, replies: Vec::new(), asked: Vec::new() }
     }
 
+    /// What a delete that reads first has seen so far; none for a read.
+    pub(super) fn deletes(&self) -> Option<&Context> {
+        match &self.purpose {
+            Purpose::Get => None,
+            Purpose::Delete(seen) => Some(seen),
+        }
+    }
+
     pub(super) fn expired(&self) -> OperationError {
         read_error(timed_out(self.tally.needed(), self.tally.counted()))
     }

@@ -74,6 +74,7 @@ impl Listing {
         let replicas = self.pages.len();
         for (key, versions) in seen {
             let agreed = versions.len() == replicas
+                && !versions.iter().any(|version| version.doubtful)
                 && versions.windows(2).all(|pair| pair[0].digest == pair[1].digest);
             self.keys.insert(key.clone(), agreed.then(|| wall_ms < versions[0].live_until_ms));
         }
@@ -265,7 +266,8 @@ impl Node {
         after: Option<&[u8]>,
         limit: u32,
     ) {
-        let token = self.scans.begin(purpose);
+        let key = after.map(Bytes::copy_from_slice).unwrap_or_default();
+        let token = self.scans.begin(purpose, Some(KeyRef { partition, bucket, key }));
         turn.effects.push(Effect::Scan {
             token,
             prefix: keys::data_prefix(partition, bucket),

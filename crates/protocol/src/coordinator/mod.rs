@@ -10,6 +10,7 @@
 
 mod admit;
 mod delete;
+mod elsewhere;
 mod forward;
 mod get;
 mod list;
@@ -146,8 +147,7 @@ impl Coordinator {
     /// Adds an operation and returns its name.
     pub(crate) fn insert(&mut self, running: Running) -> Tag {
         let tag = self.new_tag();
-        self.timers.insert((running.timer, tag));
-        self.running.insert(tag, Box::new(running));
+        self.put_back(tag, Box::new(running));
         tag
     }
 

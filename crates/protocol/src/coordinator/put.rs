@@ -19,6 +19,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// The operation as it came, for another coordinator.
+    pub(super) fn into_put(self) -> Put {
+        self.put
+    }
+
     pub(super) fn new(target: Target, put: Put, seen: Context, ttl_ms: Option<u64>) -> Self {
         Self { target, put, seen, ttl_ms }
     }
@@ -32,11 +37,18 @@ impl Node {
             // The last writer wins over everything that this coordinator knows.
             seen.join(&held.container.context);
         }
-        let earlier = held
-            .container
-            .sibling_of(put.operation)
+        let living = held.container.sibling_of(put.operation);
+        if living.is_some_and(|living| living.value != put.value || living.content_type != put.content_type) {
+            let reason = "another value was put to the key under it".to_owned();
+            let failure = Failure::Invalid { field: "operation_id", reason };
+            self.finish(turn, asked.source, Err(OperationError::not_attempted(failure)));
+            return;
+        }
+        let recent = || self.coordinator.recent.put_dot(put.operation, &target.key);
+        let earlier = living
             .map(|sibling| sibling.dot)
-            .or_else(|| self.coordinator.recent.put_dot(put.operation, &target.key));
+            // A damaged record may have taken along what was put: then it has to be put again.
+            .or_else(|| recent().filter(|&dot| held.container.context.covers(dot)));
         let (dot, held) = match earlier {
             // A retry: it takes effect once. What there is now is replicated and acknowledged again.
             Some(dot) => (dot, held),

@@ -23,6 +23,8 @@ pub(crate) struct Quorums {
     pub(crate) lww: bool,
     /// Whether fallbacks stand in for primaries that cannot be reached.
     pub(crate) sloppy: bool,
+    /// What the request asked for, to pass it on.
+    pub(crate) asked: QuorumOptions,
 }
 
 impl Quorums {
@@ -45,6 +47,7 @@ impl Quorums {
             bucket_write: bucket.w,
             lww: bucket.conflict == ConflictPolicy::LastWriterWins,
             sloppy,
+            asked: *asked,
         })
     }
 
@@ -114,6 +117,13 @@ impl Tally {
             self.counted |= 1 << at;
         } else if let Some(stand_in) = self.stand_ins.iter_mut().find(|other| other.holder == replica) {
             stand_in.counted = true;
+        }
+    }
+
+    /// A replica has lost what it acknowledged: it does not count until it acknowledges anew.
+    pub(crate) fn uncount(&mut self, replica: NodeId) {
+        if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
+            self.counted &= !(1 << at);
         }
     }
 

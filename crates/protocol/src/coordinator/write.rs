@@ -8,9 +8,10 @@ use super::{Asked, Job, Running, Source, Target, timed_out};
 use crate::commits::Waiter;
 use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId};
-use crate::message::{Message, Place, Refusal, Tag};
+use crate::message::{KeyRef, Message, Place, Refusal, Tag};
 use crate::node::Node;
 use crate::operation::{OperationError, Outcome, Written};
+use crate::store::CommitNumber;
 use crate::time::Now;
 use crate::turn::Turn;
 use crate::version::{Container, Context, ContextToken, Dot, EncodedContainer};
@@ -34,11 +35,15 @@ pub(crate) struct Writing {
     seen: Context,
     /// As this operation replicates it; the key may have moved on since.
     held: Held,
+    /// The commit that makes it durable here; of a fallback together with the hints.
+    own_commit: CommitNumber,
     tally: Tally,
     /// Owners that have not acknowledged it, this node not among them.
     missing: Vec<NodeId>,
     /// The hints taken for them, and their versions.
     hinted: Vec<(NodeId, u64)>,
+    /// Replicas that have lost what they acknowledged, with the request that said so: one that comes again changes nothing.
+    struck: Vec<(NodeId, Tag)>,
 }
 
 impl Writing {
@@ -57,7 +62,9 @@ impl Writing {
     }
 
     fn new(target: Target, kind: Kind, seen: Context, held: Held, tally: Tally) -> Self {
-        Self { target, kind, seen, held, tally, missing: Vec::new(), hinted: Vec::new() }
+        let own_commit = held.commit;
+        let (missing, hinted, struck) = (Vec::new(), Vec::new(), Vec::new());
+        Self { target, kind, seen, held, own_commit, tally, missing, hinted, struck }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -120,7 +127,6 @@ impl Node {
     pub(super) fn write(&mut self, turn: &mut Turn<'_>, asked: Asked, mut writing: Writing) {
         let Asked { tag, source, began, deadline } = asked;
         let me = self.config.node;
-        let mut commit = writing.held.commit;
         let owners = self.owners_of(&writing.target);
         match writing.target.place {
             Place::Replica => {
@@ -134,12 +140,16 @@ impl Node {
                 }
             }
             // Its hints bring it to the owners.
-            Place::Fallback => commit = commit.max(self.keep_for_all(turn, &owners, &writing)),
+            Place::Fallback => {
+                let hints = self.keep_for_all(turn, &owners, &writing);
+                writing.own_commit = writing.own_commit.max(hints);
+            }
         }
         // This node is no peer of its own: it is not away.
         let away = |links: &crate::links::Links, primary| primary != me && !links.is_live(primary);
         self.fill_in(turn, tag, began, &mut writing, away);
         let timer = deadline.min(turn.time() + RESEND);
+        let commit = writing.own_commit;
         let job = Job::Write(writing);
         self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
         if self.commits.is_durable(commit) {
@@ -151,12 +161,7 @@ impl Node {
 
     /// A fallback that coordinates keeps the container for every owner, also for those that had it before; returns
     /// the commit that makes all these hints durable.
-    fn keep_for_all(
-        &mut self,
-        turn: &mut Turn<'_>,
-        owners: &[NodeId],
-        writing: &Writing,
-    ) -> crate::store::CommitNumber {
+    fn keep_for_all(&mut self, turn: &mut Turn<'_>, owners: &[NodeId], writing: &Writing) -> CommitNumber {
         let key = &writing.target.key;
         let without: Vec<NodeId> =
             owners.iter().copied().filter(|&owner| self.hints.get(owner, key).is_none()).collect();
@@ -282,6 +287,40 @@ impl Node {
         }
         running.timer = running.deadline.min(turn.time() + RESEND);
         self.coordinator.put_back(tag, running);
+    }
+
+    /// A replica has lost its record of a key: what it acknowledged counts no more for the writes of the key that are under way,
+    /// also not what it sent before and that is still to come. So they go on under other names, and all who are not counted are
+    /// asked under these. `request` is what told of the loss.
+    pub(crate) fn strike(&mut self, turn: &mut Turn<'_>, key: &KeyRef, replica: NodeId, request: Tag) {
+        let of_key = |running: &Running| match &running.job {
+            Job::Write(writing) => {
+                writing.target.key == *key && !writing.struck.contains(&(replica, request))
+            }
+            Job::Put(_) | Job::Get(_) | Job::Delete(_) | Job::List(_) | Job::Forward(_) => false,
+        };
+        let running = self.coordinator.running.iter();
+        let struck: Vec<Tag> = running.filter(|(_, running)| of_key(running)).map(|(&tag, _)| tag).collect();
+        let me = self.config.node;
+        for tag in struck {
+            let Some(mut running) = self.coordinator.take(tag) else { continue };
+            let Job::Write(writing) = &mut running.job else { continue };
+            writing.tally.uncount(replica);
+            writing.struck.push((replica, request));
+            if replica != me && !writing.missing.contains(&replica) && writing.target.place == Place::Replica
+            {
+                writing.missing.push(replica);
+            }
+            let commit = writing.own_commit;
+            let own_waits = replica != me && !writing.tally.has(me);
+            let tag = self.coordinator.insert(*running);
+            if own_waits {
+                self.commits.wait(commit, Waiter::Own(tag));
+            }
+            if let Some(running) = self.coordinator.take(tag) {
+                self.write_step(turn, tag, running);
+            }
+        }
     }
 
     /// A link came up: what was sent on the one before may be lost.

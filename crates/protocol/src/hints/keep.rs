@@ -129,7 +129,7 @@ impl Node {
     ) {
         let reply = Some((from, tag));
         let merged = if self.is_fresh(turn, echo) {
-            self.merged(turn.now.wall_ms, key.bucket, held, incoming)
+            self.merged(turn.now.wall_ms, Place::Fallback, key, held, incoming)
         } else {
             Err(Refusal::TooOld)
         };
@@ -160,7 +160,7 @@ impl Node {
         if self.commits.is_durable(held.commit) {
             self.reply_replicated(turn, reply, Ok(()));
         } else {
-            self.commits.wait(held.commit, Waiter::Replica { to: from, tag });
+            self.commits.wait(held.commit, Waiter::Replica { to: from, tag, key: key.clone() });
         }
     }
 
@@ -204,7 +204,7 @@ impl Node {
 
     /// Reads the hints of earlier lives.
     pub(crate) fn load_hints(&mut self, turn: &mut Turn<'_>, after: Option<Bytes>) {
-        let token = self.scans.begin(ScanFor::Hints);
+        let token = self.scans.begin(ScanFor::Hints, None);
         let prefix = Bytes::from_static(keys::HINTS);
         turn.effects.push(Effect::Scan { token, prefix, after, entries_max: PAGE, bytes_max: 1 << 20 });
     }

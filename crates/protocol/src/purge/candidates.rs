@@ -66,6 +66,11 @@ impl Candidates {
         }
     }
 
+    /// The key's record is lost.
+    pub(crate) fn remove(&mut self, key: &KeyRef) {
+        self.keys.remove(key);
+    }
+
     /// What is durable by now has been so since now at the latest.
     pub(super) fn mature(&mut self, link_now: Time, is_durable: impl Fn(CommitNumber) -> bool) {
         for candidate in self.keys.values_mut() {

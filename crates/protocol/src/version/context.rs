@@ -60,6 +60,13 @@ impl Context {
             && other.cloud.iter().all(|&dot| self.covers(dot))
     }
 
+    /// Whether this covers a dot of the actor that `other` does not.
+    pub fn shows_more_of(&self, actor: ActorId, other: &Self) -> bool {
+        let last = self.vector_entry(actor);
+        (last > 0 && !other.covers(Dot { actor, seq: last }))
+            || self.cloud.iter().any(|&dot| dot.actor == actor && !other.covers(dot))
+    }
+
     /// Adds one dot, saying nothing about the actor's other dots.
     pub fn add_dot(&mut self, dot: Dot) {
         if dot.seq > self.vector_entry(dot.actor)

@@ -1,26 +1,20 @@
-//! What was acknowledged arrives, by whatever way: once replicas are equal, every acknowledged put is covered by all owners
-//! of its key, also when only fallbacks had acknowledged it.
+//! What was acknowledged arrives, by whatever way: once replicas are equal, all owners of a key cover every write that an
+//! acknowledgement covered, also one that only fallbacks gave.
 
-use super::{Check, Disks, violation};
-use crate::describe;
-use crate::oracle::{Fate, Oracle};
+use super::{Check, Disks, name, violation};
+use crate::oracle::Oracle;
 
 pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     let history = &oracle.keys[key];
     let holders = disks.durable(&history.store_key, history.bucket.n)?;
-    for (operation, record) in oracle.operations.iter().enumerate() {
-        if record.key != Some(key) || record.fate != Fate::Acknowledged || record.dots.is_empty() {
-            continue;
-        }
-        let covered = |container: &quorate_protocol::version::Container| {
-            record.dots.iter().any(|&at| history.is_known_to(&container.context, history.dots()[at].dot))
-        };
-        if !holders.iter().all(covered) {
-            let what = describe::operation_name(oracle, operation);
-            return Err(violation(
-                "arrived",
-                format!("{what} was acknowledged and has not come to all owners"),
-            ));
+    for (copies, covered, _) in history.all_promises() {
+        for at in covered.iter() {
+            let dot = history.dots()[at].dot;
+            if !holders.iter().all(|container| history.is_known_to(&container.context, dot)) {
+                let what = name(oracle, key, at);
+                let detail = format!("{what} was acknowledged by {copies} owners and has not come to all");
+                return Err(violation("arrived", detail));
+            }
         }
     }
     Ok(())

@@ -17,12 +17,12 @@ pub(super) fn check(
     let record = &oracle.operations[operation];
     let history = &oracle.keys[answers::key(oracle, operation)?];
     let needed = (primaries + fallbacks).max(record.quorum.w);
-    let holders = disks.durable(&history.store_key, record.quorum.n)?;
+    let holders = disks.acknowledged(&history.store_key, record.quorum.n)?;
     // The answer's context covers what the client had seen and the write itself, and so does what was replicated.
     // An owner that has acknowledged may have forgotten it together with all others since.
     let covers = |container: &&Container| {
         let mut remembered = container.context.clone();
-        remembered.join(history.forgotten());
+        remembered.join(history.purged());
         remembered.covers_all(answer)
     };
     let covering = holders.iter().filter(covers).count();

@@ -52,7 +52,7 @@ pub(super) fn stays_forgotten(
 ) -> Check {
     let history = &oracle.keys[key];
     let after = containers::decode(after)?;
-    let forgotten = |sibling: &&Sibling| history.forgotten().covers(sibling.dot);
+    let forgotten = |sibling: &&Sibling| history.purged().covers(sibling.dot);
     let mut back = after.siblings.iter().filter(forgotten).peekable();
     if back.peek().is_none() {
         return Ok(());

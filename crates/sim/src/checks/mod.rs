@@ -15,6 +15,7 @@ mod epochs;
 mod expiry;
 mod forgetting;
 mod hidden;
+mod holes;
 mod last_writer;
 mod limits;
 mod listing;
@@ -34,6 +35,8 @@ use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult
 use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 
 pub use epochs::EpochWitness;
+pub use holes::Asked;
+pub(crate) use holes::{all_healed, coordinated, counts, dropped};
 pub(crate) use listing::exactly_live_keys;
 pub(crate) use queues::bounded;
 pub(crate) use trees::{equal as trees_equal, right as trees_right};
@@ -63,11 +66,13 @@ pub struct Disks<'a> {
     pub owners: Vec<&'a SimDisk>,
     /// The disks of the other nodes.
     pub others: Vec<&'a SimDisk>,
+    /// How many owners have lost their record of the key, and have not got it back.
+    pub troubled: usize,
 }
 
 impl Disks<'_> {
     /// What the first `n` owners would hold of a key after a crash of all.
-    pub(crate) fn durable(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
+    fn durable(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
         self.owners
             .iter()
             .take(n as usize)
@@ -88,6 +93,18 @@ impl Disks<'_> {
         let store_key = keys::fallback(partition, bucket, key);
         let kept = self.others.iter().filter_map(|disk| disk.synced_value(&store_key));
         kept.map(|bytes| containers::decode(&EncodedContainer(bytes))).collect()
+    }
+
+    /// What the first `n` owners would hold after a crash of all, with what was lost since they acknowledged it and is not
+    /// healed yet: they told the truth when they did.
+    fn acknowledged(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
+        let mut all = self.durable(store_key, n)?;
+        for (container, disk) in all.iter_mut().zip(&self.owners) {
+            for lost in disk.lost_values(store_key) {
+                container.merge(&containers::decode(&EncodedContainer(lost))?);
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -194,7 +211,9 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
                 durable::check(oracle, operation, claimed, &context, disks)?;
             }
             let record = &oracle.operations[operation];
-            if record.quorum.whole {
+            // What fewer copies hold than are lost at present may be gone already.
+            let survives = disks.is_none_or(|disks| written.primaries as usize > disks.troubled);
+            if record.quorum.whole && survives {
                 let gone = record.seen.clone();
                 oracle.keys[key].promise(written.primaries, &covered, &gone);
                 oracle.keys[key].promise_with_fallbacks(written.primaries + written.fallbacks, &covered);

@@ -59,7 +59,9 @@ pub(super) fn made_once(
     }
     let again = |&at: &usize| {
         let first = oracle.keys[key].dots()[at].maker;
-        (first.node, first.life) == (by.node, by.life) && by.at_us - first.at_us < REMEMBERED_US
+        (first.node, first.life) == (by.node, by.life)
+            && by.at_us - first.at_us < REMEMBERED_US
+            && !oracle.keys[key].has_forgotten(by.node, first.at_us)
     };
     if oracle.operations[operation].dots.iter().any(again) {
         return Err(violation(

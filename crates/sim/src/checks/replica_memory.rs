@@ -15,7 +15,7 @@ pub(super) fn check(history: &KeyHistory, before: Option<Bytes>, after: &Encoded
     let before = containers::decode(&EncodedContainer(before))?;
     let after = containers::decode(after)?;
     let mut remembered = after.context.clone();
-    remembered.join(history.forgotten());
+    remembered.join(history.purged());
     if !remembered.covers_all(&before.context) {
         return Err(violation(
             "replica_memory",

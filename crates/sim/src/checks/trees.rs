@@ -39,7 +39,7 @@ fn rescan(disk: &SimDisk, partition: PartitionId) -> Result<Tree, Violation> {
     let mut tree = Tree::default();
     for (key, value) in disk.visible_entries(&keys::partition_prefix(partition)) {
         let container = containers::decode(&EncodedContainer(value))?;
-        if let Some(key) = keys::key_ref(&key).filter(|_| !container.is_absent()) {
+        if let Some(key) = keys::key_of(&key).filter(|_| !container.is_absent()) {
             tree.update(key.bucket, &key.key, None, Some(container.digest()));
         }
     }

@@ -31,6 +31,13 @@ impl DotSet {
         }
     }
 
+    /// Keeps only what is in another set, too.
+    pub fn intersect(&mut self, other: &Self) {
+        for (at, word) in self.words.iter_mut().enumerate() {
+            *word &= other.words.get(at).copied().unwrap_or(0);
+        }
+    }
+
     /// The positions, ascending.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words.iter().enumerate().flat_map(|(index, &word)| {
@@ -64,5 +71,7 @@ mod tests {
         assert!(set.contains(64) && !set.contains(65) && !set.contains(1000));
         set.union(&[1, 500].into_iter().collect());
         assert_eq!(set.iter().collect::<Vec<_>>(), [1, 3, 64, 200, 500]);
+        set.intersect(&[3, 64, 65].into_iter().collect());
+        assert_eq!(set.iter().collect::<Vec<_>>(), [3, 64]);
     }
 }

@@ -78,6 +78,8 @@ pub struct KeyHistory {
     /// Encodings that were looked at lately and found right.
     checked: [Bytes; 4],
     next_checked: usize,
+    /// When nodes last dropped a damaged record of it.
+    forgotten_us: BTreeMap<usize, u64>,
 }
 
 impl KeyHistory {
@@ -102,6 +104,7 @@ impl KeyHistory {
             latest_wall_ms: 0,
             checked: Default::default(),
             next_checked: 0,
+            forgotten_us: BTreeMap::new(),
         }
     }
 
@@ -150,7 +153,7 @@ impl KeyHistory {
     }
 
     /// All that was forgotten.
-    pub fn forgotten(&self) -> &Context {
+    pub fn purged(&self) -> &Context {
         &self.forgotten
     }
 
@@ -279,6 +282,23 @@ impl KeyHistory {
     /// All promises that fallbacks keep with owners, each with the number of disks: (copies, covered).
     pub fn promises_with_fallbacks(&self) -> impl Iterator<Item = (usize, &DotSet)> {
         self.promised_with_fallbacks.iter().enumerate()
+    }
+
+    /// Nothing is promised any more on this many copies or fewer.
+    pub(super) fn drop_promises(&mut self, copies: usize) {
+        for levels in [&mut self.promised, &mut self.promised_gone, &mut self.promised_with_fallbacks] {
+            levels.iter_mut().take(copies + 1).for_each(|level| *level = DotSet::default());
+        }
+    }
+
+    /// A node has dropped its damaged record: what it made before it may make again.
+    pub fn forgotten(&mut self, node: usize, at_us: u64) {
+        self.forgotten_us.insert(node, at_us);
+    }
+
+    /// Whether a node has dropped its damaged record since then.
+    pub fn has_forgotten(&self, node: usize, since_us: u64) -> bool {
+        self.forgotten_us.get(&node).is_some_and(|at_us| *at_us >= since_us)
     }
 
     /// What a read of `r` of the bucket's owners that begins now has to cover, and what it must not show.

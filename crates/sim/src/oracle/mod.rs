@@ -178,6 +178,19 @@ impl Oracle {
         }
     }
 
+    /// A copy of a key was damaged, and this many are damaged or not healed now: what was promised on no more copies may be gone.
+    pub fn copies_lost(&mut self, key: usize, lost: usize) {
+        self.keys[key].drop_promises(lost);
+        let (covered, gone) = self.keys[key].promises(self.keys[key].bucket.n);
+        for attempt in &mut self.attempts {
+            let open = attempt.state == AttemptState::Open;
+            for expected in attempt.expectations.iter_mut().filter(|expected| open && expected.key == key) {
+                expected.must_cover.intersect(&covered);
+                expected.must_not_show.intersect(&gone);
+            }
+        }
+    }
+
     /// A node died: what it had not answered stays unknown.
     pub fn node_died(&mut self, node: usize) {
         for attempt in &mut self.attempts {

@@ -1,5 +1,6 @@
 //! A core handles an event; what it wants is carried out, in order, unless the process dies in between.
 
+use quorate_protocol::effect::Notice;
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::OperationResult;
 use quorate_protocol::store::Store;
@@ -9,7 +10,7 @@ use super::queue::{Happening, ToNode};
 use super::{World, disks};
 use crate::checks::{self, Check, violation};
 use crate::describe;
-use crate::faults::Moment;
+use crate::faults::{Fault, Moment};
 
 /// More than any healthy node wants done because of one event.
 const EFFECTS_MAX: usize = 10_000;
@@ -152,6 +153,15 @@ impl World {
                     Ok(())
                 }
             },
+            Effect::Notice(notice) => {
+                match &notice {
+                    Notice::RecordDamaged { .. } => self.figures.holes += 1,
+                    Notice::RecordHealed { .. } => self.figures.healed += 1,
+                    Notice::RecordLost { .. } => {}
+                }
+                self.note(node, || format!("{notice:?}"));
+                Ok(())
+            }
             Effect::LayoutAdopted(layout) => {
                 self.note(node, || format!("adopts the layout of epoch {}", layout.epoch));
                 self.witness.holds(node, Some(&layout))?;
@@ -199,7 +209,9 @@ impl World {
     fn coordinates_itself(&self, node: usize, key: usize, operation: usize) -> bool {
         let owners = self.layout.owners(self.oracle.keys[key].partition).iter();
         let n = self.oracle.operations[operation].quorum.n as usize;
-        owners.take(n).any(|owner| *owner == self.hosts[node].id)
+        // An owner whose record was damaged, in this life or an earlier one, may have passed it on.
+        let passes_on = self.plan.faults.may_do(|fault| fault == Fault::DamagedRecord);
+        !passes_on && owners.take(n).any(|owner| *owner == self.hosts[node].id)
     }
 
     /// What a node's wall clock showed when it began to handle what it is handling; by now it may have jumped.

@@ -41,6 +41,12 @@ impl World {
         self.listings(true)?;
         // Owners that do not count in a bucket may have what its reads do not show.
         self.converge()?;
+        // Reads have met damage that nobody knew of.
+        self.settle()?;
+        for key in 0..self.oracle.keys.len() {
+            checks::at_rest(&self.oracle, key, &self.disks(key))?;
+            checks::all_healed(&self.oracle, key, &self.disks(key))?;
+        }
         if self.plan.forget_all {
             self.forget_all()?;
         }
@@ -60,9 +66,7 @@ impl World {
         self.network.calm();
         for node in 0..self.hosts.len() {
             self.restart(node)?;
-            let host = &mut self.hosts[node];
-            host.disk.mend();
-            host.slow_until_us = 0;
+            self.hosts[node].slow_until_us = 0;
         }
         // What was silently lost shows only on a new connection.
         for a in 0..self.hosts.len() {
@@ -87,7 +91,7 @@ impl World {
         let working = |host: &crate::host::Host| {
             host.process.as_ref().is_none_or(|process| {
                 let gauges = process.node.gauges();
-                gauges.operations + gauges.lingering > 0
+                gauges.operations + gauges.lingering + gauges.holes > 0
             })
         };
         !self.queue.is_busy() && !self.hosts.iter().any(working)
@@ -228,10 +232,11 @@ impl World {
         }
     }
 
-    /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done.
+    /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done, and where it was the
+    /// first to meet a damaged record once that is healed.
     pub(super) fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
         let result = match self.attempt(operation, node)? {
-            Err(error) if matches!(error.failure, Failure::Overloaded(_)) => {
+            Err(error) if matches!(error.failure, Failure::Overloaded(_) | Failure::Storage(_)) => {
                 self.settle()?;
                 self.attempt(operation, node)?
             }

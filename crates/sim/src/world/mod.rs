@@ -17,6 +17,7 @@ mod setup;
 mod storing;
 mod trouble;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,9 +25,9 @@ use bytes::Bytes;
 use quorate_observe::History;
 use quorate_protocol::Effects;
 use quorate_protocol::layout::{Bootstrap, Layout};
-use quorate_protocol::message::Message;
+use quorate_protocol::message::{Message, Tag};
 
-use crate::checks::{Check, Disks, EpochWitness, Violation, violation};
+use crate::checks::{Asked, Check, Disks, EpochWitness, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
@@ -87,6 +88,8 @@ pub struct World {
     outbox: Vec<(usize, Vec<Message>)>,
     /// Keeps the history that clients see, when somebody wants it.
     recorder: Option<Recorder>,
+    /// What was asked of replicas, by who asked and the request's tag.
+    requests: BTreeMap<(usize, Tag), Asked>,
     /// What the last operation of the driver itself found.
     last_outcome: Option<quorate_protocol::operation::OperationResult>,
 }
@@ -141,6 +144,7 @@ impl World {
             effects: Effects::default(),
             outbox: Vec::new(),
             recorder: None,
+            requests: BTreeMap::new(),
             last_outcome: None,
             plan,
         })
@@ -268,10 +272,6 @@ impl World {
                 self.mend(&directions);
                 Ok(())
             }
-            Happening::MendDisk(node) => {
-                self.hosts[node].disk.mend();
-                Ok(())
-            }
         }
     }
 
@@ -286,5 +286,7 @@ fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) ->
     let owners: Vec<&Host> = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).collect();
     let others = hosts.iter().filter(|host| owners.iter().all(|owner| owner.id != host.id));
     let others = others.map(|host| &host.disk).collect();
-    Disks { owners: owners.iter().map(|host| &host.disk).collect(), others }
+    let owners: Vec<_> = owners.iter().map(|host| &host.disk).collect();
+    let troubled = owners.iter().filter(|disk| disk.is_troubled(&oracle.keys[key].store_key)).count();
+    Disks { owners, others, troubled }
 }

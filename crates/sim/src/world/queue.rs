@@ -56,8 +56,6 @@ pub(super) enum Happening {
     Resumed(usize),
     /// Cut directions are mended.
     Mend(Vec<(usize, usize)>),
-    /// The records of a disk can be read again.
-    MendDisk(usize),
 }
 
 struct Entry {
@@ -106,11 +104,7 @@ impl Happening {
                 !messages.iter().all(Message::is_background)
             }
             Self::Node { .. } => true,
-            Self::Connect { .. }
-            | Self::Restart(_)
-            | Self::Resumed(_)
-            | Self::Mend(_)
-            | Self::MendDisk(_) => true,
+            Self::Connect { .. } | Self::Restart(_) | Self::Resumed(_) | Self::Mend(_) => true,
             Self::ClientStep(_) | Self::GiveUp { .. } | Self::RandomFault => false,
         }
     }

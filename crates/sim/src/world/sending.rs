@@ -1,11 +1,11 @@
 //! What a core sends: looked at, put together by destination, handed to the network.
 
 use quorate_protocol::id::NodeId;
-use quorate_protocol::message::Message;
+use quorate_protocol::message::{KeyRef, Message};
 
 use super::World;
 use super::queue::{Happening, ToNode};
-use crate::checks::{self, Check, violation};
+use crate::checks::{self, Asked, Check, violation};
 use crate::describe;
 use crate::faults::Moment;
 use crate::oracle::KeyHistory;
@@ -28,6 +28,7 @@ impl World {
                 return Ok(());
             }
         }
+        self.look_at_request(node, peer, &message)?;
         let moment = match &message {
             Message::Replicate { key, container, .. }
             | Message::StoreHint { key, container, .. }
@@ -57,6 +58,33 @@ impl World {
             Some(moment) => self.moment(node, moment),
             None => Ok(()),
         }
+    }
+
+    /// Remembers what is asked of a replica, and holds what it answers against that.
+    fn look_at_request(&mut self, node: usize, peer: usize, message: &Message) -> Check {
+        match message {
+            Message::Replicate { tag: Some(tag), key, .. } | Message::Fetch { tag, key, .. } => {
+                self.requests.insert((node, *tag), Asked::Key(key.clone()));
+            }
+            Message::Scan { tag, partition, bucket, after, .. } => {
+                let key = after.clone().unwrap_or_default();
+                let after = KeyRef { partition: *partition, bucket: *bucket, key };
+                self.requests.insert((node, *tag), Asked::After(after));
+            }
+            Message::ReplicateReply { tag, result: Ok(()), .. }
+            | Message::FetchReply { tag, result: Ok(_), .. } => {
+                if let Some(asked) = self.requests.get(&(peer, *tag)) {
+                    checks::counts(&self.hosts[node].disk, asked, None)?;
+                }
+            }
+            Message::ScanReply { tag, result: Ok(page), .. } => {
+                if let Some(asked) = self.requests.get(&(peer, *tag)) {
+                    checks::counts(&self.hosts[node].disk, asked, Some(page))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Hands what was to be sent to the network.

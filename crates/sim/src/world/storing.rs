@@ -1,6 +1,7 @@
 //! What a core writes and reads: batches become durable by and by, and reads take a while.
 
 use bytes::Bytes;
+use quorate_protocol::keys;
 use quorate_protocol::store::{CommitNumber, Store, StoreOp};
 use quorate_protocol::version::EncodedContainer;
 use quorate_protocol::{Event, ReadToken};
@@ -14,12 +15,20 @@ use crate::oracle::Maker;
 
 impl World {
     pub(super) fn commit(&mut self, node: usize, number: CommitNumber, ops: Vec<StoreOp>) -> Check {
+        checks::dropped(&self.hosts[node].disk, &ops)?;
         for op in &ops {
+            if let Some(key) = keys::key_of(op.key()).filter(|_| op.key().starts_with(keys::HOLES)) {
+                let record = keys::data(key.partition, key.bucket, &key.key);
+                if let (StoreOp::Put { .. }, Some(at)) = (op, self.oracle.key_of(&record)) {
+                    self.oracle.keys[at].forgotten(node, self.now_us);
+                }
+            }
             if let StoreOp::Put { key, value } = op
                 && let Some(at) = self.oracle.key_of(key)
             {
                 let container = EncodedContainer(value.clone());
                 self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
+                checks::coordinated(&self.oracle, at, &container, &self.hosts[node].disk)?;
                 let by = self.maker(node);
                 let before = self.hosts[node].disk.visible_value(key);
                 let entries_max = self.plan.limits.context_entries;
@@ -27,7 +36,10 @@ impl World {
                 checks::committed(&mut self.oracle, at, before, &container, by.wall_ms, entries_max)?;
                 checks::observed(&mut self.oracle, at, &container, by)?;
             }
+            // A damaged record is not forgotten: it is lost.
+            let lost = self.hosts[node].disk.is_damaged(op.key());
             if let StoreOp::Delete { key } = op
+                && !lost
                 && key.first() == Some(&b'd')
                 && let Some(at) = self.oracle.key_of(key)
             {
@@ -124,9 +136,4 @@ fn moment_of(ops: &[StoreOp]) -> Moment {
         () if any(b'h', false) => Moment::Hinted,
         () => Moment::Committed,
     }
-}
-
-/// The records of clients' data on a disk.
-pub(super) fn data_records(entries: Vec<(Bytes, Bytes)>) -> Vec<Bytes> {
-    entries.into_iter().map(|(key, _)| key).filter(|key| key.first() == Some(&b'd')).collect()
 }

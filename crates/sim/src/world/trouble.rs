@@ -1,11 +1,8 @@
 //! Faults are injected, and end.
 
-use quorate_protocol::store::Store;
-
 use super::World;
 use super::queue::{Happening, ToNode};
 use super::setup::skew;
-use super::storing::data_records;
 use crate::checks::{self, Check, violation};
 use crate::clock::MachineClock;
 use crate::faults::{FAULTS, Fault, Moment, Target};
@@ -209,15 +206,25 @@ impl World {
     }
 
     fn damage_record(&mut self, node: usize) {
-        let disk = &self.hosts[node].disk;
-        let Ok(page) = disk.scan(b"", None, usize::MAX, usize::MAX) else { return };
-        let records = data_records(page.entries);
-        if !records.is_empty() {
+        let keys: Vec<usize> = (0..self.oracle.keys.len()).filter(|&key| self.may_lose(key, node)).collect();
+        if !keys.is_empty() {
             self.figures.disk_faults += 1;
-            disk.damage(self.rngs.faults.pick(&records).clone());
-            let at_us = self.now_us + self.trouble_us();
-            self.queue.plan(at_us, Happening::MendDisk(node));
+            let key = *self.rngs.faults.pick(&keys);
+            self.hosts[node].disk.damage(self.oracle.keys[key].store_key.clone());
+            let troubled = self.disks(key).troubled;
+            self.oracle.copies_lost(key, troubled);
+            self.note(node, || format!("its record of key {key} is damaged"));
         }
+    }
+
+    /// A write survives the loss of w - 1 copies, so no more are taken away at a time.
+    fn may_lose(&self, key: usize, node: usize) -> bool {
+        let history = &self.oracle.keys[key];
+        let disk = &self.hosts[node].disk;
+        let survives = history.bucket.w as usize - 1;
+        disk.synced_value(&history.store_key).is_some()
+            && !disk.is_troubled(&history.store_key)
+            && self.disks(key).troubled < survives
     }
 
     /// What a process has counted is lost with it.

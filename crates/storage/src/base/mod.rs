@@ -155,6 +155,18 @@ impl Base {
         Ok(usize::try_from(bytes).unwrap_or(0))
     }
 
+    /// Alters a byte in the middle of what is stored for a key, beneath our checksum; returns whether there is anything.
+    pub(crate) fn alter(&self, key: &[u8]) -> sled::Result<bool> {
+        let Some(stored) = self.db.get(keys::data(key))? else { return Ok(false) };
+        let chunk = value::slot(&stored).map(|slot| keys::chunk(key, slot, 0));
+        let at = chunk.unwrap_or_else(|| keys::data(key));
+        let mut bytes = self.db.get(&at)?.unwrap_or(stored).to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        self.db.insert(at, bytes)?;
+        Ok(true)
+    }
+
     /// Whether any value is chunked.
     pub(crate) fn has_chunks(&self) -> sled::Result<bool> {
         self.db.scan_prefix(keys::ALL_CHUNKS).next().transpose().map(|found| found.is_some())

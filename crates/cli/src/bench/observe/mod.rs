@@ -148,6 +148,7 @@ async fn own_cluster(args: &ObserveArgs) -> Result<Vec<Row>> {
         settings: ClusterSettings { n: ns.last().copied(), r: None, w: None, buckets },
         port_base: Some(0),
         unsafe_fault_injection: true,
+        node_settings: Vec::new(),
     };
     let mut cluster = LocalCluster::start(options).await?;
     let measured = measure(&mut cluster, &settings, args).await;

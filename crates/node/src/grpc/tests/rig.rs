@@ -81,7 +81,7 @@ impl Store for MemoryStore {
             .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key[..] > *after))
             .map(|(key, value)| (key.clone(), value.clone()));
         let entries = found.by_ref().take(entries_max).collect();
-        Ok(ScanPage { entries, more: found.next().is_some() })
+        Ok(ScanPage { entries, damaged: Vec::new(), more: found.next().is_some() })
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
@@ -150,7 +150,7 @@ impl Rig {
             limits: Limits::default(),
             token_secret: None,
         };
-        let node = Node::new(config, None);
+        let node = Node::new(config, None, Vec::new());
         let (driver, _) = driver::start(node, Arc::new(store), NoPeers, inputs, 1024).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

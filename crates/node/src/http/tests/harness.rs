@@ -89,7 +89,8 @@ impl Served {
             token_secret: None,
         };
         let (driver, _) =
-            driver::start(Node::new(config, None), Arc::new(store), Nowhere, inputs, 100).expect("it starts");
+            driver::start(Node::new(config, None, Vec::new()), Arc::new(store), Nowhere, inputs, 100)
+                .expect("it starts");
         if let Some(members) = members {
             driver.bootstrap(settings(members)).await.expect("it is bootstrapped");
         }
