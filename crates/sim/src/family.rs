@@ -266,6 +266,54 @@ fn sloppy(plan: &mut Plan, rng: &mut SimRng) {
     let trouble_us = rng.spread(100_000, 3_000_000);
     plan.faults.trouble_us = (trouble_us / 4, trouble_us);
     plan.faults.down_us = (trouble_us / 8, trouble_us / 2);
+    match rng.below(4) {
+        0 => sloppy_alone(plan, rng),
+        1 => sloppy_pairs(plan, rng),
+        _ => {}
+    }
+}
+
+/// One node after the other is cut off for a moment, takes writes alone, and comes back.
+fn sloppy_alone(plan: &mut Plan, rng: &mut SimRng) {
+    (plan.r, plan.w) = (plan.n, 1);
+    quiet(&mut plan.faults);
+    plan.faults.aims.clear();
+    plan.faults.weigh(Fault::Isolate, 10);
+    often_and_short(plan, rng);
+    plan.nodes = plan.n as usize + 1;
+    plan.workload.weigh(Step::PutBlind, 9);
+    plan.workload.weigh(Step::DeleteBlind, 0);
+    plan.network.loss = 0.0;
+}
+
+/// Pairs of nodes do not hear each other while both talk with the others: one gives a fallback what that is bringing to
+/// the other just now. All owners have to have each write, or somebody in their place.
+fn sloppy_pairs(plan: &mut Plan, rng: &mut SimRng) {
+    (plan.r, plan.w) = (1, plan.n);
+    quiet(&mut plan.faults);
+    plan.faults.aims.clear();
+    plan.faults.weigh(Fault::CutBothWays, 10);
+    plan.faults.weigh(Fault::Crash, u32::from(rng.chance(0.3)));
+    often_and_short(plan, rng);
+    let think_us = rng.spread(1_000, 10_000);
+    plan.workload.think_us = (think_us / 4, think_us);
+    // A delivery lasts as long as a sync.
+    plan.disk.sync_us = (1_000, rng.spread(5_000, 50_000));
+    plan.network.loss = 0.0;
+}
+
+fn often_and_short(plan: &mut Plan, rng: &mut SimRng) {
+    plan.keys = 1;
+    plan.partitions = 1;
+    plan.network.told = 1.0;
+    plan.network.notice_us = 1_000;
+    let trouble_us = rng.spread(30_000, 300_000);
+    plan.faults.trouble_us = (trouble_us / 4, trouble_us);
+    plan.faults.every_us = trouble_us;
+    plan.faults.budget = 25;
+    let think_us = rng.spread(5_000, 60_000);
+    plan.workload.think_us = (think_us / 4, think_us);
+    plan.workload.operations = 60 + rng.below(100);
 }
 
 fn founding(plan: &mut Plan, rng: &mut SimRng) {
@@ -347,14 +395,13 @@ fn purge(plan: &mut Plan, rng: &mut SimRng) {
     for step in [Step::PutBlind, Step::PutNewest, Step::PutAfterPut] {
         plan.workload.weigh(step, 1 + u32::from(rng.chance(0.3)));
     }
-    let timeout_us = rng.spread(30_000, 600_000);
+    let timeout_us = rng.spread(30_000, 1_500_000);
     plan.workload.timeout_us = (timeout_us / 2, timeout_us);
     // Some messages come very late, or once more then.
     plan.network.loss = *rng.pick(&[0.0, 0.02, 0.1, 0.3]);
     plan.network.spike = *rng.pick(&[0.0, 0.0, 0.05, 0.2]);
     plan.network.spike_us = rng.spread(50_000, 2_000_000);
-    plan.network.late = *rng.pick(&[0.0, 0.05, 0.3]);
-    plan.network.late_us = rng.spread(200_000, 3_000_000);
+    plan.network.late = *rng.pick(&[0.0, 0.1, 0.5]);
     plan.limits.context_entries = rng.below(3);
     quiet(&mut plan.faults);
     plan.faults.suspend_long = 0.0;

@@ -200,12 +200,11 @@ impl FaultPlan {
 
     /// Whether some fault stops a node for minutes.
     pub fn lasts_long(&self) -> bool {
-        let long = |fault: Fault| match fault {
+        self.may_do(|fault| match fault {
             Fault::PauseLong => true,
             Fault::Suspend => self.suspend_long > 0.0,
             _ => false,
-        };
-        self.may_do(long)
+        })
     }
 
     /// Whether such a fault may happen.

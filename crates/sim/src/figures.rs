@@ -48,16 +48,16 @@ pub struct Figures {
     pub deaths_noticed: u64,
     /// Values whose time was over that reads and background scans have dropped.
     pub expired_values: u64,
-    /// Damaged records that nodes have met.
-    pub holes: u64,
-    /// Of these, those that were healed.
-    pub healed: u64,
     /// Hints that were brought to their owners.
     pub hints_delivered: u64,
     /// Records of deleted keys that owners forgot while faults went on,
     pub forgotten: u64,
     /// and entries of retired actors.
     pub actors_pruned: u64,
+    /// Damaged records that nodes have met.
+    pub holes: u64,
+    /// Of these, those that were healed.
+    pub healed: u64,
 }
 
 impl Figures {
@@ -97,11 +97,11 @@ impl Figures {
             declared_down,
             deaths_noticed,
             expired_values,
-            holes,
-            healed,
             hints_delivered,
             forgotten,
             actors_pruned,
+            holes,
+            healed,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -124,10 +124,10 @@ impl Figures {
         self.declared_down += declared_down;
         self.deaths_noticed += deaths_noticed;
         self.expired_values += expired_values;
-        self.holes += holes;
-        self.healed += healed;
         self.hints_delivered += hints_delivered;
         self.forgotten += forgotten;
         self.actors_pruned += actors_pruned;
+        self.holes += holes;
+        self.healed += healed;
     }
 }

@@ -140,7 +140,7 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} damaged records met, {} healed; {} hints delivered, {} records and {} actors forgotten",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} hints delivered, {} records and {} actors forgotten; {} damaged records met, {} healed",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
@@ -149,11 +149,11 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.declared_down,
         figures.deaths_noticed,
         figures.expired_values,
-        figures.holes,
-        figures.healed,
         figures.hints_delivered,
         figures.forgotten,
-        figures.actors_pruned
+        figures.actors_pruned,
+        figures.holes,
+        figures.healed
     );
 }
 

@@ -343,9 +343,11 @@ fn draw_background(plan: &mut Plan, family: Family, rng: &mut SimRng) {
     limits.sweep_interval = Duration::from_micros(rng.spread(100_000, 5_000_000) * slower);
     if family == Family::Purge {
         // Idle links beat eight times in a bound, and the run lasts for many.
-        let least_us = (plan.workload.timeout_us.1 / 3).clamp(80_000, 250_000);
+        let least_us = (plan.workload.timeout_us.1 / 10).clamp(80_000, 250_000);
         let bound_us = rng.spread(least_us, 400_000);
         limits.message_age = Duration::from_micros(bound_us);
+        // As late as may be, or much later.
+        plan.network.late_us = bound_us * *rng.pick(&[1, 1, 3]);
         // What is forgotten was left alone for two bounds.
         plan.workload.lulls_us = Some((rng.spread(50_000, 400_000), bound_us * rng.between(2, 5)));
     } else if rng.chance(0.2) {

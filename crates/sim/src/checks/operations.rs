@@ -62,6 +62,8 @@ pub(super) fn made_once(
         (first.node, first.life) == (by.node, by.life)
             && by.at_us - first.at_us < REMEMBERED_US
             && !oracle.keys[key].has_forgotten(by.node, first.at_us)
+            // Bounds are as short as they never are in earnest: what was purged may be put again by a retry.
+            && !oracle.keys[key].is_forgotten(at)
     };
     if oracle.operations[operation].dots.iter().any(again) {
         return Err(violation(

@@ -273,9 +273,20 @@ impl KeyHistory {
         self.promised_gone[level].union(gone);
     }
 
+    /// An acknowledged write: the disks of so many owners and fallbacks cover this.
+    pub fn promise_with_fallbacks(&mut self, copies: u32, covered: &DotSet) {
+        let level = (copies as usize).min(self.promised_with_fallbacks.len() - 1);
+        self.promised_with_fallbacks[level].union(covered);
+    }
+
+    /// All promises that fallbacks keep with owners, each with the number of disks: (copies, covered).
+    pub fn promises_with_fallbacks(&self) -> impl Iterator<Item = (usize, &DotSet)> {
+        self.promised_with_fallbacks.iter().enumerate()
+    }
+
     /// Nothing is promised any more on this many copies or fewer.
     pub(super) fn drop_promises(&mut self, copies: usize) {
-        for levels in [&mut self.promised, &mut self.promised_gone] {
+        for levels in [&mut self.promised, &mut self.promised_gone, &mut self.promised_with_fallbacks] {
             levels.iter_mut().take(copies + 1).for_each(|level| *level = DotSet::default());
         }
     }
@@ -288,17 +299,6 @@ impl KeyHistory {
     /// Whether a node has dropped its damaged record since then.
     pub fn has_forgotten(&self, node: usize, since_us: u64) -> bool {
         self.forgotten_us.get(&node).is_some_and(|at_us| *at_us >= since_us)
-    }
-
-    /// An acknowledged write: the disks of so many owners and fallbacks cover this.
-    pub fn promise_with_fallbacks(&mut self, copies: u32, covered: &DotSet) {
-        let level = (copies as usize).min(self.promised_with_fallbacks.len() - 1);
-        self.promised_with_fallbacks[level].union(covered);
-    }
-
-    /// All promises that fallbacks keep with owners, each with the number of disks: (copies, covered).
-    pub fn promises_with_fallbacks(&self) -> impl Iterator<Item = (usize, &DotSet)> {
-        self.promised_with_fallbacks.iter().enumerate()
     }
 
     /// What a read of `r` of the bucket's owners that begins now has to cover, and what it must not show.

@@ -1,0 +1,71 @@
+//! What owners miss is remembered by others and brought to them.
+
+mod world;
+
+use std::time::Duration;
+
+use quorate_protocol::Limits;
+use quorate_protocol::layout::QuorumMode;
+use quorate_protocol::operation::{Attempted, Failure};
+use world::{HINT, OWNED, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn an_owner_that_was_away_is_brought_what_it_missed() {
+    let mut world = World::new(5, Limits::default());
+    let owners = world.owners();
+    world.kill(owners[2]);
+    let written = world.put(owners[0], "k", QuorumMode::Strict).expect("two of three are there");
+    assert_eq!((written.primaries, written.fallbacks), (2, 0));
+    world.run(SECOND);
+    assert_eq!(world.hints(owners[0]), 1);
+    assert!(world.has(owners[0], HINT), "it is durable");
+    world.start(owners[2]);
+    world.run(SECOND);
+    assert!(world.has(owners[2], OWNED));
+    assert_eq!(world.hints(owners[0]), 0);
+    assert!(!world.has(owners[0], HINT), "nothing of it is left");
+}
+
+#[test]
+fn with_no_owner_a_fallback_takes_a_sloppy_put_and_gives_it_away() {
+    let mut world = World::new(5, Limits::default());
+    let (owners, other) = (world.owners(), world.other());
+    owners.iter().for_each(|&owner| world.kill(owner));
+    let written = world.put(other, "k", QuorumMode::Sloppy).expect("two fallbacks stand in");
+    assert_eq!((written.primaries, written.fallbacks), (0, 2));
+    assert!(world.has(other, b'f') && world.hints(other) == 3);
+    // What a fallback keeps outlives its process.
+    world.kill(other);
+    world.start(other);
+    owners.iter().for_each(|&owner| world.start(owner));
+    world.run(4 * SECOND);
+    for &owner in &owners {
+        assert!(world.has(owner, OWNED), "n{owner} has it");
+    }
+    assert!(!world.has(other, b'f') && !world.has(other, HINT) && world.hints(other) == 0);
+}
+
+#[test]
+fn a_strict_put_is_refused_where_a_sloppy_one_is_taken() {
+    let mut world = World::new(5, Limits::default());
+    let owners = world.owners();
+    world.kill(owners[1]);
+    world.kill(owners[2]);
+    let error = world.put(owners[0], "k", QuorumMode::Strict).expect_err("one owner is too few");
+    assert_eq!(error.failure, Failure::QuorumUnavailable { needed: 2, reachable: 1 });
+    assert_eq!(error.attempted, Attempted::NotAttempted);
+    let written = world.put(owners[0], "k", QuorumMode::Sloppy).expect("a fallback stands in");
+    assert_eq!(written.primaries + written.fallbacks, 2);
+}
+
+#[test]
+fn a_coordinator_that_is_well_needs_no_stand_in() {
+    let mut world = World::new(5, Limits::default());
+    let (owner, other) = (world.owners()[0], world.other());
+    world.put(owner, "k", QuorumMode::Sloppy).expect("all are there");
+    world.run(SECOND);
+    assert!(!world.has(other, b'f'), "nobody is away");
+    assert_eq!(world.stats(other).hints_taken, 0);
+}
