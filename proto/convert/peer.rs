@@ -359,6 +359,7 @@ pub(super) fn refusal_to_wire(refusal: Option<Refusal>) -> i32 {
         Some(Refusal::Overloaded) => RefusalCode::Overloaded,
         Some(Refusal::Storage) => RefusalCode::Storage,
         Some(Refusal::TooOld) => RefusalCode::TooOld,
+        Some(Refusal::NothingKept) => RefusalCode::NothingKept,
         Some(Refusal::Hole) => RefusalCode::Hole,
     };
     code.into()
@@ -372,6 +373,7 @@ pub(super) fn refusal_from_wire(code: i32, epoch: Epoch) -> Result<Option<Refusa
         Ok(RefusalCode::Overloaded) => Ok(Some(Refusal::Overloaded)),
         Ok(RefusalCode::Storage) => Ok(Some(Refusal::Storage)),
         Ok(RefusalCode::TooOld) => Ok(Some(Refusal::TooOld)),
+        Ok(RefusalCode::NothingKept) => Ok(Some(Refusal::NothingKept)),
         Ok(RefusalCode::Hole) => Ok(Some(Refusal::Hole)),
         Err(_) => Err(ConvertError::new("refusal", format!("{code} is none"))),
     }

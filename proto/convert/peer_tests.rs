@@ -30,6 +30,7 @@ fn messages() -> Vec<Message> {
         Refusal::Overloaded,
         Refusal::Storage,
         Refusal::TooOld,
+        Refusal::NothingKept,
         Refusal::Hole,
     ];
     let echo = ECHO;

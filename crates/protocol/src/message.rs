@@ -55,6 +55,8 @@ pub enum Refusal {
     Storage,
     /// The container was read too long ago, by the receiver's clock.
     TooOld,
+    /// The receiver is asked as a fallback, and keeps nothing of the key.
+    NothingKept,
     /// The receiver's record of the key was damaged, and is not healed yet: the key counts in no quorum there. A container that came
     /// with the request is merged all the same.
     Hole,

@@ -306,6 +306,14 @@ impl Operation {
         }
     }
 
+    /// The bytes that it brings.
+    pub fn value_bytes(&self) -> usize {
+        match self {
+            Self::Put(put) => put.key.len() + put.value.len(),
+            Self::Get(_) | Self::Delete(_) | Self::List(_) => 0,
+        }
+    }
+
     /// Whether it can change anything.
     pub fn is_write(&self) -> bool {
         matches!(self, Self::Put(_) | Self::Delete(_))

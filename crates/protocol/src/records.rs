@@ -63,7 +63,9 @@ impl Node {
                 self.merge_back(turn, key, held, from, container, echo);
             }
             Task::Fetch { from, tag, .. } if hole => self.reply_fetched(turn, from, tag, Err(Refusal::Hole)),
-            Task::Fetch { from, tag, have, began } => self.fetch_loaded(turn, &held, from, tag, have, began),
+            Task::Fetch { from, tag, have, began } => {
+                self.fetch_loaded(turn, &held, from, tag, have, (place, began));
+            }
             Task::Heal { from, tag, began } => self.heal_loaded(turn, key, &held, from, tag, began),
             Task::Healing { from, tag, healing } => {
                 self.healing_loaded(turn, key, &held, (from, tag), healing);

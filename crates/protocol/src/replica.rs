@@ -29,8 +29,8 @@ pub(crate) enum ScanFor {
         /// Its request.
         tag: Tag,
     },
-    /// This node, at its start, about the hints of earlier lives.
-    Hints,
+    /// This node, at its start, about the hints of earlier lives after this record.
+    Hints(Option<Bytes>),
     /// The background sweep.
     Sweep,
     /// An exchange of this node.
@@ -51,14 +51,14 @@ impl ScanFor {
     fn is_of_records(&self) -> bool {
         match self {
             Self::Sweep | Self::Exchange(_) | Self::Keys { .. } => true,
-            Self::Listing(_) | Self::Peer { .. } | Self::Hints => false,
+            Self::Listing(_) | Self::Peer { .. } | Self::Hints(_) => false,
         }
     }
 
     /// Whether it is this node's own business, which takes no room from requests: there is little of it at a time.
     fn is_own(&self) -> bool {
         match self {
-            Self::Hints | Self::Sweep | Self::Exchange(_) => true,
+            Self::Hints(_) | Self::Sweep | Self::Exchange(_) => true,
             Self::Listing(_) | Self::Peer { .. } | Self::Keys { .. } => false,
         }
     }
@@ -105,7 +105,10 @@ impl Node {
         echo: LinkTime,
     ) {
         let reply = tag.map(|tag| (from, tag));
-        match self.fence(turn, from, epoch, key.partition, key.bucket, Place::Replica) {
+        let fenced = self
+            .fence(turn, from, epoch, key.partition, key.bucket, Place::Replica)
+            .and_then(|()| self.may_bring(from, key.partition));
+        match fenced {
             Ok(()) => self.with_key(turn, key, Task::Merge { reply, container, echo }),
             Err(refusal) => self.reply_replicated(turn, reply, Err(refusal)),
         }
@@ -199,6 +202,13 @@ impl Node {
             Some(_) => Ok(()),
             None => Err(Refusal::NotOwner),
         }
+    }
+
+    /// Containers come from owners and from fallbacks, which bring what they keep.
+    fn may_bring(&self, from: NodeId, partition: PartitionId) -> Result<(), Refusal> {
+        let layout = self.layout.as_ref().ok_or(Refusal::NotOwner)?;
+        let may = layout.is_owner(partition, from) || layout.is_fallback(partition, from);
+        if may { Ok(()) } else { Err(Refusal::NotOwner) }
     }
 
     /// Whether another request to a replica may be taken up.
@@ -326,9 +336,11 @@ impl Node {
         from: NodeId,
         tag: Tag,
         have: Option<Digest>,
-        began: Time,
+        (place, began): (Place, Time),
     ) {
         let fetched = match self.echoes.known_at(from, began) {
+            // A fallback that keeps nothing of a key has nothing to say of it.
+            _ if place == Place::Fallback && held.container.is_absent() => Err(Refusal::NothingKept),
             _ if have == Some(held.digest) => Ok(Fetched::Same),
             Some(echo) => Ok(Fetched::Container { container: held.encoded.clone(), echo }),
             None => Err(Refusal::TooOld),
@@ -362,7 +374,7 @@ impl Node {
                 let page = self.listed(turn, after, result);
                 self.reply_scanned(turn, from, tag, page);
             }
-            ScanFor::Hints => self.hints_page(turn, result),
+            ScanFor::Hints(after) => self.hints_page(turn, after, result),
             ScanFor::Sweep => self.sweep_page(turn, token, result),
             ScanFor::Exchange(tag) => self.own_keys(turn, tag, result),
             ScanFor::Keys { from, tag, leaves } => self.reply_keys(turn, from, tag, &leaves, result),

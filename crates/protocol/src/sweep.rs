@@ -111,6 +111,13 @@ impl Node {
         }
         self.sweep.page = None;
         let Some(&partition) = self.sweep.left.front() else { return };
+        if let Ok(page) = &result {
+            let unread =
+                page.entries.iter().filter(|(_, value)| EncodedContainer(value.clone()).decode().is_err());
+            for key in unread.filter_map(|(key, _)| keys::key_of(key)).collect::<Vec<_>>() {
+                self.suspect(turn, &key);
+            }
+        }
         let read = result.map_err(|_| ()).and_then(|page| {
             let bytes: usize = page.entries.iter().map(|(key, value)| key.len() + value.len()).sum();
             let more = page.more;

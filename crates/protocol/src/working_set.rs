@@ -131,10 +131,20 @@ pub(crate) enum Task {
     Verify,
 }
 
+/// Containers that one event looks at to let go of them.
+const TRIMMED_AT_ONCE: usize = 256;
+
 #[derive(Debug)]
 enum Slot {
-    Held { held: Held, used: bool },
-    Loading(Vec<Task>),
+    Held {
+        held: Held,
+        used: bool,
+    },
+    Loading {
+        tasks: Vec<Task>,
+        /// What was decided about the key without looking at what is read: that holds.
+        newer: Option<Held>,
+    },
 }
 
 /// See the module.
@@ -185,13 +195,13 @@ impl WorkingSet {
                 *used = true;
                 Lookup::Now(held.clone(), task)
             }
-            Some(Slot::Loading(tasks)) => {
+            Some(Slot::Loading { tasks, .. }) => {
                 tasks.push(task);
                 self.waiting += 1;
                 Lookup::Queued
             }
             None => {
-                self.slots.insert(key.clone(), Slot::Loading(vec![task]));
+                self.slots.insert(key.clone(), Slot::Loading { tasks: vec![task], newer: None });
                 self.waiting += 1;
                 Lookup::Read(self.token(key.clone()))
             }
@@ -207,7 +217,7 @@ impl WorkingSet {
     pub(crate) fn peek(&self, key: &KeyRef) -> Option<&Held> {
         match self.slots.get(key) {
             Some(Slot::Held { held, .. }) => Some(held),
-            Some(Slot::Loading(_)) | None => None,
+            Some(Slot::Loading { .. }) | None => None,
         }
     }
 
@@ -219,9 +229,9 @@ impl WorkingSet {
     /// A read has found the key's container: returns the tasks that waited, in order.
     pub(crate) fn loaded(&mut self, key: &KeyRef, held: Held) -> Vec<Task> {
         match self.slots.remove(key) {
-            Some(Slot::Loading(tasks)) => {
+            Some(Slot::Loading { tasks, newer }) => {
                 self.waiting -= tasks.len();
-                self.insert(key.clone(), held);
+                self.insert(key.clone(), newer.unwrap_or(held));
                 tasks
             }
             Some(slot) => {
@@ -235,8 +245,11 @@ impl WorkingSet {
     /// A read has failed: the key is forgotten; returns the tasks that waited.
     pub(crate) fn load_failed(&mut self, key: &KeyRef) -> Vec<Task> {
         match self.slots.remove(key) {
-            Some(Slot::Loading(tasks)) => {
+            Some(Slot::Loading { tasks, newer }) => {
                 self.waiting -= tasks.len();
+                if let Some(held) = newer {
+                    self.insert(key.clone(), held);
+                }
                 tasks
             }
             Some(slot) => {
@@ -255,16 +268,18 @@ impl WorkingSet {
                 *used = true;
                 Some(std::mem::replace(old, held))
             }
-            _ => {
+            Some(Slot::Loading { newer, .. }) => newer.replace(held),
+            None => {
                 self.insert(key.clone(), held);
                 None
             }
         }
     }
 
-    /// Lets go of containers that are neither new nor used lately, until the cache's bound holds or one round is done.
+    /// Lets go of containers that are neither new nor used lately, until the cache's bound holds; a few at a
+    /// time, for while the disk stalls nothing can go.
     pub(crate) fn trim(&mut self, is_durable: impl Fn(CommitNumber) -> bool) {
-        let mut left = self.hand.len();
+        let mut left = self.hand.len().min(TRIMMED_AT_ONCE);
         while self.bytes > self.bytes_max && left > 0 {
             left -= 1;
             let Some(key) = self.hand.pop_front() else { return };

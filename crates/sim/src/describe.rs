@@ -258,6 +258,7 @@ fn refusal(why: Refusal) -> String {
         Refusal::Overloaded => "overloaded".into(),
         Refusal::Storage => "my storage does not".into(),
         Refusal::TooOld => "too old".into(),
+        Refusal::NothingKept => "I keep nothing of it".into(),
         Refusal::Hole => "my record of it is damaged".into(),
     }
 }

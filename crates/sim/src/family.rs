@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use quorate_protocol::layout::QuorumMode;
 
-use crate::faults::{Fault, FaultPlan, draw_aim};
+use crate::faults::{FORGETTING, Fault, FaultPlan, draw_aim, draw_aim_at};
 use crate::plan::{BucketPlan, Plan};
 use crate::rng::SimRng;
 use crate::workload::Step;
@@ -241,6 +242,24 @@ fn sloppy(plan: &mut Plan, rng: &mut SimRng) {
     plan.faults.weigh(Fault::Isolate, 5);
     plan.faults.weigh(Fault::Split, 5);
     plan.faults.aims.push(draw_aim(rng, &[Fault::Crash, Fault::Isolate, Fault::DropConnection]));
+    let aimed = [Fault::Crash, Fault::CrashAll, Fault::Isolate, Fault::CutBothWays, Fault::SlowDisk];
+    for _ in 0..rng.below(3) {
+        plan.faults.aims.push(draw_aim_at(rng, &FORGETTING, &aimed));
+    }
+    if rng.chance(0.5) {
+        // Hints come to their owners while clients go on.
+        let think_us = rng.spread(5_000, 60_000);
+        plan.workload.think_us = (think_us / 4, think_us);
+        plan.workload.operations = 60 + rng.below(100);
+        plan.faults.every_us = rng.spread(20_000, 200_000);
+        plan.faults.weigh(Fault::CutBothWays, 6);
+        plan.faults.weigh(Fault::SlowDisk, 3);
+        plan.keys = 1;
+        plan.partitions = 1;
+    }
+    if rng.chance(0.3) {
+        plan.limits.hint_age = Duration::from_micros(rng.spread(10_000, 1_000_000));
+    }
     // Somebody must be there to stand in.
     plan.nodes = (plan.n as usize + 1 + rng.below(3)).min(7);
     plan.network.told = *rng.pick(&[0.5, 0.9, 1.0]);
@@ -317,22 +336,52 @@ fn anti_entropy(plan: &mut Plan, rng: &mut SimRng) {
 fn purge(plan: &mut Plan, rng: &mut SimRng) {
     delete(plan, rng);
     plan.keys = 1 + rng.below(2);
-    plan.workload.operations = 80 + rng.below(120);
-    let think_us = rng.spread(5_000, 60_000);
+    plan.partitions = 1;
+    plan.forget_all = rng.chance(0.5);
+    plan.workload.operations = 50 + rng.below(80);
+    let think_us = rng.spread(1_000, 40_000);
     plan.workload.think_us = (think_us / 4, think_us);
-    // Some messages come very late.
-    plan.network.loss = *rng.pick(&[0.0, 0.02, 0.1]);
-    plan.network.spike = *rng.pick(&[0.0, 0.05, 0.2]);
+    // Often the last thing before a lull is a delete.
+    plan.workload.weigh(Step::DeleteSeen, 9);
+    plan.workload.weigh(Step::PutOld, if rng.chance(0.5) { 3 } else { 0 });
+    for step in [Step::PutBlind, Step::PutNewest, Step::PutAfterPut] {
+        plan.workload.weigh(step, 1 + u32::from(rng.chance(0.3)));
+    }
+    let timeout_us = rng.spread(30_000, 600_000);
+    plan.workload.timeout_us = (timeout_us / 2, timeout_us);
+    // Some messages come very late, or once more then.
+    plan.network.loss = *rng.pick(&[0.0, 0.02, 0.1, 0.3]);
+    plan.network.spike = *rng.pick(&[0.0, 0.0, 0.05, 0.2]);
     plan.network.spike_us = rng.spread(50_000, 2_000_000);
+    plan.network.late = *rng.pick(&[0.0, 0.05, 0.3]);
+    plan.network.late_us = rng.spread(200_000, 3_000_000);
     plan.limits.context_entries = rng.below(3);
-    for fault in [Fault::Pause, Fault::Suspend, Fault::Crash, Fault::Isolate, Fault::SlowDisk] {
+    quiet(&mut plan.faults);
+    plan.faults.suspend_long = 0.0;
+    let troubles = [
+        Fault::Pause,
+        Fault::Suspend,
+        Fault::Crash,
+        Fault::Isolate,
+        Fault::CutOneWay,
+        Fault::CutBothWays,
+        Fault::Deafen,
+        Fault::SlowDisk,
+    ];
+    for fault in troubles {
         plan.faults.weigh(fault, if rng.chance(0.5) { 4 } else { 0 });
     }
-    plan.faults.every_us = rng.spread(20_000, 300_000);
+    plan.faults.aims.clear();
+    for _ in 0..rng.below(3) {
+        plan.faults.aims.push(draw_aim_at(rng, &FORGETTING, &troubles));
+    }
+    plan.faults.every_us = rng.spread(50_000, 500_000);
     let trouble_us = rng.spread(50_000, 1_500_000);
     plan.faults.trouble_us = (trouble_us / 4, trouble_us);
     plan.faults.down_us = (1_000, trouble_us / 2);
-    plan.faults.budget = 25;
+    plan.faults.budget = 10;
+    plan.nodes = plan.nodes.min(plan.n as usize + 1);
+    plan.disk.slow_sync_us = (10_000, rng.spread(20_000, 500_000));
     if rng.chance(0.5) {
         for bucket in &mut plan.buckets {
             bucket.mode = QuorumMode::Sloppy;

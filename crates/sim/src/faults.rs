@@ -83,7 +83,26 @@ pub enum Moment {
     Adopted,
     /// It has just started.
     Started,
+    /// It has just handed a hint to its disk, or a newer version of one.
+    Hinted,
+    /// It has just dropped a hint.
+    Unhinted,
+    /// It has just said what of a partition may be forgotten.
+    Voted,
+    /// It has just forgotten a key.
+    Forgot,
 }
+
+/// The steps of hints and of forgetting, which few families take often.
+pub const FORGETTING: [Moment; 7] = [
+    Moment::Hinted,
+    Moment::Unhinted,
+    Moment::Voted,
+    Moment::Forgot,
+    Moment::Replicated,
+    Moment::ReplicaAcknowledged,
+    Moment::Fetched,
+];
 
 const MOMENTS: [Moment; 10] = [
     Moment::Acknowledged,
@@ -137,6 +156,8 @@ pub struct FaultPlan {
     pub down_us: (u64, u64),
     /// How long cuts, pauses, slow and full disks last.
     pub trouble_us: (u64, u64),
+    /// This share of the suspensions lasts for minutes, and not as long as other troubles.
+    pub suspend_long: f64,
 }
 
 impl FaultPlan {
@@ -150,6 +171,7 @@ impl FaultPlan {
             budget: 0,
             down_us: (1, 1),
             trouble_us: (1, 1),
+            suspend_long: 0.0,
         }
     }
 
@@ -172,12 +194,18 @@ impl FaultPlan {
             budget: u32::try_from(rng.between(3, 25)).unwrap_or(3),
             down_us: (down_us / 4, down_us),
             trouble_us: (trouble_us / 4, trouble_us),
+            suspend_long: 0.3,
         }
     }
 
     /// Whether some fault stops a node for minutes.
     pub fn lasts_long(&self) -> bool {
-        self.may_do(|fault| matches!(fault, Fault::PauseLong | Fault::Suspend))
+        let long = |fault: Fault| match fault {
+            Fault::PauseLong => true,
+            Fault::Suspend => self.suspend_long > 0.0,
+            _ => false,
+        };
+        self.may_do(long)
     }
 
     /// Whether such a fault may happen.
@@ -198,8 +226,13 @@ impl FaultPlan {
 
 /// One of these faults, at a drawn moment.
 pub fn draw_aim(rng: &mut SimRng, faults: &[Fault]) -> Aim {
+    draw_aim_at(rng, &MOMENTS, faults)
+}
+
+/// One of these faults, at one of these moments.
+pub fn draw_aim_at(rng: &mut SimRng, moments: &[Moment], faults: &[Fault]) -> Aim {
     Aim {
-        moment: *rng.pick(&MOMENTS),
+        moment: *rng.pick(moments),
         fault: *rng.pick(faults),
         target: if rng.chance(0.75) { Target::Itself } else { Target::Other },
         chance: *rng.pick(&[0.02, 0.1, 0.3]),

@@ -52,6 +52,12 @@ pub struct Figures {
     pub holes: u64,
     /// Of these, those that were healed.
     pub healed: u64,
+    /// Hints that were brought to their owners.
+    pub hints_delivered: u64,
+    /// Records of deleted keys that owners forgot while faults went on,
+    pub forgotten: u64,
+    /// and entries of retired actors.
+    pub actors_pruned: u64,
 }
 
 impl Figures {
@@ -93,6 +99,9 @@ impl Figures {
             expired_values,
             holes,
             healed,
+            hints_delivered,
+            forgotten,
+            actors_pruned,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -117,5 +126,8 @@ impl Figures {
         self.expired_values += expired_values;
         self.holes += holes;
         self.healed += healed;
+        self.hints_delivered += hints_delivered;
+        self.forgotten += forgotten;
+        self.actors_pruned += actors_pruned;
     }
 }

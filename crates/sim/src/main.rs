@@ -140,7 +140,7 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} damaged records met, {} healed",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} damaged records met, {} healed; {} hints delivered, {} records and {} actors forgotten",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
@@ -150,7 +150,10 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.deaths_noticed,
         figures.expired_values,
         figures.holes,
-        figures.healed
+        figures.healed,
+        figures.hints_delivered,
+        figures.forgotten,
+        figures.actors_pruned
     );
 }
 

@@ -17,6 +17,10 @@ pub struct NetworkPlan {
     pub loss: f64,
     /// This share of the messages arrives twice.
     pub duplicate: f64,
+    /// A copy of this share of the messages comes again much later,
+    pub late: f64,
+    /// after between a tenth of this and this, past what was sent after them.
+    pub late_us: u64,
     /// Whether messages of one direction arrive in the order of sending, as in a stream.
     pub in_order: bool,
     /// Whether every message travels alone, and not with all that one event caused.
@@ -89,7 +93,10 @@ impl Network {
             return [None, None];
         }
         let first = self.arrival(at, now_us);
-        let second = self.rng.chance(self.plan.duplicate).then(|| self.arrival(at, now_us));
+        let mut second = self.rng.chance(self.plan.duplicate).then(|| self.arrival(at, now_us));
+        if self.plan.late > 0.0 && self.rng.chance(self.plan.late) {
+            second = Some(now_us + self.rng.between(self.plan.late_us / 10, self.plan.late_us));
+        }
         self.traffic.duplicated += u64::from(second.is_some());
         [Some(first), second]
     }
@@ -155,6 +162,8 @@ mod tests {
             spike_us: 5_000,
             loss: 0.0,
             duplicate: 0.0,
+            late: 0.0,
+            late_us: 0,
             in_order: false,
             split_batches: false,
             told: 1.0,

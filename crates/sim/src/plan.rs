@@ -112,6 +112,8 @@ pub struct Plan {
     pub alone: bool,
     /// How many of the messages that only compare replicas are lost, in peace too.
     pub comparisons_lost: f64,
+    /// Whether at the end all keys are deleted, and owners have to forget them.
+    pub forget_all: bool,
     /// Whether all nodes are told to repair then.
     pub repair: bool,
     /// What clients do.
@@ -146,6 +148,7 @@ impl Plan {
             exchange_in_trouble: rng.chance(0.6),
             alone: rng.chance(0.6),
             comparisons_lost: *rng.pick(&[0.0, 0.0, 0.1]),
+            forget_all: false,
             repair: rng.chance(0.3),
             workload: WorkloadPlan::draw(rng),
             network: draw_network(rng),
@@ -179,9 +182,11 @@ impl Plan {
         let least_us = 6 * way_us + 1_000;
         let timeout_us = if family == Family::Liveness {
             rng.between(least_us.max(10_000), 2 * least_us.max(10_000))
-        } else if self.faults.lasts_long() || rng.chance(0.5) {
+        } else if self.faults.lasts_long() || (family != Family::Purge && rng.chance(0.5)) {
             rng.spread(1_000_000, 4_000_000)
         } else {
+            // A run in which things are forgotten lasts long.
+            let least_us = if family == Family::Purge { least_us.max(20_000) } else { least_us };
             rng.between(least_us, 4 * least_us)
         };
         let times = |rng: &mut SimRng, time_us: u64| time_us * rng.between(4, 10) / 2;
@@ -336,7 +341,14 @@ fn draw_background(plan: &mut Plan, family: Family, rng: &mut SimRng) {
     let least = limits.probe_period / 40;
     limits.exchange_interval = Duration::from_micros(rng.spread(20_000, 500_000) * slower).max(least);
     limits.sweep_interval = Duration::from_micros(rng.spread(100_000, 5_000_000) * slower);
-    if family == Family::Purge || rng.chance(0.2) {
+    if family == Family::Purge {
+        // Idle links beat eight times in a bound, and the run lasts for many.
+        let least_us = (plan.workload.timeout_us.1 / 3).clamp(80_000, 250_000);
+        let bound_us = rng.spread(least_us, 400_000);
+        limits.message_age = Duration::from_micros(bound_us);
+        // What is forgotten was left alone for two bounds.
+        plan.workload.lulls_us = Some((rng.spread(50_000, 400_000), bound_us * rng.between(2, 5)));
+    } else if rng.chance(0.2) {
         // Idle links beat eight times in that, in a run that lasts as long as its operations may.
         let least_us = (plan.workload.timeout_us.1 / 4).clamp(100_000, 900_000);
         limits.message_age = Duration::from_micros(rng.spread(least_us, 1_000_000) * slower);
@@ -358,6 +370,8 @@ fn draw_network(rng: &mut SimRng) -> NetworkPlan {
         spike_us: rng.spread(1_000, 300_000),
         loss: maybe(rng, 0.5, &[0.005, 0.05, 0.2]),
         duplicate: maybe(rng, 0.4, &[0.02, 0.2]),
+        late: 0.0,
+        late_us: 0,
         in_order: rng.chance(0.3),
         split_batches: rng.chance(0.5),
         told: *rng.pick(&[0.0, 0.5, 0.9, 1.0]),

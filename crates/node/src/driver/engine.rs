@@ -25,6 +25,8 @@ use crate::clock::link_time;
 
 /// Inputs that one turn takes at most, so that effects never wait long.
 const TURN_INPUTS: usize = 512;
+/// A turn's commits go to the store in batches of about this size: it takes none that is too large.
+const BATCH_BYTES: usize = 32 << 20;
 /// A stopping node waits no longer than this for what is under way.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
@@ -211,6 +213,8 @@ where
     /// Carries out all effects of a turn, like with like. Commits go in before the reads that must see them.
     fn carry_out(&mut self) -> Result<(), StoreError> {
         let mut ops: Vec<StoreOp> = Vec::new();
+        let mut bytes = 0;
+        let mut batches: Vec<(CommitNumber, Vec<StoreOp>)> = Vec::new();
         let mut through = CommitNumber(0);
         let mut lookups = Vec::new();
         let mut sends: Vec<(NodeId, Vec<Message>)> = Vec::new();
@@ -223,7 +227,13 @@ where
                     None => sends.push((to, vec![message])),
                 },
                 Effect::Commit { number, ops: more } => {
+                    let more_bytes: usize = more.iter().map(op_bytes).sum();
+                    if bytes > 0 && bytes + more_bytes > BATCH_BYTES {
+                        batches.push((through, std::mem::take(&mut ops)));
+                        bytes = 0;
+                    }
                     through = number;
+                    bytes += more_bytes;
                     ops.extend(more);
                 }
                 Effect::Read { token, key } => lookups.push(Lookup::Key { token, key }),
@@ -250,6 +260,9 @@ where
         }
         self.state.effects = effects;
         if !ops.is_empty() || self.state.commits.retry_at().is_some() {
+            for (through, ops) in batches {
+                self.state.commits.submit(self.store.as_ref(), through, ops)?;
+            }
             let refusal = self.state.commits.submit(self.store.as_ref(), through, ops)?;
             self.store_refusal_is(refusal);
         }
@@ -304,6 +317,13 @@ fn log(notice: &Notice) {
         Notice::RecordLost { .. } => {
             tracing::error!(%partition, %bucket, key = %name, "DATA LOST: a damaged record had no other owner");
         }
+    }
+}
+
+fn op_bytes(op: &StoreOp) -> usize {
+    match op {
+        StoreOp::Put { key, value } => key.len() + value.len(),
+        StoreOp::Delete { key } => key.len(),
     }
 }
 

@@ -89,6 +89,9 @@ impl Node {
             }
             return self.forward(turn, source, deadline, operation, [owners, &fallbacks].concat());
         };
+        if place == Place::Fallback && operation.is_write() && self.keeps_enough(operation.value_bytes()) {
+            return Err(Failure::Overloaded("it keeps as much for owners as it may".into()));
+        }
         let (needed, needed_primaries) = self.needed(&operation, &quorums, &seen);
         let primaries = self.reachable(owners);
         let stand_ins = (quorums.n - primaries.min(quorums.n)).min(self.reachable(&fallbacks));

@@ -19,6 +19,8 @@ pub(crate) struct Forwarding {
     tried: Vec<NodeId>,
     /// Who has it now.
     at: NodeId,
+    /// Why the first of them would not: those that are asked after it may only know that they are not the right ones.
+    refused: Option<OperationError>,
 }
 
 impl Forwarding {
@@ -50,7 +52,7 @@ impl Node {
         let Some(at) = candidates.iter().copied().find(|&candidate| self.links.is_live(candidate)) else {
             return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
         };
-        let forwarding = Forwarding { operation, candidates, tried: vec![at], at };
+        let forwarding = Forwarding { operation, candidates, tried: vec![at], at, refused: None };
         self.stats.forwarded += 1;
         self.forward_send(turn, source.clone(), deadline, forwarding);
         Ok(())
@@ -84,9 +86,14 @@ impl Node {
             Some(next) if error.attempted == Attempted::NotAttempted && turn.time() < deadline => {
                 forwarding.tried.push(next);
                 forwarding.at = next;
+                forwarding.refused.get_or_insert(error);
                 self.forward_send(turn, source, deadline, forwarding);
             }
-            _ => self.finish(turn, source, Err(error)),
+            _ => {
+                let certain = error.attempted == Attempted::NotAttempted;
+                let error = forwarding.refused.take().filter(|_| certain).unwrap_or(error);
+                self.finish(turn, source, Err(error));
+            }
         }
     }
 

@@ -83,9 +83,8 @@ impl Node {
         let Job::Get(reading) = &mut running.job else {
             return;
         };
-        if reading.target.place == Place::Fallback
-            && let Some(target) = reading.tally.next_target(|_| true)
-        {
+        let keeps = reading.target.place == Place::Fallback && !held.container.is_absent();
+        if keeps && let Some(target) = reading.tally.next_target(|_| true) {
             reading.tally.add_stand_in(self.config.node, target);
         }
         reading.tally.count(self.config.node);
@@ -149,10 +148,22 @@ impl Node {
         }
     }
 
+    /// Fallbacks that went away stand in no more. Always true: it is one step of several.
+    fn give_up_dead(&self, reading: &mut Reading) -> bool {
+        let dead: Vec<NodeId> = reading.tally.stand_ins().iter().map(|other| other.holder).collect();
+        for holder in dead.into_iter().filter(|&holder| holder != self.config.node) {
+            if !self.links.is_live(holder) {
+                reading.tally.fail(holder);
+            }
+        }
+        true
+    }
+
     /// A reply is late: another replica is asked as well.
     pub(super) fn get_step(&mut self, turn: &mut Turn<'_>, tag: Tag, mut running: Box<Running>) {
         if let Job::Get(reading) = &mut running.job
             && reading.local.is_some()
+            && self.give_up_dead(reading)
             && !self.get_ask_fresh(turn, tag, reading)
         {
             self.get_ask_again(turn, tag, reading);
@@ -202,6 +213,7 @@ impl Node {
                     reading.tally.count(from);
                 }
                 _ => {
+                    reading.tally.fail(from);
                     self.get_ask_fresh(turn, tag, reading);
                 }
             }

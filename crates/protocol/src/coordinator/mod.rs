@@ -233,6 +233,11 @@ impl Node {
     /// A key's container is here for an operation.
     pub(crate) fn coordinate(&mut self, turn: &mut Turn<'_>, tag: Tag, held: Held) {
         let Some(running) = self.coordinator.take(tag) else { return };
+        // Past its deadline it does nothing more, whatever has held it up.
+        if running.deadline <= turn.time() {
+            self.expire(turn, *running);
+            return;
+        }
         let Running { source, began, deadline, timer, job } = *running;
         let asked = Asked { tag, source, began, deadline };
         match job {
@@ -255,7 +260,17 @@ impl Node {
             return;
         };
         let failure = Failure::Storage(detail.to_owned());
-        self.finish(turn, running.source, Err(OperationError::not_attempted(failure)));
+        // What was read for a delete goes to its client, who sends it with the next attempt.
+        let error = match &running.job {
+            Job::Delete(waiting) => {
+                let told = waiting.expired(self.token_of(&waiting.target, &waiting.seen));
+                OperationError { failure, ..told }
+            }
+            Job::Put(_) | Job::Get(_) | Job::Write(_) | Job::List(_) | Job::Forward(_) => {
+                OperationError::not_attempted(failure)
+            }
+        };
+        self.finish(turn, running.source, Err(error));
     }
 
     /// A link came up: what was sent on the one before may be lost, so it is sent again.

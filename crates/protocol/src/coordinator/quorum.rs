@@ -86,6 +86,8 @@ pub(crate) struct StandIn {
     /// The primary.
     pub(crate) target: NodeId,
     counted: bool,
+    /// It has refused or cannot be reached: another takes its place.
+    failed: bool,
 }
 
 /// Counts each replica that matters once, whatever it sends; and in sloppy mode those that stand in for one.
@@ -108,14 +110,16 @@ impl Tally {
 
     /// Lets a fallback stand in for a primary.
     pub(crate) fn add_stand_in(&mut self, holder: NodeId, target: NodeId) {
-        self.stand_ins.push(StandIn { holder, target, counted: false });
+        self.stand_ins.push(StandIn { holder, target, counted: false, failed: false });
     }
 
     /// Counts a replica; one that does not matter, or has been counted, changes nothing.
     pub(crate) fn count(&mut self, replica: NodeId) {
         if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
             self.counted |= 1 << at;
-        } else if let Some(stand_in) = self.stand_ins.iter_mut().find(|other| other.holder == replica) {
+        } else if let Some(stand_in) = self.stand_ins.iter_mut().find(|other| other.holder == replica)
+            && !stand_in.failed
+        {
             stand_in.counted = true;
         }
     }
@@ -125,6 +129,13 @@ impl Tally {
         if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
             self.counted &= !(1 << at);
         }
+    }
+
+    /// A fallback does not do what it was asked for; returns whether it was.
+    pub(crate) fn fail(&mut self, holder: NodeId) -> bool {
+        let waited = |other: &&mut StandIn| other.holder == holder && !other.counted && !other.failed;
+        let stand_in = self.stand_ins.iter_mut().find(waited);
+        stand_in.map(|stand_in| stand_in.failed = true).is_some()
     }
 
     /// Whether enough have answered.
@@ -179,7 +190,7 @@ impl Tally {
         self.counting.iter().copied().find(|&primary| {
             !self.has_primary(primary)
                 && away(primary)
-                && self.stand_ins.iter().all(|stand_in| stand_in.target != primary)
+                && self.stand_ins.iter().all(|other| other.target != primary || other.failed)
         })
     }
 }

@@ -77,7 +77,8 @@ impl Writing {
 
     /// Whether a peer's acknowledgement is missing.
     pub(super) fn waits_for(&self, peer: NodeId) -> bool {
-        self.missing.contains(&peer)
+        let stands_in = |other: &super::quorum::StandIn| other.holder == peer && !self.tally.has(peer);
+        self.missing.contains(&peer) || self.tally.stand_ins().iter().any(stands_in)
     }
 
     /// The time is over; some replica may have it.
@@ -145,7 +146,9 @@ impl Node {
                 writing.own_commit = writing.own_commit.max(hints);
             }
         }
-        self.fill_in(turn, tag, began, &mut writing, |links, primary| !links.is_live(primary));
+        // This node is no peer of its own: it is not away.
+        let away = |links: &crate::links::Links, primary| primary != me && !links.is_live(primary);
+        self.fill_in(turn, tag, began, &mut writing, away);
         let timer = deadline.min(turn.time() + RESEND);
         let commit = writing.own_commit;
         let job = Job::Write(writing);
@@ -281,10 +284,15 @@ impl Node {
             let stand_ins: Vec<_> = writing.tally.stand_ins().to_vec();
             for other in stand_ins {
                 if !writing.tally.has(other.holder) && other.holder != self.config.node {
+                    if !self.links.is_live(other.holder) {
+                        writing.tally.fail(other.holder);
+                        continue;
+                    }
                     self.store_hint(turn, tag, began, writing, other.holder, other.target);
                 }
             }
-            self.fill_in(turn, tag, began, writing, |_, _| true);
+            let me = self.config.node;
+            self.fill_in(turn, tag, began, writing, |_, primary| primary != me);
         }
         running.timer = running.deadline.min(turn.time() + RESEND);
         self.coordinator.put_back(tag, running);
@@ -353,7 +361,24 @@ impl Node {
             self.hint_answered(turn, from, tag, result.is_ok() && current);
         } else if result.is_ok() && current {
             self.write_acknowledged(turn, tag, from);
+        } else if result.is_err() {
+            self.stand_in_refused(turn, tag, from);
         }
+    }
+
+    /// A fallback does not keep what it was to keep: the next one is asked.
+    fn stand_in_refused(&mut self, turn: &mut Turn<'_>, tag: Tag, holder: NodeId) {
+        let Some(mut running) = self.coordinator.take(tag) else { return };
+        let began = running.began;
+        if let Job::Write(writing) = &mut running.job
+            && writing.tally.fail(holder)
+        {
+            let me = self.config.node;
+            self.fill_in(turn, tag, began, writing, |links, primary| {
+                primary != me && !links.is_live(primary)
+            });
+        }
+        self.coordinator.put_back(tag, running);
     }
 
     /// The state that covers a write is durable at a replica.

@@ -79,6 +79,9 @@ impl Node {
     /// An owner is back.
     pub(crate) fn hints_owner_live(&mut self, turn: &Turn<'_>, owner: NodeId) {
         self.hints.away.remove(&owner);
+        for partition in self.hints.forgotten.remove(&owner).unwrap_or_default() {
+            self.anti_entropy.hurry(partition);
+        }
         if self.hints.of(owner) > 0 {
             self.hints_wanted(turn);
         }
@@ -90,6 +93,7 @@ impl Node {
             return;
         }
         self.hints.wake = None;
+        self.reload_hints(turn);
         self.forget_old_hints(turn);
         self.hints.refill(turn.time(), self.config.limits.hint_bytes_per_s);
         let now = turn.time();
@@ -107,7 +111,7 @@ impl Node {
         }
         // Nothing to do while those are away whom it is for, but to forget them one day.
         let live = self.hints.marks.keys().any(|&owner| self.links.is_live(owner));
-        if live || !self.hints.flights.is_empty() {
+        if live || !self.hints.flights.is_empty() || self.hints.reload.is_some() {
             self.hints_wanted(turn);
         } else if let Some(&since) = self.hints.away.values().min() {
             let due = (since + self.config.limits.hint_age).max(turn.time() + STEP);

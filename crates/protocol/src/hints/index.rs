@@ -1,17 +1,16 @@
 //! The hints in memory, each also a record of the store.
 
-use super::{Hints, NewMark, Presence};
-use crate::id::NodeId;
+use super::{Hints, NewMark};
+use crate::id::{NodeId, PartitionId};
 use crate::message::{KeyRef, Place};
 use crate::store::CommitNumber;
-use crate::time::Time;
 
 /// One key that one owner has missed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark {
     /// Where the container is.
     pub(crate) place: Place,
-    /// Grows with each write: what was delivered before is not the newest.
+    /// New with each write: what was delivered before is not the newest.
     pub(crate) version: u64,
     /// Its container's size, when it is kept as a fallback.
     pub(super) bytes: usize,
@@ -29,22 +28,25 @@ impl Hints {
 
     /// Adds a hint or makes it newer; returns its version.
     pub(super) fn set(&mut self, owner: NodeId, key: &KeyRef, new: NewMark) -> u64 {
+        self.versions += 1;
+        let version = self.versions;
         let marks = self.marks.entry(owner).or_default();
         if let Some(mark) = marks.get_mut(key) {
             self.fallback_bytes = self.fallback_bytes + new.bytes - mark.bytes;
-            *mark = Mark { version: mark.version + 1, flying: mark.flying, ..Mark::first(new) };
-            return mark.version;
+            *mark = Mark { flying: mark.flying, ..Mark::first(new, version) };
+            return version;
         }
-        marks.insert(key.clone(), Mark::first(new));
+        marks.insert(key.clone(), Mark::first(new, version));
         self.count += 1;
         self.fallback_bytes += new.bytes;
-        let presence = self.partitions.entry(key.partition);
-        presence.or_insert(Presence { count: 0, none_since: Time::default() }).count += 1;
-        0
+        let presence = self.partitions.entry(key.partition).or_default();
+        presence.count += 1;
+        presence.none_since = None;
+        version
     }
 
-    /// Forgets a hint.
-    pub(super) fn unset(&mut self, owner: NodeId, key: &KeyRef, link_now: Time) -> Option<Mark> {
+    /// Forgets a hint; [`dropped`](Self::dropped) says by which commit.
+    pub(super) fn unset(&mut self, owner: NodeId, key: &KeyRef) -> Option<Mark> {
         let marks = self.marks.get_mut(&owner)?;
         let mark = marks.remove(key)?;
         if marks.is_empty() {
@@ -55,9 +57,16 @@ impl Hints {
         self.fallback_bytes -= mark.bytes;
         if let Some(presence) = self.partitions.get_mut(&key.partition) {
             presence.count -= 1;
-            presence.none_since = link_now;
         }
         Some(mark)
+    }
+
+    /// The records of a partition's hint are dropped by this commit.
+    pub(super) fn dropped(&mut self, partition: PartitionId, commit: CommitNumber) {
+        if let Some(presence) = self.partitions.get_mut(&partition) {
+            presence.dropped = presence.dropped.max(commit);
+            presence.none_since = None;
+        }
     }
 
     /// Whether a container kept as a fallback is still meant for some owner.
@@ -68,7 +77,7 @@ impl Hints {
 }
 
 impl Mark {
-    fn first(new: NewMark) -> Self {
-        Self { place: new.place, version: 0, bytes: new.bytes, commit: new.commit, flying: false }
+    fn first(new: NewMark, version: u64) -> Self {
+        Self { place: new.place, version, bytes: new.bytes, commit: new.commit, flying: false }
     }
 }

@@ -1,12 +1,14 @@
 //! How hints come to be, and how those go that nobody needs any more.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::NewMark;
 use crate::commits::Waiter;
 use crate::echo::LinkTime;
 use crate::effect::Effect;
-use crate::id::{Epoch, NodeId};
+use crate::id::{Epoch, NodeId, PartitionId};
 use crate::keys;
 use crate::message::{KeyRef, Place, Refusal, Tag};
 use crate::node::Node;
@@ -18,6 +20,10 @@ use crate::working_set::{Held, Task};
 
 /// Hints in one page when they are read at the start.
 const PAGE: usize = 1000;
+/// What a hint takes in memory and on disk beside its key and container.
+const MARK_BYTES: usize = 200;
+/// A page of hints that could not be read is asked for again after this time.
+const RELOAD: Duration = Duration::from_secs(1);
 /// Hints forgotten in one step.
 const FORGOTTEN_AT_ONCE: usize = 1000;
 
@@ -41,24 +47,35 @@ impl Node {
         if !self.writable {
             return None;
         }
-        if self.hints.count() >= self.config.limits.hints && self.hints.get(owner, key).is_none() {
-            self.stats.hints_dropped += 1;
-            self.anti_entropy.hurry(key.partition);
-            return None;
+        if !self.links.is_live(owner) {
+            self.hints_owner_down(turn, owner);
         }
         let known = self.hints.get(owner, key).is_some();
+        // One owner that is away must not take the room of all.
+        let most = self.config.limits.hints;
+        if !known && (self.hints.count() >= most || self.hints.of(owner) > most / 2) {
+            self.leave_to_exchange(owner, key.partition);
+            return None;
+        }
         let commit = if known {
             CommitNumber(0)
         } else {
             self.commits.issue(turn.effects, vec![record(owner, key, Place::Replica, 0)])
         };
         self.stats.hints_taken += 1;
-        if !self.links.is_live(owner) {
-            self.hints_owner_down(turn, owner);
-        }
         let version = self.hints.set(owner, key, NewMark { place: Place::Replica, bytes: 0, commit });
         self.hints_wanted(turn);
         Some(version)
+    }
+
+    /// What an owner has missed of a partition is not remembered: the two are compared first when it is back.
+    fn leave_to_exchange(&mut self, owner: NodeId, partition: PartitionId) {
+        self.stats.hints_dropped += 1;
+        if self.links.is_live(owner) {
+            self.anti_entropy.hurry(partition);
+        } else {
+            self.hints.forgotten.entry(owner).or_default().insert(partition);
+        }
     }
 
     /// An owner has acknowledged what a hint of this version was for.
@@ -66,6 +83,11 @@ impl Node {
         if self.hints.get(owner, key).is_some_and(|mark| mark.version == version) {
             self.drop_hint(turn, owner, key);
         }
+    }
+
+    /// Whether so many bytes more would be more than this node keeps for owners.
+    pub(crate) fn keeps_enough(&self, bytes: usize) -> bool {
+        self.hints.fallback_bytes() + bytes + MARK_BYTES > self.config.limits.fallback_bytes
     }
 
     /// The records that keep a container as a fallback for these owners.
@@ -77,7 +99,8 @@ impl Node {
     pub(crate) fn kept_for(&mut self, turn: &mut Turn<'_>, owners: &[NodeId], key: &KeyRef, held: &Held) {
         self.stats.hints_taken += owners.len() as u64;
         for &owner in owners {
-            let new = NewMark { place: Place::Fallback, bytes: held.encoded.0.len(), commit: held.commit };
+            let bytes = held.encoded.0.len() + key.key.len() + MARK_BYTES;
+            let new = NewMark { place: Place::Fallback, bytes, commit: held.commit };
             self.hints.set(owner, key, new);
         }
         self.hints_wanted(turn);
@@ -102,8 +125,7 @@ impl Node {
                 if !layout.is_owner(key.partition, target) {
                     return Err(Refusal::NotOwner);
                 }
-                let kept = self.hints.fallback_bytes() + container.0.len();
-                if kept > self.config.limits.fallback_bytes { Err(Refusal::Overloaded) } else { Ok(()) }
+                if self.keeps_enough(container.0.len()) { Err(Refusal::Overloaded) } else { Ok(()) }
             });
         match fenced {
             Ok(()) => {
@@ -166,7 +188,7 @@ impl Node {
 
     /// Forgets a hint, and what was kept for it when nobody else is to have that.
     pub(super) fn drop_hint(&mut self, turn: &mut Turn<'_>, owner: NodeId, key: &KeyRef) {
-        let Some(mark) = self.hints.unset(owner, key, turn.now.link) else { return };
+        let Some(mark) = self.hints.unset(owner, key) else { return };
         let mut ops = vec![StoreOp::Delete { key: keys::hint(owner, key) }];
         if mark.place == Place::Fallback && !self.hints.keeps(key) {
             ops.push(StoreOp::Delete { key: keys::fallback(key.partition, key.bucket, &key.key) });
@@ -174,8 +196,10 @@ impl Node {
             self.authors.forget(Place::Fallback, key.partition);
             let commit = self.commits.issue(turn.effects, ops);
             drop(self.fallback.replace(key, Held::absent(commit)));
+            self.hints.dropped(key.partition, commit);
         } else {
-            self.commits.issue(turn.effects, ops);
+            let commit = self.commits.issue(turn.effects, ops);
+            self.hints.dropped(key.partition, commit);
         }
     }
 
@@ -194,9 +218,12 @@ impl Node {
             let marks = self.hints.marks.get(&owner);
             let shortcuts = marks.into_iter().flatten().filter(|(_, mark)| mark.place == Place::Replica);
             let keys: Vec<KeyRef> = shortcuts.take(FORGOTTEN_AT_ONCE).map(|(key, _)| key.clone()).collect();
+            if keys.is_empty() {
+                // What is left for it is data. A new shortcut begins to age anew.
+                self.hints.away.remove(&owner);
+            }
             for key in keys {
-                self.stats.hints_dropped += 1;
-                self.anti_entropy.hurry(key.partition);
+                self.leave_to_exchange(owner, key.partition);
                 self.drop_hint(turn, owner, &key);
             }
         }
@@ -204,33 +231,68 @@ impl Node {
 
     /// Reads the hints of earlier lives.
     pub(crate) fn load_hints(&mut self, turn: &mut Turn<'_>, after: Option<Bytes>) {
-        let token = self.scans.begin(ScanFor::Hints, None);
+        let token = self.scans.begin(ScanFor::Hints(after.clone()), None);
         let prefix = Bytes::from_static(keys::HINTS);
         turn.effects.push(Effect::Scan { token, prefix, after, entries_max: PAGE, bytes_max: 1 << 20 });
     }
 
     /// A page of them is here.
-    pub(crate) fn hints_page(&mut self, turn: &mut Turn<'_>, result: Result<ScanPage, StoreError>) {
+    pub(crate) fn hints_page(
+        &mut self,
+        turn: &mut Turn<'_>,
+        after: Option<Bytes>,
+        result: Result<ScanPage, StoreError>,
+    ) {
         let Ok(page) = result else {
-            self.stats.damaged_records += 1;
+            self.hints.reload = Some((after, turn.time() + RELOAD));
+            self.hints_wanted(turn);
             return;
         };
-        for (key, value) in &page.entries {
-            let Some((owner, key)) = keys::parse_hint(key) else { continue };
-            let mut value = value.clone();
-            if value.len() != 5 || self.hints.get(owner, &key).is_some() {
+        let last = page.last().cloned();
+        // The key of a record says all that matters: a damaged one is as good.
+        let damaged = page.damaged.iter().map(|key| (key, None));
+        for (record, value) in page.entries.iter().map(|(key, value)| (key, Some(value))).chain(damaged) {
+            let Some((owner, key)) = keys::parse_hint(record) else { continue };
+            if self.hints.get(owner, &key).is_some() {
                 continue;
             }
-            let place = if value.get_u8() == 1 { Place::Fallback } else { Place::Replica };
-            let bytes = value.get_u32() as usize;
+            let (place, bytes) = match value {
+                Some(value) if value.len() == 5 => {
+                    let mut value = value.clone();
+                    let place = if value.get_u8() == 1 { Place::Fallback } else { Place::Replica };
+                    (place, value.get_u32() as usize + key.key.len() + MARK_BYTES)
+                }
+                _ => (self.place_of(&key), key.key.len() + MARK_BYTES),
+            };
+            let bytes = if place == Place::Fallback { bytes } else { 0 };
             self.hints.set(owner, &key, NewMark { place, bytes, commit: CommitNumber(0) });
         }
-        match page.entries.last() {
-            Some((last, _)) if page.more => self.load_hints(turn, Some(last.clone())),
-            _ => {
-                self.hints.loaded = Some(turn.now.link);
-                self.hints_wanted(turn);
+        if page.more {
+            self.load_hints(turn, last);
+            return;
+        }
+        self.hints.loaded = Some(turn.now.link);
+        let owners: Vec<NodeId> = self.hints.marks.keys().copied().collect();
+        for owner in owners {
+            if !self.links.is_live(owner) {
+                self.hints_owner_down(turn, owner);
             }
         }
+        self.hints_wanted(turn);
+    }
+
+    /// Reads on, where that has failed.
+    pub(super) fn reload_hints(&mut self, turn: &mut Turn<'_>) {
+        if self.hints.reload.as_ref().is_some_and(|(_, due)| *due <= turn.time())
+            && let Some((after, _)) = self.hints.reload.take()
+        {
+            self.load_hints(turn, after);
+        }
+    }
+
+    fn place_of(&self, key: &KeyRef) -> Place {
+        let me = self.config.node;
+        let owned = self.layout.as_ref().is_some_and(|layout| layout.is_owner(key.partition, me));
+        if owned { Place::Replica } else { Place::Fallback }
     }
 }

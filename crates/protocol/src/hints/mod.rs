@@ -13,7 +13,9 @@ mod deliver;
 mod index;
 mod keep;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
 
 use crate::id::{NodeId, PartitionId};
 use crate::message::{KeyRef, Place, Tag};
@@ -33,6 +35,12 @@ pub(crate) struct Hints {
     fallback_bytes: usize,
     /// Hints of each partition, and by the link clock since when there has been none.
     partitions: BTreeMap<PartitionId, Presence>,
+    /// The last version given to a hint.
+    versions: u64,
+    /// Partitions of which more was missed by an owner than is remembered: compared first when it is back.
+    forgotten: BTreeMap<NodeId, BTreeSet<PartitionId>>,
+    /// After which record the reading of the hints of earlier lives goes on that has failed; and when.
+    reload: Option<(Option<Bytes>, Time)>,
     /// Since when this life knows of all hints, by the link clock; none while they are read.
     loaded: Option<Time>,
     flights: BTreeMap<Tag, Flight>,
@@ -48,10 +56,12 @@ pub(crate) struct Hints {
 }
 
 /// Whether a partition has hints here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Presence {
     count: usize,
-    none_since: Time,
+    /// The commit that drops the last one: until it is durable, the hint may be back after a restart.
+    dropped: CommitNumber,
+    none_since: Option<Time>,
 }
 
 impl Hints {
@@ -75,8 +85,17 @@ impl Hints {
         let loaded = self.loaded?;
         match self.partitions.get(&partition) {
             Some(presence) if presence.count > 0 => None,
-            Some(presence) => Some(presence.none_since.max(loaded)),
+            Some(presence) => presence.none_since.map(|since| since.max(loaded)),
             None => Some(loaded),
+        }
+    }
+
+    /// What is durably gone by now has been gone since now at the latest.
+    pub(crate) fn mature(&mut self, link_now: Time, is_durable: impl Fn(CommitNumber) -> bool) {
+        for presence in self.partitions.values_mut() {
+            if presence.count == 0 && presence.none_since.is_none() && is_durable(presence.dropped) {
+                presence.none_since = Some(link_now);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The keys that this node owns and that could be forgotten, in part or as a whole, and since when each has been as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ impl Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
     keys: BTreeMap<KeyRef, Candidate>,
+    /// Those that may not be durable, in the order of their commits.
+    young: VecDeque<(CommitNumber, KeyRef)>,
 }
 
 impl Candidates {
@@ -61,6 +63,7 @@ impl Candidates {
         match self.keys.get(key) {
             Some(known) if known.digest == digest => {}
             _ => {
+                self.young.push_back((commit, key.clone()));
                 self.keys.insert(key.clone(), Candidate { digest, commit, since: None, actors, asked: None });
             }
         }
@@ -73,10 +76,24 @@ impl Candidates {
 
     /// What is durable by now has been so since now at the latest.
     pub(super) fn mature(&mut self, link_now: Time, is_durable: impl Fn(CommitNumber) -> bool) {
-        for candidate in self.keys.values_mut() {
-            if candidate.since.is_none() && is_durable(candidate.commit) {
-                candidate.since = Some(link_now);
+        // One that is behind another waits for it: that only makes it seem younger.
+        while let Some((commit, key)) = self.young.pop_front() {
+            if !is_durable(commit) {
+                self.young.push_front((commit, key));
+                return;
             }
+            if let Some(candidate) = self.keys.get_mut(&key)
+                && candidate.commit == commit
+            {
+                candidate.since = candidate.since.or(Some(link_now));
+            }
+        }
+    }
+
+    /// Makes room for one key: another goes, which the sweep will come by again.
+    pub(super) fn make_room(&mut self, most: usize) {
+        if self.keys.len() >= most {
+            self.keys.pop_last();
         }
     }
 

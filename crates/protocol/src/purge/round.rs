@@ -43,6 +43,7 @@ impl Node {
         self.purge.wake = Some(turn.time() + (bound / 4).max(STEP_MIN));
         let commits = &self.commits;
         self.purge.candidates.mature(turn.now.link, |number| commits.is_durable(number));
+        self.hints.mature(turn.now.link, |number| commits.is_durable(number));
         let now = turn.now.link;
         self.purge.rounds.retain(|_, round| now.since(round.began) <= bound);
         let Some(layout) = self.layout.clone() else { return };

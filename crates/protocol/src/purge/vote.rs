@@ -23,6 +23,9 @@ impl Node {
         actors: &[ActorId],
     ) {
         let result = self.fence_member(turn, from, epoch).map(|()| self.vote(turn, partition, keys, actors));
+        if result.is_ok() {
+            self.watch(turn, partition, keys);
+        }
         turn.send(from, Message::PurgeVote { tag, epoch: self.epoch(), result });
     }
 
@@ -36,6 +39,7 @@ impl Node {
     ) -> Vote {
         let commits = &self.commits;
         self.purge.candidates.mature(turn.now.link, |number| commits.is_durable(number));
+        self.hints.mature(turn.now.link, |number| commits.is_durable(number));
         let owner = self.layout.as_ref().is_some_and(|layout| layout.is_owner(partition, self.config.node));
         let no_hints = self.is_long_ago(turn, self.hints.none_since(partition));
         let exactly = |asked: &KeyDigest| match self.purge.candidates.get(&asked.key) {
@@ -47,6 +51,20 @@ impl Node {
         let confirmed = keys.iter().map(holds).collect();
         let mine = actors.iter().copied().filter(|&actor| self.authors.has(actor)).collect();
         Vote { confirmed, mine }
+    }
+
+    /// Keys that another owner would forget and that are not watched here are from now on, where they are as it says.
+    fn watch(&mut self, turn: &mut Turn<'_>, partition: PartitionId, keys: &[KeyDigest]) {
+        let me = self.config.node;
+        if !self.layout.as_ref().is_some_and(|layout| layout.is_owner(partition, me)) {
+            return;
+        }
+        for asked in keys {
+            if asked.key.partition == partition && self.purge.candidates.get(&asked.key).is_none() {
+                self.purge.candidates.make_room(self.config.limits.purge_keys);
+                self.with_key(turn, &asked.key, Task::Consider);
+            }
+        }
     }
 
     /// Longer ago than twice the message bound.

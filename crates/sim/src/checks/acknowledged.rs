@@ -25,6 +25,23 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
             }
         }
     }
+    let kept = disks.kept(history.bucket.id, history.partition, &history.key)?;
+    for (copies, covered) in history.promises_with_fallbacks() {
+        for at in covered.iter() {
+            let dot = history.dots()[at].dot;
+            let all = holders.iter().chain(&kept);
+            let covering = all.filter(|container| history.is_known_to(&container.context, dot)).count();
+            if covering < copies {
+                return Err(violation(
+                    "acknowledged",
+                    format!(
+                        "{} was acknowledged by {copies} owners and fallbacks and is covered on {covering} disks",
+                        name(oracle, key, at)
+                    ),
+                ));
+            }
+        }
+    }
     let mut merged = Container::default();
     for container in &holders {
         merged.merge(container);

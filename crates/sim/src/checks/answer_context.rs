@@ -3,12 +3,18 @@
 //! Were it to cover a concurrent write, the client's next write would silently replace that one.
 
 use quorate_protocol::operation::Operation;
+use quorate_protocol::version::Container;
 
-use super::{Check, answers, name, violation};
+use super::{Check, Disks, answers, name, violation};
 use crate::describe;
 use crate::oracle::{DotSet, Oracle};
 
-pub(super) fn of_write(oracle: &Oracle, operation: usize, covered: &DotSet) -> Check {
+pub(super) fn of_write(
+    oracle: &Oracle,
+    operation: usize,
+    covered: &DotSet,
+    disks: Option<&Disks<'_>>,
+) -> Check {
     let record = &oracle.operations[operation];
     let key = answers::key(oracle, operation)?;
     let history = &oracle.keys[key];
@@ -43,6 +49,41 @@ pub(super) fn of_write(oracle: &Oracle, operation: usize, covered: &DotSet) -> C
                 name(oracle, key, at)
             ),
         )),
-        None => Ok(()),
+        None => disks.map_or(Ok(()), |disks| gone_for_good(oracle, operation, covered, disks)),
     }
+}
+
+/// What the client never saw and is covered all the same is gone on as many owners as a write of the bucket needs: if
+/// whatever replaced it could still be lost, the client's next write would replace it by nothing.
+fn gone_for_good(oracle: &Oracle, operation: usize, covered: &DotSet, disks: &Disks<'_>) -> Check {
+    let record = &oracle.operations[operation];
+    let key = answers::key(oracle, operation)?;
+    let history = &oracle.keys[key];
+    let mut holders = None;
+    for at in covered.iter() {
+        let dot = &history.dots()[at];
+        if dot.operation == operation || record.seen.contains(at) {
+            continue;
+        }
+        let holders = match &holders {
+            Some(holders) => holders,
+            None => holders.insert(disks.durable(&history.store_key, history.bucket.n)?),
+        };
+        let without = |container: &&Container| {
+            history.is_known_to(&container.context, dot.dot)
+                && container.siblings.iter().all(|sibling| sibling.dot != dot.dot)
+        };
+        let gone = holders.iter().filter(without).count();
+        if gone < history.bucket.w as usize {
+            return Err(violation(
+                "answer_context",
+                format!(
+                    "the answer to {} covers {}, which its client never saw and which is replaced on {gone} disks only",
+                    describe::operation_name(oracle, operation),
+                    name(oracle, key, at)
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

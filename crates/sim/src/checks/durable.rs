@@ -1,7 +1,7 @@
 //! An acknowledgement means disks: at the moment of the answer as many owners as it claims hold the write durably, and as
 //! many fallbacks as it claims keep it for another one, looked up on the simulated disks themselves.
 
-use quorate_protocol::version::Context;
+use quorate_protocol::version::{Container, Context};
 
 use super::{Check, Disks, answers, violation};
 use crate::describe;
@@ -19,9 +19,15 @@ pub(super) fn check(
     let needed = (primaries + fallbacks).max(record.quorum.w);
     let holders = disks.acknowledged(&history.store_key, record.quorum.n)?;
     // The answer's context covers what the client had seen and the write itself, and so does what was replicated.
-    let covering = holders.iter().filter(|container| container.context.covers_all(answer)).count();
+    // An owner that has acknowledged may have forgotten it together with all others since.
+    let covers = |container: &&Container| {
+        let mut remembered = container.context.clone();
+        remembered.join(history.purged());
+        remembered.covers_all(answer)
+    };
+    let covering = holders.iter().filter(covers).count();
     let kept = disks.kept(history.bucket.id, history.partition, &history.key)?;
-    let keeping = kept.iter().filter(|container| container.context.covers_all(answer)).count();
+    let keeping = kept.iter().filter(covers).count();
     if covering < primaries as usize || covering + keeping < needed as usize {
         return Err(violation(
             "durable",

@@ -1,8 +1,8 @@
 //! What may be forgotten: a tombstone as a whole, and of a container that stays the entries of actors that have no sibling
-//! there. Whether the moment was right shows when something comes back ([`resurrection`](super::resurrection)).
+//! there. Whether the moment was right shows when something comes back: from then on no disk takes any of it again.
 
 use bytes::Bytes;
-use quorate_protocol::version::{Container, Context, EncodedContainer};
+use quorate_protocol::version::{Container, Context, EncodedContainer, Sibling};
 
 use super::{Check, Violation, containers, violation};
 use crate::oracle::Oracle;
@@ -40,6 +40,34 @@ pub(super) fn pruned(
         oracle.keys[key].forget(&gone);
     }
     Ok(())
+}
+
+/// Nobody takes what was forgotten: when it was, all owners had held nothing of it for so long that nothing on its way and
+/// no hint could bring it back.
+pub(super) fn stays_forgotten(
+    oracle: &Oracle,
+    key: usize,
+    before: Option<&Bytes>,
+    after: &EncodedContainer,
+) -> Check {
+    let history = &oracle.keys[key];
+    let after = containers::decode(after)?;
+    let forgotten = |sibling: &&Sibling| history.purged().covers(sibling.dot);
+    let mut back = after.siblings.iter().filter(forgotten).peekable();
+    if back.peek().is_none() {
+        return Ok(());
+    }
+    let before = match before {
+        Some(before) => containers::decode(&EncodedContainer(before.clone()))?,
+        None => Container::default(),
+    };
+    match back.find(|sibling| !before.siblings.contains(sibling)) {
+        Some(sibling) => {
+            let detail = format!("{sibling:?} was forgotten, and is taken again");
+            Err(violation("forgetting", detail))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whether nothing changed but that some actors without a sibling are gone from the vector.

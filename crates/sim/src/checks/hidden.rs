@@ -1,4 +1,5 @@
-//! Nothing is dropped unseen: a write is covered and gone only when somebody who had seen it wrote or deleted.
+//! Nothing is dropped unseen: a write is covered and gone only where the put of one who had seen it is covered too, or
+//! when such a one deleted.
 //!
 //! Looked at in every container that a node commits or sends and in every answer to a read, for every write that ever
 //! got a dot, acknowledged or not. What an author has seen is what the answers before it showed.
@@ -10,13 +11,15 @@ use crate::oracle::{DotSet, Oracle};
 
 pub(super) fn in_container(oracle: &Oracle, key: usize, container: &Container) -> Check {
     let history = &oracle.keys[key];
-    for (at, record) in history.dots().iter().enumerate() {
-        let lives = || container.siblings.iter().any(|sibling| sibling.dot == record.dot);
-        if container.context.covers(record.dot) && !lives() && !history.may_be_replaced(at) {
+    let covered = history.covered(&container.context);
+    for at in covered.iter() {
+        let dot = history.dots()[at].dot;
+        let lives = || container.siblings.iter().any(|sibling| sibling.dot == dot);
+        if !lives() && !history.may_be_gone(at, &covered, &oracle.operations) {
             return Err(violation(
                 "hidden",
                 format!(
-                    "a container covers {} and does not hold it, and nobody who had seen it wrote since",
+                    "a container covers {} and does not hold it, nor any write of one who had seen it",
                     name(oracle, key, at)
                 ),
             ));
@@ -33,11 +36,11 @@ pub(super) fn in_answer(oracle: &Oracle, key: usize, covered: &DotSet, shown: &D
         shown.iter().any(|other| history.dots()[other].operation == operation)
     };
     for at in covered.iter() {
-        if !operation_is_shown(at) && !history.may_be_replaced(at) {
+        if !operation_is_shown(at) && !history.may_be_gone(at, covered, &oracle.operations) {
             return Err(violation(
                 "hidden",
                 format!(
-                    "a read's context covers {} and its answer does not show it, and nobody who had seen it wrote since",
+                    "a read's context covers {} and its answer does not show it, nor covers any write of one who had seen it",
                     name(oracle, key, at)
                 ),
             ));

@@ -23,6 +23,7 @@ pub(super) fn check(oracle: &Oracle, attempt: usize, shown: &DotSet) -> Check {
     let mut acknowledged = attempt.expectations.iter().flat_map(|expected| expected.must_cover.iter());
     let is_right = |at: usize| {
         history.was_seen_by_a_writer(at)
+            || history.is_forgotten(at)
             || winner >= Some(history.rank(at))
             || (history.may_show_nothing_of(at) && (winner.is_none() || history.dots()[at].was_dropped))
     };

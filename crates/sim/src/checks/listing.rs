@@ -33,6 +33,7 @@ pub(super) fn page(oracle: &Oracle, attempt: usize, list: &List, listed: &Listed
         let lives = expected
             .must_cover
             .iter()
+            .filter(|&at| !history.is_forgotten(at))
             .any(|at| !history.was_seen_by_a_writer(at) && !history.may_show_nothing_of(at));
         if lives && !is_listed && in_range(&history.key) {
             return wrong(format!("{} lives", history.key.escape_ascii()));

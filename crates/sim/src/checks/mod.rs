@@ -130,8 +130,9 @@ pub fn committed(
     wall_ms: u64,
     entries_max: usize,
 ) -> Check {
-    expiry::committed(oracle, key, before.as_ref(), after, wall_ms)?;
     forgetting::pruned(oracle, key, before.as_ref(), after, entries_max)?;
+    forgetting::stays_forgotten(oracle, key, before.as_ref(), after)?;
+    expiry::committed(oracle, key, before.as_ref(), after, wall_ms)?;
     replica_memory::check(&oracle.keys[key], before, after)
 }
 
@@ -204,7 +205,7 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
                 }
                 oracle.blind_delete_told(operation, covered.clone());
             }
-            answer_context::of_write(oracle, operation, &covered)?;
+            answer_context::of_write(oracle, operation, &covered, disks)?;
             if let Some(disks) = disks {
                 let claimed = (written.primaries, written.fallbacks);
                 durable::check(oracle, operation, claimed, &context, disks)?;
@@ -215,6 +216,7 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
             if record.quorum.whole && survives {
                 let gone = record.seen.clone();
                 oracle.keys[key].promise(written.primaries, &covered, &gone);
+                oracle.keys[key].promise_with_fallbacks(written.primaries + written.fallbacks, &covered);
             }
             oracle.acknowledged(operation);
             Ok(())

@@ -47,6 +47,7 @@ pub fn plan_for(setting: Setting) -> Plan {
         exchange_in_trouble: true,
         alone: true,
         comparisons_lost: 0.0,
+        forget_all: false,
         repair: false,
         workload: workload(),
         network: network(setting.faults),
@@ -61,6 +62,7 @@ fn workload() -> WorkloadPlan {
         clients: CLIENTS,
         operations: OPERATIONS,
         think_us: (500, 3_500),
+        lulls_us: None,
         weights: [0; STEPS.len()],
         timeout_us: (TIMEOUT_US, TIMEOUT_US),
         // The node's own verdict comes first.
@@ -93,6 +95,8 @@ fn network(faults: Faults) -> NetworkPlan {
             Faults::Heavy => 0.05,
         },
         duplicate: 0.0,
+        late: 0.0,
+        late_us: 0,
         in_order: false,
         split_batches: false,
         told: 0.5,
@@ -113,6 +117,7 @@ fn faults(faults: Faults) -> FaultPlan {
             budget: 200,
             down_us: (50_000, 300_000),
             trouble_us: (20_000, 200_000),
+            suspend_long: 0.0,
         };
         for (fault, weight) in [
             (Fault::Crash, 4),

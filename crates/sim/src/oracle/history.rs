@@ -8,7 +8,7 @@ use quorate_protocol::layout::{Bucket, ConflictPolicy};
 use quorate_protocol::time::Hlc;
 use quorate_protocol::version::{Container, Context, Dot, Sibling};
 
-use super::DotSet;
+use super::{DotSet, OperationRecord};
 
 /// Who made a write, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +61,18 @@ pub struct KeyHistory {
     forgotten: Context,
     /// What a write or delete that may have taken effect had seen.
     replaced: DotSet,
+    /// What a delete that may have taken effect had seen.
+    deleted: DotSet,
+    /// By write: the puts that had seen it, as the oracle's operations.
+    replacers: BTreeMap<usize, Vec<usize>>,
     /// Deletes under way, or lost sight of, that choose themselves what they delete.
     open_blind_deletes: u32,
     /// By number of durable copies: what acknowledged writes promise that a read covers.
     promised: Vec<DotSet>,
     /// By number of durable copies: what acknowledged writes promise that a read does not show.
     promised_gone: Vec<DotSet>,
+    /// The same as `promised`, fallbacks counted with the owners that they stand in for.
+    promised_with_fallbacks: Vec<DotSet>,
     /// The latest that any node's wall clock has shown when the node did something.
     latest_wall_ms: u64,
     /// Encodings that were looked at lately and found right.
@@ -89,9 +95,12 @@ impl KeyHistory {
             known: Context::default(),
             forgotten: Context::default(),
             replaced: DotSet::default(),
+            deleted: DotSet::default(),
+            replacers: BTreeMap::new(),
             open_blind_deletes: 0,
             promised: vec![DotSet::default(); levels],
             promised_gone: vec![DotSet::default(); levels],
+            promised_with_fallbacks: vec![DotSet::default(); levels],
             latest_wall_ms: 0,
             checked: Default::default(),
             next_checked: 0,
@@ -173,6 +182,19 @@ impl KeyHistory {
             || (self.last_writer_wins() && self.is_outdone(at))
     }
 
+    /// Whether it is right that a write lives no more in something that covers all of `covered`, this one too: the put of
+    /// one who had seen it is covered there as well, or it was deleted, or a clock decided.
+    pub fn may_be_gone(&self, at: usize, covered: &DotSet, operations: &[OperationRecord]) -> bool {
+        let took_effect = |&put: &usize| {
+            operations[put].dots.iter().any(|&dot| covered.contains(dot) || self.is_forgotten(dot))
+        };
+        self.open_blind_deletes > 0
+            || self.deleted.contains(at)
+            || self.may_be_expired(at)
+            || (self.last_writer_wins() && self.is_outdone(at))
+            || self.replacers.get(&at).is_some_and(|puts| puts.iter().any(took_effect))
+    }
+
     /// Whether the wall clock of any node has ever passed a write's expiry.
     pub fn may_be_expired(&self, at: usize) -> bool {
         self.dots[at].expiry.is_some_and(|expiry| expiry <= self.latest_wall_ms)
@@ -216,12 +238,24 @@ impl KeyHistory {
         (self.dots[at].hlc, self.dots[at].dot)
     }
 
-    pub(super) fn replace(&mut self, seen: &DotSet) {
+    /// A write is sent whose author has seen this much.
+    pub(super) fn replace(&mut self, seen: &DotSet, operation: usize, is_put: bool) {
         self.replaced.union(seen);
+        if !is_put {
+            self.deleted.union(seen);
+            return;
+        }
+        for at in seen.iter() {
+            let puts = self.replacers.entry(at).or_default();
+            if !puts.contains(&operation) {
+                puts.push(operation);
+            }
+        }
     }
 
     pub(super) fn forget_replaced(&mut self) {
         self.replaced = DotSet::default();
+        self.deleted = DotSet::default();
     }
 
     pub(super) fn open_blind_delete(&mut self) {
@@ -254,6 +288,17 @@ impl KeyHistory {
     /// Whether a node has dropped its damaged record since then.
     pub fn has_forgotten(&self, node: usize, since_us: u64) -> bool {
         self.forgotten_us.get(&node).is_some_and(|at_us| *at_us >= since_us)
+    }
+
+    /// An acknowledged write: the disks of so many owners and fallbacks cover this.
+    pub fn promise_with_fallbacks(&mut self, copies: u32, covered: &DotSet) {
+        let level = (copies as usize).min(self.promised_with_fallbacks.len() - 1);
+        self.promised_with_fallbacks[level].union(covered);
+    }
+
+    /// All promises that fallbacks keep with owners, each with the number of disks: (copies, covered).
+    pub fn promises_with_fallbacks(&self) -> impl Iterator<Item = (usize, &DotSet)> {
+        self.promised_with_fallbacks.iter().enumerate()
     }
 
     /// What a read of `r` of the bucket's owners that begins now has to cover, and what it must not show.

@@ -133,7 +133,7 @@ impl Oracle {
         if let Some(key) = record.key {
             let history = &mut self.keys[key];
             if record.operation.is_write() && !record.foreign {
-                history.replace(&record.seen);
+                history.replace(&record.seen, operation, matches!(record.operation, Operation::Put(_)));
                 if first && chooses_itself(&record.operation, history) {
                     history.open_blind_delete();
                 }
@@ -218,7 +218,7 @@ impl Oracle {
         record.seen = seen;
         if let Some(key) = record.key {
             let history = &mut self.keys[key];
-            history.replace(&record.seen);
+            history.replace(&record.seen, operation, false);
             history.close_blind_delete();
         }
     }
@@ -236,13 +236,14 @@ impl Oracle {
             self.keys[key].close_blind_delete();
         }
         self.keys[key].forget_replaced();
-        for record in &self.operations {
+        for (other, record) in self.operations.iter().enumerate() {
             if record.key == Some(key)
                 && record.fate != Fate::NotAttempted
                 && record.attempts > 0
                 && !record.foreign
             {
-                self.keys[key].replace(&record.seen);
+                let is_put = matches!(record.operation, Operation::Put(_));
+                self.keys[key].replace(&record.seen, other, is_put);
             }
         }
         true

@@ -112,6 +112,13 @@ impl Workload {
         self.rng.between(low, high)
     }
 
+    /// The first moment from this one on at which clients are busy.
+    pub fn next_busy(&self, at_us: u64) -> u64 {
+        let Some((busy_us, idle_us)) = self.plan.lulls_us else { return at_us };
+        let phase_us = at_us % (busy_us + idle_us);
+        if phase_us < busy_us { at_us } else { at_us - phase_us + busy_us + idle_us }
+    }
+
     /// Whether a client only looks whether writes are visible.
     pub fn is_prober(&self, client: usize) -> bool {
         client >= self.plan.clients

@@ -49,6 +49,8 @@ pub struct WorkloadPlan {
     pub operations: usize,
     /// How long a client waits between operations.
     pub think_us: (u64, u64),
+    /// Clients are busy for the first of these times and then, all of them, idle for the second, and so on.
+    pub lulls_us: Option<(u64, u64)>,
     /// How often each of [`STEPS`] is taken, relative to the others.
     pub weights: [u32; STEPS.len()],
     /// How much time operations get.
@@ -90,6 +92,7 @@ impl WorkloadPlan {
             clients: 2 + rng.below(4),
             operations: 30 + rng.below(60),
             think_us: (think / 4, think),
+            lulls_us: None,
             weights,
             timeout_us: (timeout / 2, timeout),
             patience: *rng.pick(&[0.3, 1.1, 1.1, 2.0]),

@@ -139,14 +139,16 @@ impl World {
             if let Some(attempt) = self.workload.clients[client].waits_for
                 && self.oracle.attempts[attempt].node == node
             {
-                let at_us = self.now_us + self.workload.think_us(client);
+                let think_us = self.workload.think_us(client);
+                let at_us = self.workload.next_busy(self.now_us + think_us);
                 self.queue.plan(at_us, Happening::GiveUp { client, attempt });
             }
         }
     }
 
     fn plan_step(&mut self, client: usize) {
-        let at_us = self.now_us + self.workload.think_us(client);
+        let think_us = self.workload.think_us(client);
+        let at_us = self.workload.next_busy(self.now_us + think_us);
         self.queue.plan(at_us, Happening::ClientStep(client));
     }
 }

@@ -47,6 +47,9 @@ impl World {
             checks::at_rest(&self.oracle, key, &self.disks(key))?;
             checks::all_healed(&self.oracle, key, &self.disks(key))?;
         }
+        if self.plan.forget_all {
+            self.forget_all()?;
+        }
         for key in 0..self.oracle.keys.len() {
             self.resolve(key)?;
         }
@@ -231,7 +234,7 @@ impl World {
 
     /// Has an operation done in peace: it must succeed, where limits are tiny once the one before is quite done, and where it was the
     /// first to meet a damaged record once that is healed.
-    fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
+    pub(super) fn drive(&mut self, operation: usize, node: usize) -> Result<Outcome, Violation> {
         let result = match self.attempt(operation, node)? {
             Err(error) if matches!(error.failure, Failure::Overloaded(_) | Failure::Storage(_)) => {
                 self.settle()?;

@@ -7,6 +7,7 @@
 mod clients;
 mod effects;
 mod finish;
+mod forgetting;
 mod links;
 mod liveness;
 mod queue;

@@ -47,6 +47,7 @@ impl World {
                 None
             }
             Message::Forward { .. } => Some(Moment::Forwarded),
+            Message::PurgeVote { .. } => Some(Moment::Voted),
             _ => None,
         };
         match self.outbox.iter_mut().find(|(destination, _)| *destination == peer) {

@@ -30,10 +30,11 @@ impl World {
                 self.note(node, || format!("commits {}: {}", number.0, describe::container(&container)));
                 checks::coordinated(&self.oracle, at, &container, &self.hosts[node].disk)?;
                 let by = self.maker(node);
-                checks::observed(&mut self.oracle, at, &container, by)?;
                 let before = self.hosts[node].disk.visible_value(key);
                 let entries_max = self.plan.limits.context_entries;
+                // Before it is looked at: the writes that replaced others may be forgotten by it.
                 checks::committed(&mut self.oracle, at, before, &container, by.wall_ms, entries_max)?;
+                checks::observed(&mut self.oracle, at, &container, by)?;
             }
             // A damaged record is not forgotten: it is lost.
             let lost = self.hosts[node].disk.is_damaged(op.key());
@@ -45,8 +46,10 @@ impl World {
                 let before = self.hosts[node].disk.visible_value(key);
                 self.note(node, || format!("forgets {}, by commit {}", describe::key(key), number.0));
                 checks::removed(&mut self.oracle, at, before)?;
+                self.figures.forgotten += u64::from(!self.peace);
             }
         }
+        let moment = moment_of(&ops);
         let host = &mut self.hosts[node];
         let Some(process) = &mut host.process else { return Ok(()) };
         let given = host
@@ -60,7 +63,7 @@ impl World {
             ));
         }
         self.plan_sync(node);
-        self.moment(node, Moment::Committed)
+        self.moment(node, moment)
     }
 
     /// One sync covers all that was submitted before it began.
@@ -116,5 +119,21 @@ impl World {
         let at_us = self.now_us + self.rngs.disk.between(low, high);
         let life = self.hosts[node].life;
         self.queue.plan(at_us, Happening::Node { node, life, what });
+    }
+}
+
+/// Which step a batch is, for faults that are aimed at steps.
+fn moment_of(ops: &[StoreOp]) -> Moment {
+    let any = |prefix: u8, deleted: bool| {
+        ops.iter().any(|op| match op {
+            StoreOp::Put { key, .. } => !deleted && key.first() == Some(&prefix),
+            StoreOp::Delete { key } => deleted && key.first() == Some(&prefix),
+        })
+    };
+    match () {
+        () if any(b'd', true) => Moment::Forgot,
+        () if any(b'h', true) => Moment::Unhinted,
+        () if any(b'h', false) => Moment::Hinted,
+        () => Moment::Committed,
     }
 }

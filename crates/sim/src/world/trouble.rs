@@ -71,7 +71,7 @@ impl World {
                 self.pause(node, for_us);
             }
             Fault::Suspend => {
-                let long = self.rngs.faults.chance(0.3);
+                let long = self.rngs.faults.chance(self.plan.faults.suspend_long);
                 let range = if long { LONG_PAUSE_US } else { self.plan.faults.trouble_us };
                 let for_us = self.rngs.faults.between(range.0, range.1);
                 if self.pause(node, for_us) {
@@ -233,6 +233,8 @@ impl World {
             let stats = process.node.stats();
             self.figures.read_repairs += stats.read_repairs;
             self.figures.expired_values += stats.expired_values;
+            self.figures.hints_delivered += stats.hints_delivered;
+            self.figures.actors_pruned += stats.actors_pruned;
         }
     }
 }

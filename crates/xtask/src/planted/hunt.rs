@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,8 +13,13 @@ use serde::Deserialize;
 use super::Bug;
 use super::copy::Copy;
 
+/// A bug that this many seeds have caught is caught: the rest would only take time.
+const ENOUGH: u64 = 10;
+/// Seeds of the first run; each further run doubles what was done.
+const FIRST_SEEDS: u64 = 250;
+
 /// What the simulator says with `--json`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Caught {
     seeds: u64,
     violations: u64,
@@ -28,11 +34,11 @@ pub fn hunt_all(root: &Path, bugs: &[Bug], seeds: u64) -> anyhow::Result<Vec<Str
     let hunter = Hunter { copy, target: under.join("planted/target"), seeds };
     let mut wrong = hunter.check_healthy(bugs)?;
     println!(
-        "{:<34} {:<10} {:>10} {:>16}   promise that broke first",
+        "{:<34} {:<12} {:>10} {:>24}   promise that broke first",
         "planted bug", "family", "first seed", "caught"
     );
     for bug in bugs {
-        print!("{:<34} {:<10} ", bug.name, bug.family);
+        print!("{:<34} {:<12} ", bug.name, bug.family);
         std::io::stdout().flush()?;
         match hunter.hunt(bug) {
             Ok(caught) => {
@@ -56,7 +62,8 @@ fn row(caught: &Caught) -> String {
     let mut invariants: Vec<_> = caught.by_invariant.iter().collect();
     invariants.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let list: Vec<String> = invariants.iter().map(|(name, count)| format!("{name} {count}")).collect();
-    format!("{first:>10} {:>16}   {}", format!("{} ({share:.1} %)", caught.violations), list.join(", "))
+    let of = format!("{} of {} ({share:.1} %)", caught.violations, caught.seeds);
+    format!("{first:>10} {of:>24}   {}", list.join(", "))
 }
 
 struct Hunter {
@@ -72,7 +79,7 @@ impl Hunter {
         let families: BTreeSet<&str> = bugs.iter().map(|bug| bug.family.as_str()).collect();
         let mut wrong = Vec::new();
         for family in families {
-            let caught = self.run(family)?;
+            let caught = self.run(family, 0..self.seeds)?;
             if caught.violations > 0 {
                 let broken = caught.by_invariant.keys().cloned().collect::<Vec<_>>().join(", ");
                 wrong.push(format!("without a bug, {} seeds of {family} break {broken}", caught.violations));
@@ -83,9 +90,25 @@ impl Hunter {
 
     fn hunt(&self, bug: &Bug) -> anyhow::Result<Caught> {
         self.copy.plant(bug)?;
-        let result = self.build().and_then(|()| self.run(&bug.family));
+        let result = self.build().and_then(|()| self.run_until_caught(&bug.family));
         self.copy.restore()?;
         result
+    }
+
+    /// Runs more and more seeds until enough have caught the bug, or all were run.
+    fn run_until_caught(&self, family: &str) -> anyhow::Result<Caught> {
+        let mut all = Caught::default();
+        while all.seeds < self.seeds && all.violations < ENOUGH {
+            let end = self.seeds.min((2 * all.seeds).max(FIRST_SEEDS));
+            let more = self.run(family, all.seeds..end)?;
+            all.seeds = end;
+            all.violations += more.violations;
+            all.first_seed = all.first_seed.or(more.first_seed);
+            for (invariant, count) in more.by_invariant {
+                *all.by_invariant.entry(invariant).or_default() += count;
+            }
+        }
+        Ok(all)
     }
 
     fn build(&self) -> anyhow::Result<()> {
@@ -106,8 +129,8 @@ impl Hunter {
         Ok(())
     }
 
-    fn run(&self, family: &str) -> anyhow::Result<Caught> {
-        let range = format!("0..{}", self.seeds);
+    fn run(&self, family: &str, seeds: Range<u64>) -> anyhow::Result<Caught> {
+        let range = format!("{}..{}", seeds.start, seeds.end);
         let output = Command::new(self.target.join("debug/quorate-sim"))
             .args(["--family", family, "--seeds", &range, "--json"])
             .output()
@@ -116,7 +139,8 @@ impl Hunter {
         let text = String::from_utf8_lossy(&output.stdout);
         let caught: Caught = serde_json::from_str(text.trim())
             .with_context(|| format!("the simulator ended with {}: {text}", output.status))?;
-        ensure!(caught.seeds == self.seeds, "only {} of {} seeds were run", caught.seeds, self.seeds);
+        let wanted = seeds.end - seeds.start;
+        ensure!(caught.seeds == wanted, "only {} of {wanted} seeds were run", caught.seeds);
         Ok(caught)
     }
 }
