@@ -308,7 +308,6 @@ impl Node {
     }
 
     /// Another owner has found that a key differs.
-    #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
     pub(crate) fn on_exchange(
         &mut self,
         turn: &mut Turn<'_>,
