@@ -1,5 +1,5 @@
 //! After a read that asked all owners, and the repairs it caused, all owners hold equal bytes durably, but for siblings
-//! whose time is over by the clock of some of them.
+//! whose time is over by the clock of some of them, and for what they are forgetting just now.
 
 use quorate_protocol::version::Container;
 
@@ -14,6 +14,8 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
         lasting.siblings.retain(|sibling| {
             history.position(sibling.dot).is_none_or(|at| !history.may_show_nothing_of(at))
         });
+        // Owners forget one after the other.
+        lasting.context.join(history.purged());
         lasting
     };
     match holders.iter().find(|container| lasting(container) != lasting(&holders[0])) {
