@@ -108,7 +108,7 @@ impl World {
             limits: self.limits.clone(),
             token_secret: None,
         };
-        self.nodes.insert(id, Node::new(config, Some(self.layout.clone())));
+        self.nodes.insert(id, Node::new(config, Some(self.layout.clone()), Vec::new()));
         self.disks.entry(id).or_default();
         self.handle(id, Event::Started);
         let peers: Vec<u64> = self.nodes.keys().copied().filter(|&peer| peer != id).collect();
@@ -260,11 +260,16 @@ impl World {
                 Effect::Scan { token, prefix, .. } => {
                     let entries = self.disks[&id].iter().filter(|(key, _)| key.starts_with(&prefix));
                     let entries = entries.map(|(key, value)| (key.clone(), value.clone())).collect();
-                    completions
-                        .push(Event::ScanDone { token, result: Ok(ScanPage { entries, more: false }) });
+                    completions.push(Event::ScanDone {
+                        token,
+                        result: Ok(ScanPage { entries, more: false, damaged: Vec::new() }),
+                    });
                 }
                 Effect::Answer { result, .. } => self.answers.push(result),
-                Effect::AnswerBootstrap { .. } | Effect::LayoutAdopted(_) | Effect::PeerChanged { .. } => {}
+                Effect::AnswerBootstrap { .. }
+                | Effect::LayoutAdopted(_)
+                | Effect::PeerChanged { .. }
+                | Effect::Notice(_) => {}
             }
         }
         completions.into_iter().for_each(|event| self.handle(id, event));
