@@ -53,7 +53,7 @@ impl Node {
         let known = self.hints.get(owner, key).is_some();
         // One owner that is away must not take the room of all.
         let most = self.config.limits.hints;
-        if !known && (self.hints.count() >= most || self.hints.of(owner) > most / 2) {
+        if !known && (self.hints.count() >= most || self.hints.of(owner) >= most.div_ceil(2)) {
             self.leave_to_exchange(owner, key.partition);
             return None;
         }
