@@ -183,7 +183,7 @@ impl World {
 
     /// What a node has told others who replicated to it.
     pub fn replies_of(&self, id: u64) -> Vec<Result<(), quorate_protocol::message::Refusal>> {
-        self.replies.iter().filter(|(from, _)| *from == id).map(|(_, result)| result.clone()).collect()
+        self.replies.iter().filter(|(from, _)| *from == id).map(|(_, result)| *result).collect()
     }
 
     /// A copy of a message arrives.
@@ -239,7 +239,7 @@ impl World {
                         self.replicated.push(flying.clone());
                     }
                     if let Message::ReplicateReply { result, .. } = &flying.message {
-                        self.replies.push((id, result.clone()));
+                        self.replies.push((id, *result));
                     }
                     self.flying.insert((self.now_us + DELAY_US, self.sent), flying);
                 }
