@@ -18,6 +18,8 @@ use quorate_proto::convert::status::error_of_status;
 /// What an operation is given by the node, and a little more by the client: a node that stands still answers nothing.
 const TIMEOUT_MS: u32 = 1_500;
 const CLIENT_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// As clients do before they try again: in the same moment the next node may not have noticed what became of the first.
+const BACKOFF: Duration = Duration::from_millis(200);
 /// Elements of one cart.
 const CART_PUTS: u64 = 40;
 /// Writers that share carts.
@@ -43,15 +45,18 @@ impl Clients {
         let first = in_time(self.at(turn).put(put.clone())).await;
         match first {
             Ok(written) => Ok((written, true)),
-            Err(first) => match in_time(self.at(turn + 1).put(put)).await {
-                Ok(written) => Ok((written, false)),
-                // The last word, with what came before it.
-                Err(second) => {
-                    let message = format!("{} | {}", first.message(), second.message());
-                    let details = Bytes::copy_from_slice(second.details());
-                    Err(Status::with_details(second.code(), message, details))
+            Err(first) => {
+                tokio::time::sleep(BACKOFF).await;
+                match in_time(self.at(turn + 1).put(put)).await {
+                    Ok(written) => Ok((written, false)),
+                    // The last word, with what came before it.
+                    Err(second) => {
+                        let message = format!("{} | {}", first.message(), second.message());
+                        let details = Bytes::copy_from_slice(second.details());
+                        Err(Status::with_details(second.code(), message, details))
+                    }
                 }
-            },
+            }
         }
     }
 
