@@ -5,7 +5,7 @@
 //! leaves, the root that of the branches: a write changes each with two XORs, in any order. An absent container
 //! contributes nothing.
 //!
-//! A tree is built by reading the partition page by page, while writes go on: see [`Building`].
+//! A tree is built by reading the partition page by page, while writes go on: see `Building`.
 
 use std::collections::BTreeMap;
 
