@@ -321,7 +321,9 @@ impl Node {
                 writing.missing.push(replica);
             }
             let commit = writing.own_commit;
-            let own_waits = replica != me && !writing.tally.has(me);
+            // What this node has lost itself stays lost, however durable its commit was.
+            let own_lost = writing.struck.iter().any(|&(struck, _)| struck == me);
+            let own_waits = !own_lost && !writing.tally.has(me);
             let tag = self.coordinator.insert(*running);
             if own_waits {
                 self.commits.wait(commit, Waiter::Own(tag));

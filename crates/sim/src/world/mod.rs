@@ -42,7 +42,7 @@ use queue::{Happening, Queue, ToNode};
 use setup::{bootstrap, start_hosts};
 
 /// More steps than any healthy run takes: something goes in circles.
-const STEPS_MAX: u64 = 200_000;
+const STEPS_MAX: u64 = 400_000;
 
 /// More than any healthy run has under way at once.
 const PLANNED_MAX: usize = 20_000;
