@@ -190,6 +190,9 @@ fn without_the_flag_messages_cannot_be_touched() {
         assert_said(&dev.run(["chaos"].iter().chain(action)), 1, "--unsafe-fault-injection");
     }
     assert_said(&dev.run(["chaos", "random"]), 1, "--unsafe-fault-injection");
+    // Not even by a seed that happens to draw none of these faults: what may be drawn counts.
+    let lucky = ["chaos", "random", "--seed", "444831", "--every", "1s", "--for", "1s"];
+    assert_said(&dev.run(lucky), 1, "--unsafe-fault-injection");
     let status = dev.run(["status", "--output", "json"]).json();
     assert_eq!(status["nodes"][0]["details"]["unsafe_fault_injection"], false);
 }

@@ -70,6 +70,11 @@ impl RandomArgs {
         )
     }
 
+    /// Whether messages may be lost or delayed, whatever the seed draws.
+    pub(super) fn touches_messages(&self) -> bool {
+        self.faults.iter().any(|kind| !matches!(kind, FaultKind::Kill | FaultKind::Pause))
+    }
+
     /// What happens to a cluster of so many nodes: a pure function of the seed, the options and the number.
     pub(super) fn steps(&self, nodes: usize) -> Result<Vec<Step>> {
         ensure!(
@@ -78,8 +83,7 @@ impl RandomArgs {
             time(self.every),
             time(self.duration)
         );
-        let needs_two = self.faults.iter().any(|kind| !matches!(kind, FaultKind::Kill | FaultKind::Pause));
-        ensure!(nodes > 1 || !needs_two, "of one node there is nothing to partition, to lose or to delay");
+        ensure!(nodes > 1 || !self.touches_messages(), "of one node there is nothing to partition, to lose or to delay");
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed.unwrap_or_default());
         let mut steps = Vec::new();
         let mut begin = Duration::ZERO;

@@ -84,6 +84,14 @@ pub(super) async fn run(target: &mut Target, schedule: &Schedule, format: Format
     for step in &steps {
         apply::check(target, &step.action).with_context(|| step.action.to_string())?;
     }
+    for (_, line) in &schedule.lines {
+        // Told of every seed, not of those alone that draw such a fault.
+        if let Line::Random(random) = line
+            && random.touches_messages()
+        {
+            target.require_fault_injection()?;
+        }
+    }
     let mut signals = Signals::new()?;
     for (_, line) in &schedule.lines {
         if let Line::Random(random) = line {
