@@ -61,3 +61,20 @@ pub(crate) fn tie(partition: usize, node: NodeId) -> u64 {
     bytes[8..].copy_from_slice(&(partition as u64).to_le_bytes());
     xxh3_64(&bytes)
 }
+
+/// PLACEHOLDER until the planner is merged.
+pub fn replan(present: &[Vec<NodeId>], members: &[Member], n: usize) -> Vec<Vec<NodeId>> {
+    let fresh = place(members, n, present.len());
+    let is_member = |node: &NodeId| members.iter().any(|member| member.node == *node);
+    present
+        .iter()
+        .zip(fresh)
+        .map(|(now, fresh)| {
+            let mut kept: Vec<NodeId> = now.iter().copied().filter(is_member).take(n).collect();
+            let more: Vec<NodeId> = fresh.into_iter().filter(|node| !kept.contains(node)).collect();
+            kept.extend(more);
+            kept.truncate(n);
+            kept
+        })
+        .collect()
+}
