@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::effect::{Effect, Effects};
 use crate::id::NodeId;
-use crate::message::{KeyRef, Tag};
+use crate::message::{KeyRef, Message, Tag};
 use crate::store::{CommitNumber, StoreOp};
 
 /// What happens once a commit is durable.
@@ -23,6 +23,13 @@ pub(crate) enum Waiter {
     },
     /// The layout that was persisted is adopted.
     Layout,
+    /// Something is said that must not be said before.
+    Say {
+        /// To whom; perhaps to this node.
+        to: NodeId,
+        /// What.
+        message: Box<Message>,
+    },
 }
 
 /// The commits of this life, and who waits for them.
@@ -39,6 +46,11 @@ impl Commits {
     pub(crate) fn issue(&mut self, effects: &mut Effects, ops: Vec<StoreOp>) -> CommitNumber {
         self.issued.0 += 1;
         effects.push(Effect::Commit { number: self.issued, ops });
+        self.issued
+    }
+
+    /// The last one.
+    pub(crate) fn issued(&self) -> CommitNumber {
         self.issued
     }
 

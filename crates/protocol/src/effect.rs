@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::event::{ReadToken, RequestId};
-use crate::id::NodeId;
+use crate::id::{Epoch, NodeId};
 use crate::layout::Layout;
 use crate::membership::PeerState;
 use crate::message::{KeyRef, Message};
@@ -27,6 +27,47 @@ pub enum BootstrapError {
     /// The disk is full.
     #[error("the disk is full")]
     DiskFull,
+}
+
+/// Why the layout was not changed as asked.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ChangeError {
+    /// There is no layout with such a successor.
+    #[error(transparent)]
+    Order(#[from] crate::layout::OrderError),
+    /// The node has no layout.
+    #[error("the node belongs to no cluster yet")]
+    NotBootstrapped,
+    /// The node belongs to the cluster no more.
+    #[error("the node is no member of the cluster any more")]
+    NotAMember,
+    /// Somebody else has changed the layout.
+    #[error("the layout was changed meanwhile: its epoch is {} now", epoch.0)]
+    ChangedMeanwhile {
+        /// The epoch held now.
+        epoch: Epoch,
+    },
+    /// A node that is to be added cannot be reached from here.
+    #[error("add: {0} cannot be reached from the node that was asked")]
+    Unreachable(NodeId),
+    /// Another request is under way at this node.
+    #[error("another request to change the layout is under way here: try again")]
+    Busy,
+    /// Too few voters have answered. What was asked may still happen.
+    #[error("{needed} voters have to agree, and these have not answered: {}; it may still happen", names(silent))]
+    NoMajority {
+        /// How many have to.
+        needed: usize,
+        /// Who has not.
+        silent: Vec<NodeId>,
+    },
+    /// The disk is full.
+    #[error("the disk is full")]
+    DiskFull,
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Something to do. The shell carries effects out in their order and reports back by [`Event`](crate::Event)s.
@@ -80,6 +121,13 @@ pub enum Effect {
         request: RequestId,
         /// The layout that the node now holds, durably.
         result: Result<Arc<Layout>, BootstrapError>,
+    },
+    /// Answer who asked for another layout.
+    AnswerChange {
+        /// Whom.
+        request: RequestId,
+        /// The layout that was asked for, chosen and held durably here.
+        result: Result<Arc<Layout>, ChangeError>,
     },
     /// The node now holds this layout, durably.
     LayoutAdopted(Arc<Layout>),

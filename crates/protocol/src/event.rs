@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::echo::LinkTime;
 use crate::id::{Epoch, NodeId};
-use crate::layout::Bootstrap;
+use crate::layout::{Bootstrap, Order};
 use crate::message::{Message, Stamp};
 use crate::operation::Timed;
 use crate::store::{CommitNumber, ScanPage, StoreError};
@@ -33,6 +33,15 @@ pub enum Event {
         request: RequestId,
         /// What the layout is a function of.
         settings: Bootstrap,
+    },
+    /// Somebody wants another layout.
+    Change {
+        /// For the answer.
+        request: RequestId,
+        /// The epoch that the asker has seen: with another one nothing is done.
+        expected: Option<Epoch>,
+        /// What is to be done.
+        order: Order,
     },
     /// The process has started; the first event of a life.
     Started,

@@ -19,9 +19,7 @@ impl Node {
     /// A read or the background scan has come by this record: if the time of a value in it is over, the key's newest
     /// container drops it. `found` may be older than that; it only saves the work for all others.
     pub(crate) fn expire_swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, found: &Container) {
-        let owned =
-            || self.layout.as_ref().is_some_and(|layout| layout.is_owner(key.partition, self.config.node));
-        if self.writable && found.has_expired(turn.now.wall_ms) && owned() {
+        if self.writable && found.has_expired(turn.now.wall_ms) && self.holds(key.partition) {
             self.with_key(turn, key, Task::Expire);
         }
     }
@@ -29,6 +27,9 @@ impl Node {
     /// The key's newest container is here: what is over goes, and its dots stay covered.
     pub(crate) fn expire_loaded(&mut self, turn: &mut Turn<'_>, key: &KeyRef, held: &Held) {
         let mut container = Container::clone(&held.container);
+        if !self.holds(key.partition) {
+            return;
+        }
         if container.expire(turn.now.wall_ms, self.last_writer_wins(key.bucket)) {
             self.stats.expired_values +=
                 held.container.siblings.len() as u64 - container.siblings.len() as u64;

@@ -81,6 +81,22 @@ impl Holes {
         self.open.contains_key(key)
     }
 
+    /// Whether a key of this partition is one.
+    pub(crate) fn any_in(&self, partition: PartitionId) -> bool {
+        let first = KeyRef { partition, bucket: BucketId(0), key: Bytes::new() };
+        self.open.range(first..).next().is_some_and(|(key, _)| key.partition == partition)
+    }
+
+    /// The partition is cleared: there is nothing to heal. Returns the keys that were holes.
+    pub(crate) fn forget(&mut self, partition: PartitionId) -> Vec<KeyRef> {
+        let keys: Vec<KeyRef> = self.open.keys().filter(|key| key.partition == partition).cloned().collect();
+        for key in &keys {
+            self.stop_healing(key);
+            self.open.remove(key);
+        }
+        keys
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.open.len()
@@ -124,7 +140,7 @@ impl Node {
         let loss = self.coordinator.new_tag();
         self.strike(turn, key, self.config.node, loss);
         let alone =
-            self.layout.as_ref().is_some_and(|layout| layout.owners(key.partition) == [self.config.node]);
+            self.layout.as_ref().is_some_and(|layout| layout.holders(key.partition) == [self.config.node]);
         let held = self.drop_record(turn, key, !alone);
         if alone {
             self.stats.records_lost += 1;
@@ -211,8 +227,11 @@ impl Node {
     }
 
     fn other_owners(&self, partition: PartitionId) -> impl Iterator<Item = NodeId> {
-        let owners = self.layout.as_ref().map_or(&[][..], |layout| layout.owners(partition));
-        owners.iter().copied().filter(|&owner| owner != self.config.node)
+        let layout = self.layout.as_deref();
+        let owners = layout.map_or(Vec::new(), |layout| layout.holders(partition)).into_iter();
+        // Nobody waits for who is lost for good.
+        let lost = move |owner| layout.is_some_and(|layout| layout.is_lost(owner));
+        owners.filter(move |&owner| owner != self.config.node && !lost(owner))
     }
 
     /// The time to ask again, or to begin, has come.

@@ -1,13 +1,17 @@
 //! What a directory says of its node when the process starts.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::id::NodeId;
+use crate::chain::Acceptor;
+use crate::id::{NodeId, PartitionId};
 use crate::keys;
 use crate::layout::Layout;
 use crate::message::KeyRef;
 use crate::store::{Store, StoreError, StoreOp};
+use crate::transition::Mark;
 
 /// Marks of holes that one page of a scan reads.
 const MARKS_AT_ONCE: usize = 1000;
@@ -19,10 +23,21 @@ pub struct Recovered {
     pub node: NodeId,
     /// How often it was started, this start included: 1 in a new directory.
     pub boot: u64,
+    /// What its earlier lives have left.
+    pub kept: Kept,
+}
+
+/// What a directory keeps beside the data, for the next life of its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
     /// The layout that it held, if it is bootstrapped.
     pub layout: Option<Layout>,
     /// The keys whose records were damaged and are not healed yet.
     pub holes: Vec<KeyRef>,
+    /// What it has promised as a voter.
+    pub acceptor: Acceptor,
+    /// What it has done for changes of the layout, by partition.
+    pub marks: BTreeMap<PartitionId, Mark>,
 }
 
 /// Why a directory does not make a node.
@@ -67,7 +82,13 @@ pub fn recover(store: &impl Store, minted: NodeId) -> Result<Recovered, RecoverE
         ),
         None => None,
     };
-    Ok(Recovered { node, boot, layout, holes: holes(store)? })
+    let acceptor = match store.get(keys::BALLOT)? {
+        Some(bytes) => Acceptor::decode(&bytes)
+            .map_err(|error| RecoverError::Record { name: "ballot", detail: error.to_string() })?,
+        None => Acceptor::default(),
+    };
+    let kept = Kept { layout, holes: holes(store)?, acceptor, marks: marks(store)? };
+    Ok(Recovered { node, boot, kept })
 }
 
 /// Counts this start, durably: the name that a node goes by in the gossip must be newer than any that it had.
@@ -84,6 +105,28 @@ fn count_start(store: &impl Store) -> Result<u64, RecoverError> {
     let number = store.submit(vec![StoreOp::Put { key: Bytes::from_static(keys::BOOT), value }])?;
     store.wait_durable(number)?;
     Ok(boot)
+}
+
+/// How far the node was with the change of each partition.
+fn marks(store: &impl Store) -> Result<BTreeMap<PartitionId, Mark>, RecoverError> {
+    let mut marks = BTreeMap::new();
+    let mut after: Option<Bytes> = None;
+    loop {
+        let page = store.scan(keys::MARKS, after.as_deref(), MARKS_AT_ONCE, usize::MAX)?;
+        for (key, value) in &page.entries {
+            if let (Some(partition), Some(mark)) = (keys::marked(key), Mark::decode(value)) {
+                marks.insert(partition, mark);
+            }
+        }
+        if let Some(damaged) = page.damaged.first() {
+            let detail = format!("that of {:?} is damaged", keys::marked(damaged));
+            return Err(RecoverError::Record { name: "mark", detail });
+        }
+        if !page.more {
+            return Ok(marks);
+        }
+        after = page.last().cloned();
+    }
 }
 
 /// All marks, before anything else is done: a key that is a hole must not be answered for. A mark says all in its key, so a

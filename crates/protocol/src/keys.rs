@@ -5,6 +5,7 @@
 //! f | partition u16 | bucket u64 | user key   an encoded container that a fallback keeps for owners
 //! h | owner u64 | partition u16 | bucket u64 | user key   what to bring to an owner; one byte: 0 own replica, 1 fallback
 //! b | partition u16 | bucket u64 | user key   nothing: the container's record was damaged, and is not healed yet
+//! c | partition u16                           how far the node is with a change of the partition's owners
 //! m | name                                    what a node knows of itself
 //! ```
 //! Numbers are big-endian, so that byte order is their order.
@@ -20,9 +21,13 @@ pub const IDENTITY: &[u8] = b"mnode";
 pub const BOOT: &[u8] = b"mboot";
 /// The layout that the node holds.
 pub const LAYOUT: &[u8] = b"mlayout";
+/// What the node has promised as a voter.
+pub const BALLOT: &[u8] = b"mballot";
 
 /// What the marks of all holes start with.
 pub const HOLES: &[u8] = b"b";
+/// What the marks of all changes start with.
+pub const MARKS: &[u8] = b"c";
 /// What all hints start with.
 pub const HINTS: &[u8] = b"h";
 
@@ -64,6 +69,20 @@ pub fn key_of(record: &Bytes) -> Option<KeyRef> {
         bucket: BucketId(u64::from_be_bytes(*bucket)),
         key: user_key(record),
     })
+}
+
+/// Where the mark is that says how far this node is with a change of a partition.
+pub fn mark(partition: PartitionId) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(PARTITION_PREFIX_BYTES);
+    bytes.put_slice(MARKS);
+    bytes.put_u16(partition.0);
+    bytes.freeze()
+}
+
+/// Reads what [`mark`] made; none when it is something else.
+pub fn marked(record: &[u8]) -> Option<PartitionId> {
+    let bytes = record.strip_prefix(MARKS)?;
+    Some(PartitionId(u16::from_be_bytes(bytes.try_into().ok()?)))
 }
 
 fn placed(kind: u8, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {

@@ -9,7 +9,8 @@
 //! | [`node`] | dispatch only |
 //! | [`version`] | dots, contexts, containers: what a put, a delete and a merge do to a key |
 //! | [`layout`], [`placement`] | who owns what |
-//! | `layout_chain` | which layout this node holds, and how it came to it |
+//! | [`chain`] | which layout this node holds, and how the next one is agreed |
+//! | `transition/` | how a change of the layout moves what it has to move |
 //! | `coordinator/` | one operation from its client to its quorum and back |
 //! | `membership/`, `links`, `liveness` | who is alive, who can be reached, hence who is asked |
 //! | `replica` | what a node does for other nodes' operations |
@@ -24,6 +25,7 @@
 
 mod anti_entropy;
 mod authors;
+pub mod chain;
 mod commits;
 mod coordinator;
 pub mod echo;
@@ -36,7 +38,6 @@ pub mod id;
 pub mod identity;
 pub mod keys;
 pub mod layout;
-mod layout_chain;
 pub mod limits;
 mod links;
 mod liveness;
@@ -54,6 +55,7 @@ pub mod stats;
 pub mod store;
 mod sweep;
 pub mod time;
+mod transition;
 mod turn;
 pub mod version;
 mod working_set;

@@ -68,6 +68,8 @@ pub struct Limits {
     pub sweep_interval: Duration,
     /// Bytes that the sweep reads in a second, on average, where the partition has its Merkle tree already.
     pub sweep_bytes_per_s: u64,
+    /// Bytes of containers that this node takes in a second, on average, when it becomes the owner of more.
+    pub transfer_bytes_per_s: u64,
     /// The most keys that one page of the sweep or of an exchange reads.
     pub sweep_page_keys: usize,
 }
@@ -104,6 +106,7 @@ impl Default for Limits {
             exchange_bytes_per_s: 8 << 20,
             sweep_interval: Duration::from_secs(24 * 3600),
             sweep_bytes_per_s: 8 << 20,
+            transfer_bytes_per_s: 32 << 20,
             sweep_page_keys: 1000,
         }
     }

@@ -180,6 +180,13 @@ impl Trees {
         building.cursor.clone()
     }
 
+    /// A partition has just been emptied: its tree is complete.
+    pub(crate) fn begin_empty(&mut self, partition: PartitionId) {
+        if let Some(replica) = self.replicas.get_mut(&partition) {
+            *replica = Replica { complete: Some(Tree::default()), building: None };
+        }
+    }
+
     /// What the partition's tree is the hash of is no longer known: it has to be built anew.
     pub(crate) fn forget(&mut self, partition: PartitionId) {
         if let Some(replica) = self.replicas.get_mut(&partition) {

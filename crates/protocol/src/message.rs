@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::chain::{Acceptance, Ballot};
 use crate::echo::LinkTime;
 use crate::id::{ActorId, BucketId, Epoch, NodeId, PartitionId};
 use crate::operation::{OperationResult, Timed};
@@ -144,6 +145,41 @@ pub struct Healing {
     pub echo: LinkTime,
 }
 
+/// How an owner's Merkle tree of a partition compares with the asker's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Surveyed {
+    /// The roots are equal.
+    Same,
+    /// They are not, and these are the hashes of its leaves.
+    Leaves(Vec<u128>),
+    /// Its tree is not complete.
+    Unknown,
+}
+
+/// A page of an owner's containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledPage {
+    /// In the store's order, tombstones included.
+    pub records: Vec<(KeyRef, EncodedContainer)>,
+    /// The page speaks of keys up to this one; none: up to the partition's end.
+    pub through: Option<KeyRef>,
+    /// The asker's newest link time that the owner knew before it read this.
+    pub echo: LinkTime,
+}
+
+/// How far a member is with the change of the layout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Partitions of which it is a new owner and holds all that it must, durably; in order.
+    pub caught_up: Vec<PartitionId>,
+    /// Partitions that it leaves, all of which is durable at enough new owners; in order.
+    pub handed_over: Vec<PartitionId>,
+    /// Whether it certainly keeps nothing for other owners as a fallback.
+    pub keeps_nothing: bool,
+    /// Bytes that it has taken in this change, in this life.
+    pub pulled_bytes: u64,
+}
+
 /// What a member says about forgetting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
@@ -242,6 +278,96 @@ pub enum Message {
     LayoutRequest,
     /// A layout, encoded (see [`Layout::encode`](crate::layout::Layout::encode)).
     LayoutOffer(Bytes),
+    /// A proposer of the next layout wants a promise (Paxos, phase 1).
+    Prepare {
+        /// The epoch whose successor is to be chosen.
+        epoch: Epoch,
+        /// The proposal's number.
+        ballot: Ballot,
+    },
+    /// A voter's promise, with what it had accepted before; or the greater number that it has promised.
+    Prepared {
+        /// The epoch whose successor is to be chosen.
+        epoch: Epoch,
+        /// The proposal's number.
+        ballot: Ballot,
+        /// See above.
+        result: Result<Option<Acceptance>, Ballot>,
+    },
+    /// A proposer wants a layout accepted (phase 2).
+    Accept {
+        /// The epoch whose successor is to be chosen.
+        epoch: Epoch,
+        /// The proposal's number.
+        ballot: Ballot,
+        /// The layout, encoded.
+        layout: Bytes,
+    },
+    /// A voter has accepted it; or the greater number that it has promised.
+    Accepted {
+        /// The epoch whose successor is to be chosen.
+        epoch: Epoch,
+        /// The proposal's number.
+        ballot: Ballot,
+        /// See above.
+        result: Result<(), Ballot>,
+    },
+    /// How far are you with the change of the layout?
+    ReportAsk {
+        /// The sender's.
+        epoch: Epoch,
+    },
+    /// The answer to that. That it comes at all says that the member has persisted this epoch.
+    ReportReply {
+        /// The member's when it sent this.
+        epoch: Epoch,
+        /// How far it is.
+        report: Report,
+    },
+    /// Compare this partition with yours, in a change of the layout.
+    Survey {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Which partition.
+        partition: PartitionId,
+        /// The root of the sender's Merkle tree, when that is complete.
+        root: Option<u128>,
+        /// Answer only if you have caught up, and when all that you hold now is durable.
+        durable: bool,
+    },
+    /// The answer to that.
+    SurveyReply {
+        /// The request's.
+        tag: Tag,
+        /// The owner's when it sent this.
+        epoch: Epoch,
+        /// How its tree differs, or why it does not say.
+        result: Result<Surveyed, Refusal>,
+    },
+    /// Send the containers in these leaves of a partition: I become an owner of it.
+    Pull {
+        /// For the reply.
+        tag: Tag,
+        /// The sender's.
+        epoch: Epoch,
+        /// Which partition.
+        partition: PartitionId,
+        /// Which leaves of its Merkle tree, in order; none: all of them.
+        leaves: Vec<u16>,
+        /// Only keys after this one, in the store's order.
+        after: Option<KeyRef>,
+    },
+    /// A page of these.
+    PullReply {
+        /// The request's.
+        tag: Tag,
+        /// The owner's when it sent this.
+        epoch: Epoch,
+        /// The page, or why it does not come.
+        result: Result<PulledPage, Refusal>,
+    },
     /// Keep this container for an owner that cannot be reached. Acknowledged by a `ReplicateReply` once it and the
     /// hint are durable: a hint that has been acknowledged is data.
     StoreHint {
@@ -412,6 +538,16 @@ impl Message {
             | Self::ForwardReply { .. }
             | Self::LayoutRequest
             | Self::LayoutOffer(_)
+            | Self::Prepare { .. }
+            | Self::Prepared { .. }
+            | Self::Accept { .. }
+            | Self::Accepted { .. }
+            | Self::ReportAsk { .. }
+            | Self::ReportReply { .. }
+            | Self::Survey { .. }
+            | Self::SurveyReply { .. }
+            | Self::Pull { .. }
+            | Self::PullReply { .. }
             | Self::StoreHint { .. }
             | Self::Beat
             | Self::Gossip(_)

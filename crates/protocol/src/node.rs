@@ -8,6 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::anti_entropy::AntiEntropy;
 use crate::authors::Authors;
+use crate::chain::{Acceptor, Pending, Proposals};
 use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
 use crate::echo::Echoes;
@@ -16,20 +17,20 @@ use crate::event::Event;
 use crate::hints::Hints;
 use crate::holes::Holes;
 use crate::id::{NodeId, PartitionId, StartId};
+use crate::identity::Kept;
 use crate::layout::Layout;
-use crate::layout_chain::Pending;
 use crate::limits::Limits;
 use crate::links::Links;
 use crate::membership::{MemberId, Membership};
 use crate::merkle::{Tree, Trees};
-use crate::message::{KeyRef, Message, Place, Refusal, Stamp};
-
+use crate::message::{Message, Place, Refusal, Stamp};
 use crate::purge::Purge;
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
 use crate::store::CommitNumber;
 use crate::sweep::Sweep;
 use crate::time::{Hlc, Now, Time};
+use crate::transition::Transition;
 use crate::turn::Turn;
 use crate::version::{Context, ContextToken, TokenKey};
 use crate::working_set::WorkingSet;
@@ -59,6 +60,9 @@ pub struct Node {
     pub(crate) hlc: Hlc,
     pub(crate) layout: Option<Arc<Layout>>,
     pub(crate) pending_layout: Option<Pending>,
+    pub(crate) acceptor: Acceptor,
+    pub(crate) proposals: Proposals,
+    pub(crate) transition: Transition,
     /// There when a layout is.
     pub(crate) tokens: Option<TokenKey>,
     pub(crate) links: Links,
@@ -83,13 +87,14 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node as it is after a start, with the layout that it held before, if any, and the keys whose records were damaged and
-    /// are not healed (see [`recover`](crate::identity::recover)).
-    pub fn new(config: NodeConfig, layout: Option<Layout>, holes: Vec<KeyRef>) -> Self {
+    /// A node as it is after a start, with what its directory has kept (see [`recover`](crate::identity::recover)).
+    pub fn new(config: NodeConfig, kept: Kept) -> Self {
+        let Kept { layout, holes, acceptor, marks } = kept;
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         let name = MemberId { node: config.node, boot: config.boot, rejoined: 0 };
         let membership = Membership::new(name, &config.limits, ChaCha8Rng::from_rng(&mut rng));
+        let transition = Transition::new(marks, config.limits.transfer_bytes_per_s);
         let mut node = Self {
             trees: Trees::default(),
             sweep: Sweep::default(),
@@ -105,6 +110,9 @@ impl Node {
             hlc: Hlc::default(),
             layout: layout.map(Arc::new),
             pending_layout: None,
+            acceptor,
+            proposals: Proposals::default(),
+            transition,
             tokens,
             links: Links::default(),
             membership,
@@ -125,7 +133,14 @@ impl Node {
         match event {
             Event::Client { request, timed } => self.admit(turn, Source::Client(request), timed),
             Event::Bootstrap { request, settings } => self.on_bootstrap(turn, request, &settings),
-            Event::Started => self.load_hints(turn, None),
+            Event::Change { request, expected, order } => self.on_change(turn, request, expected, &order),
+            Event::Started => {
+                self.load_hints(turn, None);
+                self.transition_adopted(turn);
+                if self.acceptor.vote(self.epoch()).is_some() {
+                    self.finish_later(turn);
+                }
+            }
             Event::LinkUp { peer, epoch, clock } => {
                 self.heard_clock(turn, peer, clock);
                 match epoch.cmp(&self.epoch()) {
@@ -157,6 +172,8 @@ impl Node {
                 // First who is alive, then who is asked.
                 self.wake_membership(turn);
                 self.wake_operations(turn);
+                self.wake_proposals(turn);
+                self.wake_transition(turn);
                 self.hints_step(turn);
                 self.wake_holes(turn);
                 self.wake_sweep(turn);
@@ -182,6 +199,8 @@ impl Node {
             self.anti_entropy.next_timer(),
             self.echoes.next_beat(),
             self.purge.next_deadline(),
+            self.proposals.next_timer(),
+            self.transition.next_timer(),
         ];
         timers.into_iter().flatten().min()
     }
@@ -226,7 +245,7 @@ impl Node {
         }
     }
 
-    fn on_message(&mut self, turn: &mut Turn<'_>, from: NodeId, message: Message) {
+    pub(crate) fn on_message(&mut self, turn: &mut Turn<'_>, from: NodeId, message: Message) {
         match message {
             Message::Replicate { tag, epoch, key, container, echo } => {
                 self.on_replicate(turn, from, tag, epoch, &key, container, echo);
@@ -246,6 +265,24 @@ impl Node {
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
+            Message::Prepare { epoch, ballot } => self.on_prepare(turn, from, epoch, ballot),
+            Message::Prepared { epoch, ballot, result } => {
+                self.on_prepared(turn, from, epoch, ballot, result);
+            }
+            Message::Accept { epoch, ballot, layout } => self.on_accept(turn, from, epoch, ballot, &layout),
+            Message::Accepted { epoch, ballot, result } => {
+                self.on_accepted(turn, from, epoch, ballot, result);
+            }
+            Message::ReportAsk { epoch } => self.on_report_ask(turn, from, epoch),
+            Message::ReportReply { epoch, report } => self.on_report(turn, from, epoch, report),
+            Message::Survey { tag, epoch, partition, root, durable } => {
+                self.on_survey(turn, from, tag, epoch, partition, root, durable);
+            }
+            Message::SurveyReply { tag, epoch, result } => self.on_survey_reply(turn, from, tag, epoch, result),
+            Message::Pull { tag, epoch, partition, leaves, after } => {
+                self.on_pull(turn, from, tag, epoch, partition, leaves, after.as_ref());
+            }
+            Message::PullReply { tag, epoch, result } => self.on_pull_reply(turn, from, tag, epoch, result),
             Message::StoreHint { tag, epoch, key, target, container, echo } => {
                 self.on_store_hint(turn, from, tag, epoch, &key, target, container, echo);
             }
@@ -292,6 +329,7 @@ impl Node {
                     self.reply_replicated(turn, Some((to, tag)), result);
                 }
                 Waiter::Layout => self.adopt_pending(turn),
+                Waiter::Say { to, message } => self.say(turn, to, *message),
             }
         }
     }

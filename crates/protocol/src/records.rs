@@ -72,6 +72,9 @@ impl Node {
             }
             // It could be read.
             Task::Verify => {}
+            Task::Pulled { tag, container, echo } => {
+                self.pulled_loaded(turn, key, &held, tag, container, echo);
+            }
         }
     }
 
@@ -141,6 +144,7 @@ impl Node {
                 Task::Heal { from, tag, .. } => self.reply_heal(turn, from, tag, Err(Refusal::Storage)),
                 Task::Deliver(tag) => self.deliver_failed(tag),
                 Task::Offer(_) => self.offer_failed(),
+                Task::Pulled { tag, .. } => self.pulled(turn, tag, false),
                 // Tried again in a while.
                 Task::Expire
                 | Task::Forget { .. }

@@ -33,6 +33,21 @@ pub(crate) enum ScanFor {
     Hints(Option<Bytes>),
     /// The background sweep.
     Sweep,
+    /// This node, about what it is to delete.
+    Clear,
+    /// This node, about what it hands over.
+    HandOver,
+    /// A node that becomes an owner.
+    Pull {
+        /// Which node.
+        from: NodeId,
+        /// Its request.
+        tag: Tag,
+        /// The leaves of the Merkle tree that it wants; none: all of them.
+        leaves: BTreeSet<u16>,
+        /// When it asked, by this node's link clock.
+        began: Time,
+    },
     /// An exchange of this node.
     Exchange(Tag),
     /// Another node's exchange.
@@ -51,15 +66,21 @@ impl ScanFor {
     fn is_of_records(&self) -> bool {
         match self {
             Self::Sweep | Self::Exchange(_) | Self::Keys { .. } => true,
-            Self::Listing(_) | Self::Peer { .. } | Self::Hints(_) => false,
+            // Those of a change look at this themselves.
+            Self::Listing(_)
+            | Self::Peer { .. }
+            | Self::Hints(_)
+            | Self::Clear
+            | Self::HandOver
+            | Self::Pull { .. } => false,
         }
     }
 
     /// Whether it is this node's own business, which takes no room from requests: there is little of it at a time.
     fn is_own(&self) -> bool {
         match self {
-            Self::Hints(_) | Self::Sweep | Self::Exchange(_) => true,
-            Self::Listing(_) | Self::Peer { .. } | Self::Keys { .. } => false,
+            Self::Hints(_) | Self::Sweep | Self::Exchange(_) | Self::Clear | Self::HandOver => true,
+            Self::Listing(_) | Self::Peer { .. } | Self::Keys { .. } | Self::Pull { .. } => false,
         }
     }
 }
@@ -105,10 +126,8 @@ impl Node {
         echo: LinkTime,
     ) {
         let reply = tag.map(|tag| (from, tag));
-        let fenced = self
-            .fence(turn, from, epoch, key.partition, key.bucket, Place::Replica)
-            .and_then(|()| self.may_bring(from, key.partition));
-        match fenced {
+        // From any member: what one keeps for owners, it brings also when it is no fallback of the partition any more.
+        match self.fence(turn, from, epoch, key.partition, key.bucket, Place::Replica) {
             Ok(()) => self.with_key(turn, key, Task::Merge { reply, container, echo }),
             Err(refusal) => self.reply_replicated(turn, reply, Err(refusal)),
         }
@@ -126,7 +145,10 @@ impl Node {
         have: Option<Digest>,
         place: Place,
     ) {
-        match self.fence(turn, from, epoch, key.partition, key.bucket, place) {
+        let fenced = self
+            .fence(turn, from, epoch, key.partition, key.bucket, place)
+            .and_then(|()| if place == Place::Replica { self.fence_reads(key.partition) } else { Ok(()) });
+        match fenced {
             Ok(()) => {
                 let began = turn.now.link;
                 self.with_record(turn, place, key, Task::Fetch { from, tag, have, began });
@@ -148,7 +170,10 @@ impl Node {
         after: Option<&[u8]>,
         limit: u32,
     ) {
-        match self.fence(turn, from, epoch, partition, bucket, Place::Replica) {
+        let fenced = self
+            .fence(turn, from, epoch, partition, bucket, Place::Replica)
+            .and_then(|()| self.fence_reads(partition));
+        match fenced {
             Ok(()) => self.scan(turn, ScanFor::Peer { from, tag }, partition, bucket, after, limit),
             Err(refusal) => self.reply_scanned(turn, from, tag, Err(refusal)),
         }
@@ -183,6 +208,18 @@ impl Node {
         partition: PartitionId,
     ) -> Result<(), Refusal> {
         self.fence_member(turn, from, epoch)?;
+        if self.holds(partition) { Ok(()) } else { Err(Refusal::NotOwner) }
+    }
+
+    /// Whether this node takes what is written to a partition: it owns it before or after a change, and has nothing of earlier
+    /// times left there.
+    pub(crate) fn holds(&self, partition: PartitionId) -> bool {
+        let holder = self.layout.as_ref().is_some_and(|layout| layout.is_holder(partition, self.config.node));
+        holder && !self.transition.is_wiping(partition)
+    }
+
+    /// Reads count at those who have all of it, on one side of a change.
+    fn fence_reads(&self, partition: PartitionId) -> Result<(), Refusal> {
         match self.layout.as_ref().filter(|layout| layout.is_owner(partition, self.config.node)) {
             Some(_) => Ok(()),
             None => Err(Refusal::NotOwner),
@@ -202,13 +239,6 @@ impl Node {
             Some(_) => Ok(()),
             None => Err(Refusal::NotOwner),
         }
-    }
-
-    /// Containers come from owners and from fallbacks, which bring what they keep.
-    fn may_bring(&self, from: NodeId, partition: PartitionId) -> Result<(), Refusal> {
-        let layout = self.layout.as_ref().ok_or(Refusal::NotOwner)?;
-        let may = layout.is_owner(partition, from) || layout.is_fallback(partition, from);
-        if may { Ok(()) } else { Err(Refusal::NotOwner) }
     }
 
     /// Whether another request to a replica may be taken up.
@@ -280,6 +310,10 @@ impl Node {
         if !self.is_fresh(turn, echo) {
             self.stats.too_old += 1;
             return Err(Refusal::TooOld);
+        }
+        // It was asked for before another epoch, perhaps.
+        if !self.holds(key.partition) {
+            return Err(Refusal::NotOwner);
         }
         Ok(match self.merged(turn.now.wall_ms, Place::Replica, key, held, incoming)? {
             // The covering state may still be on its way to the disk.
@@ -376,6 +410,11 @@ impl Node {
             }
             ScanFor::Hints(after) => self.hints_page(turn, after, result),
             ScanFor::Sweep => self.sweep_page(turn, token, result),
+            ScanFor::Clear => self.clear_page(turn, token, result),
+            ScanFor::HandOver => self.hand_over_page(turn, token, result),
+            ScanFor::Pull { from, tag, leaves, began } => {
+                self.pull_page(turn, (from, tag), &leaves, began, result);
+            }
             ScanFor::Exchange(tag) => self.own_keys(turn, tag, result),
             ScanFor::Keys { from, tag, leaves } => self.reply_keys(turn, from, tag, &leaves, result),
         }
@@ -383,13 +422,13 @@ impl Node {
 
     /// Acknowledges, under the epoch held now.
     pub(crate) fn reply_replicated(
-        &self,
+        &mut self,
         turn: &mut Turn<'_>,
         reply: Option<(NodeId, Tag)>,
         result: Result<(), Refusal>,
     ) {
         if let Some((to, tag)) = reply {
-            turn.send(to, Message::ReplicateReply { tag, epoch: self.epoch(), result });
+            self.say(turn, to, Message::ReplicateReply { tag, epoch: self.epoch(), result });
         }
     }
 

@@ -33,6 +33,12 @@ pub struct Stats {
     pub actors_pruned: u64,
     /// Containers not merged because they had been read too long ago.
     pub too_old: u64,
+    /// Containers that this node has taken as a new owner.
+    pub transferred_keys: u64,
+    /// Bytes of these.
+    pub transferred_bytes: u64,
+    /// Records deleted of partitions that this node does not own, or not since long.
+    pub cleared_records: u64,
     /// Records that the background sweep has come by.
     pub swept_records: u64,
     /// Merkle trees that a later sweep has found to be wrong, and replaced. There should be none.

@@ -129,6 +129,15 @@ pub(crate) enum Task {
     },
     /// Find out whether the record can be read.
     Verify,
+    /// A container that this node pulls as a new owner is merged.
+    Pulled {
+        /// Of the page that it came with.
+        tag: Tag,
+        /// What came.
+        container: EncodedContainer,
+        /// When it was read, by this node's link clock.
+        echo: LinkTime,
+    },
 }
 
 /// Containers that one event looks at to let go of them.
@@ -273,6 +282,13 @@ impl WorkingSet {
                 self.insert(key.clone(), held);
                 None
             }
+        }
+    }
+
+    /// The same for a key that may not be in memory: then there is nothing to replace.
+    pub(crate) fn replace_known(&mut self, key: &KeyRef, held: Held) {
+        if self.slots.contains_key(key) {
+            self.replace(key, held);
         }
     }
 

@@ -19,18 +19,18 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// An empty one.
-    pub(super) fn new(bytes_per_s: u64) -> Self {
+    pub(crate) fn new(bytes_per_s: u64) -> Self {
         let bytes_per_s = bytes_per_s.max(1);
         Self { bytes_per_s, bytes: 0, filled: Time(0), wanting: false, loading: 0 }
     }
 
     /// What it grows by.
-    pub(super) fn bytes_per_s(&self) -> u64 {
+    pub(crate) fn bytes_per_s(&self) -> u64 {
         self.bytes_per_s
     }
 
     /// What may be sent has grown since it was looked at last.
-    pub(super) fn refill(&mut self, now: Time) {
+    pub(crate) fn refill(&mut self, now: Time) {
         let passed = now.since(self.filled).as_micros().min(1 << 40);
         let more = passed * u128::from(self.bytes_per_s) / 1_000_000;
         if more > 0 {
@@ -42,17 +42,17 @@ impl Budget {
     }
 
     /// So much is sent.
-    pub(super) fn spend(&mut self, bytes: usize) {
+    pub(crate) fn spend(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Whether nothing may be sent now.
-    pub(super) fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         self.bytes <= 0
     }
 
     /// When something may be sent again that waits for it.
-    pub(super) fn next_timer(&self) -> Option<Time> {
+    pub(crate) fn next_timer(&self) -> Option<Time> {
         let missing = 1_i64.saturating_sub(self.bytes).max(1).unsigned_abs();
         let micros = u128::from(missing) * 1_000_000 / u128::from(self.bytes_per_s) + 1;
         let wait = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));

@@ -336,6 +336,9 @@ impl Node {
             self.stats.too_old += 1;
             return;
         }
+        if !self.holds(key.partition) {
+            return;
+        }
         let held = match self.merged(turn.now.wall_ms, Place::Replica, key, &held, incoming.clone()) {
             Ok(Some((container, encoded))) => self.hold_new(turn, key, container, encoded),
             // With a full disk it can still give.

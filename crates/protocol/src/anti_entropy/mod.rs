@@ -24,13 +24,13 @@ use std::time::Duration;
 use rand_chacha::rand_core::Rng;
 
 use crate::id::{NodeId, PartitionId};
-use crate::layout::Layout;
+use crate::layout::{Layout, Stage};
 use crate::message::Tag;
 use crate::node::Node;
 use crate::stats;
 use crate::time::Time;
 use crate::turn::Turn;
-use budget::Budget;
+pub(crate) use budget::Budget;
 use compare::Round;
 pub(crate) use exchange::Offer;
 use exchange::{Exchange, Wanted};
@@ -87,8 +87,8 @@ impl AntiEntropy {
     /// Begins at once with the other owners of this layout.
     fn begin_anew(&mut self, layout: &Layout, me: NodeId) {
         *self = Self::new(self.budget.bytes_per_s());
-        for partition in owned(layout, me) {
-            for &other in layout.owners(partition).iter().filter(|&&owner| owner != me) {
+        for partition in held(layout, me) {
+            for other in partners(layout, partition, me) {
                 self.peers.entry(other).or_default().shared.push(partition);
             }
         }
@@ -138,17 +138,29 @@ impl AntiEntropy {
     }
 }
 
-/// The partitions that a node owns, in order.
-fn owned(layout: &Layout, node: NodeId) -> impl Iterator<Item = PartitionId> {
-    let all = 0..u16::try_from(layout.partitions()).unwrap_or(u16::MAX);
-    all.map(PartitionId).filter(move |&partition| layout.is_owner(partition, node))
+/// The partitions that a node owns before or after a change, in order.
+fn held(layout: &Layout, node: NodeId) -> impl Iterator<Item = PartitionId> {
+    layout.all_partitions().filter(move |&partition| layout.is_holder(partition, node))
+}
+
+/// The other owners with whom this one compares a partition: an owner that is being added takes no part until reads have moved.
+fn partners(layout: &Layout, partition: PartitionId, me: NodeId) -> Vec<NodeId> {
+    let mut all = match layout.stage() {
+        None | Some(Stage::Gather) => layout.owners(partition).to_vec(),
+        Some(Stage::HandOver) => layout.holders(partition),
+    };
+    if !all.contains(&me) {
+        return Vec::new();
+    }
+    all.retain(|&other| other != me);
+    all
 }
 
 impl Node {
     /// The layout held is a new one: what is owned is swept and compared anew.
     pub(crate) fn own_anew(&mut self) {
         let Some(layout) = &self.layout else { return };
-        self.trees.own(owned(layout, self.config.node));
+        self.trees.own(held(layout, self.config.node));
         self.sweep.begin_anew();
         self.anti_entropy.begin_anew(layout, self.config.node);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::quorum::Quorums;
+use super::quorum::{Quorum, Quorums};
 use super::{Job, Running, Source, Target, delete, get, put};
 use crate::id::NodeId;
 use crate::layout::{Bucket, Layout};
@@ -52,7 +52,7 @@ impl Node {
         let bucket = layout
             .bucket(operation.bucket())
             .ok_or_else(|| Failure::UnknownBucket(operation.bucket().to_owned()))?;
-        let mut quorums = Quorums::resolve(bucket, operation.quorum())?;
+        let mut quorums = Quorums::resolve(&layout, bucket, operation.quorum())?;
         if matches!(operation, Operation::List(_)) {
             // What a fallback keeps is no part of a partition's pages.
             quorums = quorums.strict();
@@ -77,7 +77,7 @@ impl Node {
             }
         };
         let seen = self.open_context(bucket, &operation)?;
-        let owners = quorums.counting(&layout, partition);
+        let owners = quorums.reading(&layout, partition);
         let fallbacks = if quorums.sloppy { layout.fallbacks(partition) } else { Vec::new() };
         let hole = operation
             .key()
@@ -92,14 +92,18 @@ impl Node {
         if place == Place::Fallback && operation.is_write() && self.keeps_enough(operation.value_bytes()) {
             return Err(Failure::Overloaded("it keeps as much for owners as it may".into()));
         }
-        let (needed, needed_primaries) = self.needed(&operation, &quorums, &seen);
-        let primaries = self.reachable(owners);
-        let stand_ins = (quorums.n - primaries.min(quorums.n)).min(self.reachable(&fallbacks));
-        if primaries < needed_primaries {
-            return Err(Failure::QuorumUnavailable { needed: needed_primaries, reachable: primaries });
+        let reads = match &operation {
+            Operation::Get(_) | Operation::List(_) => true,
+            Operation::Delete(_) => seen.is_empty() || quorums.lww,
+            Operation::Put(_) => false,
+        };
+        if reads {
+            self.check_reachable(owners, quorums.read, &fallbacks)?;
         }
-        if primaries + stand_ins < needed {
-            return Err(Failure::QuorumUnavailable { needed, reachable: primaries + stand_ins });
+        if operation.is_write() {
+            for (counting, quorum) in quorums.writing(&layout, partition) {
+                self.check_reachable(counting, quorum, &fallbacks)?;
+            }
         }
         let target =
             |key: Bytes| Target { key: KeyRef { partition, bucket: bucket.id, key }, place, quorums };
@@ -170,18 +174,23 @@ impl Node {
         Ok(context)
     }
 
-    /// How many have to answer, and how many of them as primaries.
-    fn needed(&self, operation: &Operation, quorums: &Quorums, seen: &Context) -> (u32, u32) {
-        let read = (quorums.read, quorums.read_primaries);
-        let write = (quorums.write, quorums.write_primaries);
-        match operation {
-            Operation::Put(_) => write,
-            Operation::Get(_) | Operation::List(_) => read,
-            Operation::Delete(_) if seen.is_empty() || quorums.lww => {
-                (read.0.max(write.0), read.1.max(write.1))
-            }
-            Operation::Delete(_) => write,
+    /// Refuses at once what cannot be answered by enough.
+    fn check_reachable(
+        &self,
+        counting: &[NodeId],
+        quorum: Quorum,
+        fallbacks: &[NodeId],
+    ) -> Result<(), Failure> {
+        let primaries = self.reachable(counting);
+        let stand_ins = (quorum.n - primaries.min(quorum.n)).min(self.reachable(fallbacks));
+        if primaries < quorum.primaries {
+            return Err(Failure::QuorumUnavailable { needed: quorum.primaries, reachable: primaries });
         }
+        if primaries + stand_ins < quorum.needed {
+            let reachable = primaries + stand_ins;
+            return Err(Failure::QuorumUnavailable { needed: quorum.needed, reachable });
+        }
+        Ok(())
     }
 
     /// How many of these replicas can be asked, this node included.

@@ -2,7 +2,6 @@
 
 use super::{Job, Running, Source, Target};
 use crate::id::NodeId;
-use crate::layout::Layout;
 use crate::message::Tag;
 use crate::node::Node;
 use crate::operation::{Delete, Failure, Get, Operation, OperationError};
@@ -14,6 +13,35 @@ impl Node {
         let Some(running) = self.coordinator.take(tag) else { return };
         let Running { source, began, deadline, timer, job } = *running;
         let failure = Failure::Storage("its record of the key is damaged, and is not healed yet".into());
+        // What was read for it goes to the client, who may send it again.
+        if let Job::Delete(waiting) = &job
+            && waiting.is_after_read()
+        {
+            let expired = waiting.expired(self.token_of(&waiting.target, &waiting.seen));
+            self.finish(turn, source, Err(OperationError { failure, ..expired }));
+            return;
+        }
+        let (primaries, operation) = match self.as_operation(job) {
+            Ok(operation) => operation,
+            Err(job) => {
+                self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
+                return;
+            }
+        };
+        let passed_on = match &source {
+            Source::Client(_) | Source::List { .. } => {
+                self.forward(turn, &source, deadline, operation, primaries)
+            }
+            // Whoever forwarded it tries the next one itself.
+            Source::Peer { .. } | Source::Answered => Err(failure),
+        };
+        if let Err(failure) = passed_on {
+            self.finish(turn, source, Err(OperationError::not_attempted(failure)));
+        }
+    }
+
+    /// What its client has asked for, and the owners that can do it; the job itself when it is stored or passed on already.
+    pub(super) fn as_operation(&self, job: Job) -> Result<(Vec<NodeId>, Operation), Job> {
         let (target, operation) = match job {
             Job::Put(waiting) => (waiting.target.clone(), Operation::Put(waiting.into_put())),
             Job::Get(reading) => {
@@ -28,37 +56,18 @@ impl Node {
                 };
                 (reading.target, operation)
             }
-            // What was read for it goes to the client, who may send it again.
-            Job::Delete(waiting) if waiting.is_after_read() => {
-                let expired = waiting.expired(self.token_of(&waiting.target, &waiting.seen));
-                self.finish(turn, source, Err(OperationError { failure, ..expired }));
-                return;
-            }
             Job::Delete(waiting) => {
                 let context = self.token_of(&waiting.target, &waiting.seen);
                 let (bucket, target) = (self.bucket_name(&waiting.target), waiting.target);
                 let (key, quorum) = (target.key.key.clone(), target.quorums.asked);
                 (target, Operation::Delete(Delete { bucket, key, context, quorum }))
             }
-            Job::Write(_) | Job::List(_) | Job::Forward(_) => {
-                self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
-                return;
-            }
+            Job::List(listing) => return Ok((Vec::new(), Operation::List(listing.into_list()))),
+            Job::Write(_) | Job::Forward(_) => return Err(job),
         };
-        let passed_on = match &source {
-            Source::Client(_) | Source::List { .. } => {
-                let counting = |layout: &std::sync::Arc<Layout>| -> Vec<NodeId> {
-                    target.quorums.counting(layout, target.key.partition).to_vec()
-                };
-                let primaries = self.layout.as_ref().map(counting).unwrap_or_default();
-                self.forward(turn, &source, deadline, operation, primaries)
-            }
-            // Whoever forwarded it tries the next one itself.
-            Source::Peer { .. } | Source::Answered => Err(failure),
-        };
-        if let Err(failure) = passed_on {
-            self.finish(turn, source, Err(OperationError::not_attempted(failure)));
-        }
+        let layout = self.layout.as_deref();
+        let primaries = layout.map(|layout| target.quorums.reading(layout, target.key.partition).to_vec());
+        Ok((primaries.unwrap_or_default(), operation))
     }
 
     fn bucket_name(&self, target: &Target) -> String {

@@ -49,7 +49,7 @@ impl Reading {
     }
 
     fn new(target: Target, counting: &[NodeId], purpose: Purpose) -> Self {
-        let tally = Tally::new(counting, target.quorums.read, target.quorums.read_primaries);
+        let tally = Tally::of_read(counting, target.quorums.read);
         Self { target, purpose, tally, local: None, merged: None, replies: Vec::new(), asked: Vec::new() }
     }
 
@@ -288,7 +288,7 @@ impl Node {
             return;
         }
         for &(replica, digest) in replies {
-            if digest == merged.digest || !layout.is_owner(target.key.partition, replica) {
+            if digest == merged.digest || !layout.is_holder(target.key.partition, replica) {
                 continue;
             }
             self.stats.read_repairs += 1;

@@ -36,6 +36,11 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// As it was asked.
+    pub(super) fn into_list(self) -> List {
+        self.list
+    }
+
     pub(super) fn expired(&self) -> OperationError {
         read_error(timed_out(self.tally.needed(), self.tally.counted()))
     }
@@ -102,7 +107,7 @@ impl Node {
             list,
             bucket: bucket.id,
             quorums,
-            tally: Tally::new(owners, quorums.read, quorums.read),
+            tally: Tally::of_read(owners, quorums.read),
             asked: vec![self.config.node],
             pages: Vec::new(),
             keys: BTreeMap::new(),

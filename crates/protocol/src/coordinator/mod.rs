@@ -9,6 +9,7 @@
 //! ```
 
 mod admit;
+mod anew;
 mod delete;
 mod elsewhere;
 mod forward;

@@ -1,24 +1,40 @@
 //! Which replicas count, how many are needed, and who has answered.
 
 use crate::id::{NodeId, PartitionId};
-use crate::layout::{Bucket, ConflictPolicy, Layout, QuorumMode};
+use crate::layout::{Bucket, ConflictPolicy, Layout, QuorumMode, QuorumSizes, Side};
 use crate::operation::{Failure, QuorumOptions};
+
+/// How many of the first `n` owners of one side must answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Quorum {
+    /// The first n owners count.
+    pub(crate) n: u32,
+    /// Answers that are needed,
+    pub(crate) needed: u32,
+    /// and how many of them from primaries.
+    pub(crate) primaries: u32,
+    /// The bucket's own demand: only with that many primaries may a write's context become a vector.
+    pub(crate) of_bucket: u32,
+}
+
+impl Quorum {
+    /// The owners that count.
+    pub(crate) fn counting<'a>(&self, owners: &'a [NodeId]) -> &'a [NodeId] {
+        &owners[..owners.len().min(self.n as usize)]
+    }
+
+    fn strict(self) -> Self {
+        Self { primaries: self.needed, ..self }
+    }
+}
 
 /// The quorums of one operation: the request's where it names them, else the bucket's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quorums {
-    /// The first n owners of the partition count.
-    pub(crate) n: u32,
-    /// Answers that a read needs,
-    pub(crate) read: u32,
-    /// and how many of them from primaries.
-    pub(crate) read_primaries: u32,
-    /// Acknowledgements that a write needs,
-    pub(crate) write: u32,
-    /// and how many of them from primaries.
-    pub(crate) write_primaries: u32,
-    /// The bucket's own w: only that many primaries let an answer's context become a vector.
-    pub(crate) bucket_write: u32,
+    /// Of a read, on the side that reads count in.
+    pub(crate) read: Quorum,
+    /// Of a write, on the old and, in a change, on the new side.
+    pub(crate) write: [Quorum; 2],
     /// Whether the last writer wins.
     pub(crate) lww: bool,
     /// Whether fallbacks stand in for primaries that cannot be reached.
@@ -28,23 +44,30 @@ pub(crate) struct Quorums {
 }
 
 impl Quorums {
-    /// Checks a request's settings against its bucket. A default above a request's smaller n becomes that n.
-    pub(crate) fn resolve(bucket: &Bucket, asked: &QuorumOptions) -> Result<Self, Failure> {
-        let n = bounded("n", asked.n, 1, bucket.n, "the bucket's n")?.unwrap_or(bucket.n);
-        let r = bounded("r", asked.r, 1, n, "n")?.unwrap_or(bucket.r.min(n));
-        let w = bounded("w", asked.w, 1, n, "n")?.unwrap_or(bucket.w.min(n));
-        let pr = bounded("pr", asked.pr, 0, n, "n")?.unwrap_or(0);
-        let pw = bounded("pw", asked.pw, 0, n, "n")?.unwrap_or(0);
+    /// Checks a request's settings against what its bucket has where reads count. A default above a request's smaller n becomes
+    /// that n; and what a request names that is more than there is on the other side of a change becomes that.
+    pub(crate) fn resolve(layout: &Layout, bucket: &Bucket, asked: &QuorumOptions) -> Result<Self, Failure> {
+        let effective = layout.sizes(bucket, layout.reading_side());
+        let n = bounded("n", asked.n, 1, effective.n, "the bucket's n")?.unwrap_or(effective.n);
+        bounded("r", asked.r, 1, n, "n")?;
+        bounded("w", asked.w, 1, n, "n")?;
+        bounded("pr", asked.pr, 0, n, "n")?;
+        bounded("pw", asked.pw, 0, n, "n")?;
         let sloppy = asked.mode.unwrap_or(bucket.mode) == QuorumMode::Sloppy;
-        // Without fallbacks only primaries count, so the stronger of the two demands holds.
-        let (read, write) = (r.max(pr), w.max(pw));
+        let quorum = |sizes: QuorumSizes, of_bucket: u32, some: Option<u32>, primaries: Option<u32>| {
+            let n = asked.n.unwrap_or(sizes.n).min(sizes.n);
+            let primaries = primaries.unwrap_or(0).min(n);
+            // Without fallbacks only primaries count, so the stronger of the two demands holds.
+            let needed = some.unwrap_or(of_bucket).min(n).max(primaries);
+            Quorum { n, needed, primaries: if sloppy { primaries } else { needed }, of_bucket }
+        };
+        let write = [Side::Old, Side::New].map(|side| {
+            let sizes = layout.sizes(bucket, side);
+            quorum(sizes, sizes.w, asked.w, asked.pw)
+        });
         Ok(Self {
-            n,
-            read,
-            read_primaries: if sloppy { pr } else { read },
+            read: quorum(effective, effective.r, asked.r, asked.pr),
             write,
-            write_primaries: if sloppy { pw } else { write },
-            bucket_write: bucket.w,
             lww: bucket.conflict == ConflictPolicy::LastWriterWins,
             sloppy,
             asked: *asked,
@@ -53,13 +76,28 @@ impl Quorums {
 
     /// The same without fallbacks.
     pub(crate) fn strict(self) -> Self {
-        Self { read_primaries: self.read, write_primaries: self.write, sloppy: false, ..self }
+        Self { read: self.read.strict(), write: self.write.map(Quorum::strict), sloppy: false, ..self }
     }
 
-    /// The owners that count.
-    pub(crate) fn counting<'a>(&self, layout: &'a Layout, partition: PartitionId) -> &'a [NodeId] {
-        let owners = layout.owners(partition);
-        &owners[..owners.len().min(self.n as usize)]
+    /// The owners that answer the operation's reads and may coordinate it.
+    pub(crate) fn reading<'a>(&self, layout: &'a Layout, partition: PartitionId) -> &'a [NodeId] {
+        self.read.counting(layout.owners(partition))
+    }
+
+    /// The owners of each side that count for a write, and how many of them are needed.
+    pub(crate) fn writing<'a>(
+        &self,
+        layout: &'a Layout,
+        partition: PartitionId,
+    ) -> impl Iterator<Item = (&'a [NodeId], Quorum)> {
+        let write = self.write;
+        layout.writing_sides(partition).iter().map(move |&side| {
+            let quorum = match side {
+                Side::Old => write[0],
+                Side::New => write[1],
+            };
+            (quorum.counting(layout.owners_of(partition, side)), quorum)
+        })
     }
 }
 
@@ -90,22 +128,74 @@ pub(crate) struct StandIn {
     failed: bool,
 }
 
-/// Counts each replica that matters once, whatever it sends; and in sloppy mode those that stand in for one.
+/// The owners of one side that count, and who of them has answered.
 #[derive(Clone, Debug)]
-pub(crate) struct Tally {
+struct Count {
     counting: Vec<NodeId>,
     /// Bit i: the i-th of them has answered. There are at most [`REPLICAS_MAX`](crate::layout::REPLICAS_MAX).
     counted: u64,
-    needed: u32,
-    primaries_needed: u32,
+    quorum: Quorum,
+}
+
+impl Count {
+    fn new((counting, quorum): (&[NodeId], Quorum)) -> Self {
+        Self { counting: counting.to_vec(), counted: 0, quorum }
+    }
+
+    fn set(&mut self, replica: NodeId, counted: bool) -> bool {
+        let Some(at) = self.counting.iter().position(|&counting| counting == replica) else { return false };
+        self.counted = if counted { self.counted | (1 << at) } else { self.counted & !(1 << at) };
+        true
+    }
+
+    fn has(&self, replica: NodeId) -> bool {
+        let at = self.counting.iter().position(|&counting| counting == replica);
+        at.is_some_and(|at| self.counted & (1 << at) != 0)
+    }
+
+    fn primaries(&self) -> u32 {
+        self.counted.count_ones()
+    }
+
+    /// Fallbacks whose primary is of this side and has not answered: a hint never counts beside its target's own
+    /// acknowledgement.
+    fn fallbacks(&self, stand_ins: &[StandIn]) -> u32 {
+        let counts = |other: &&StandIn| {
+            other.counted && self.counting.contains(&other.target) && !self.has(other.target)
+        };
+        u32::try_from(stand_ins.iter().filter(counts).count()).unwrap_or(u32::MAX)
+    }
+
+    fn is_met(&self, stand_ins: &[StandIn]) -> bool {
+        let primaries = self.primaries();
+        primaries >= self.quorum.primaries && primaries + self.fallbacks(stand_ins) >= self.quorum.needed
+    }
+}
+
+/// Counts each replica that matters once on each side, whatever it sends; and in sloppy mode those that stand in for one.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    count: Count,
+    /// The new side of a change, for writes.
+    also: Option<Count>,
     stand_ins: Vec<StandIn>,
 }
 
 impl Tally {
-    /// Counts these replicas until `needed` of them have answered, at least `primaries_needed` of them primaries.
-    pub(crate) fn new(counting: &[NodeId], needed: u32, primaries_needed: u32) -> Self {
-        let counting = counting.to_vec();
-        Self { counting, counted: 0, needed, primaries_needed, stand_ins: Vec::new() }
+    /// Counts these replicas until the quorum is met.
+    pub(crate) fn of_read(counting: &[NodeId], quorum: Quorum) -> Self {
+        Self { count: Count::new((counting, quorum)), also: None, stand_ins: Vec::new() }
+    }
+
+    /// Counts these until the quorum of every side is met.
+    pub(crate) fn of_write<'a>(mut sides: impl Iterator<Item = (&'a [NodeId], Quorum)>) -> Self {
+        let nobody = Quorum { n: 0, needed: 1, primaries: 1, of_bucket: 1 };
+        let count = Count::new(sides.next().unwrap_or((&[], nobody)));
+        Self { count, also: sides.next().map(Count::new), stand_ins: Vec::new() }
+    }
+
+    fn counts(&self) -> impl Iterator<Item = &Count> {
+        std::iter::once(&self.count).chain(&self.also)
     }
 
     /// Lets a fallback stand in for a primary.
@@ -115,20 +205,24 @@ impl Tally {
 
     /// Counts a replica; one that does not matter, or has been counted, changes nothing.
     pub(crate) fn count(&mut self, replica: NodeId) {
-        if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
-            self.counted |= 1 << at;
-        } else if let Some(stand_in) = self.stand_ins.iter_mut().find(|other| other.holder == replica)
+        let is_primary = self.set(replica, true);
+        if !is_primary
+            && let Some(stand_in) = self.stand_ins.iter_mut().find(|other| other.holder == replica)
             && !stand_in.failed
         {
             stand_in.counted = true;
         }
     }
 
+    fn set(&mut self, replica: NodeId, counted: bool) -> bool {
+        let first = self.count.set(replica, counted);
+        let second = self.also.as_mut().is_some_and(|also| also.set(replica, counted));
+        first || second
+    }
+
     /// A replica has lost what it acknowledged: it does not count until it acknowledges anew.
     pub(crate) fn uncount(&mut self, replica: NodeId) {
-        if let Some(at) = self.counting.iter().position(|&counting| counting == replica) {
-            self.counted &= !(1 << at);
-        }
+        self.set(replica, false);
     }
 
     /// A fallback does not do what it was asked for; returns whether it was.
@@ -140,28 +234,41 @@ impl Tally {
 
     /// Whether enough have answered.
     pub(crate) fn is_met(&self) -> bool {
-        self.counted() >= self.needed && self.primaries() >= self.primaries_needed
+        self.counts().all(|count| count.is_met(&self.stand_ins))
     }
 
-    /// How many have answered.
+    /// The side that lacks something, or the first.
+    fn lacking(&self) -> &Count {
+        self.counts().find(|count| !count.is_met(&self.stand_ins)).unwrap_or(&self.count)
+    }
+
+    /// How many have answered, on a side that lacks something if there is one.
     pub(crate) fn counted(&self) -> u32 {
-        self.primaries() + self.fallbacks()
+        let count = self.lacking();
+        count.primaries() + count.fallbacks(&self.stand_ins)
     }
 
-    /// How many primaries have.
-    pub(crate) fn primaries(&self) -> u32 {
-        self.counted.count_ones()
-    }
-
-    /// How many fallbacks have whose primary has not: a hint never counts beside its target's own acknowledgement.
-    pub(crate) fn fallbacks(&self) -> u32 {
-        let counts = |stand_in: &&StandIn| stand_in.counted && !self.has_primary(stand_in.target);
-        u32::try_from(self.stand_ins.iter().filter(counts).count()).unwrap_or(u32::MAX)
-    }
-
-    /// How many have to.
+    /// How many have to, there.
     pub(crate) fn needed(&self) -> u32 {
-        self.needed
+        self.lacking().quorum.needed
+    }
+
+    /// How many primaries have answered, of either side.
+    pub(crate) fn primaries(&self) -> u32 {
+        let also = self.also.iter().flat_map(|also| also.counting.iter().map(move |&node| (also, node)));
+        let more = also.filter(|(also, node)| also.has(*node) && !self.count.has(*node)).count();
+        self.count.primaries() + u32::try_from(more).unwrap_or(0)
+    }
+
+    /// Whether so many primaries of every side have answered as the bucket itself demands of a write.
+    pub(crate) fn is_at_bucket_quorum(&self) -> bool {
+        self.counts().all(|count| count.primaries() >= count.quorum.of_bucket)
+    }
+
+    /// How many fallbacks have answered whose primary has not.
+    pub(crate) fn fallbacks(&self) -> u32 {
+        let counts = |other: &&StandIn| other.counted && !self.has_primary(other.target);
+        u32::try_from(self.stand_ins.iter().filter(counts).count()).unwrap_or(u32::MAX)
     }
 
     /// Whether this replica has been counted.
@@ -171,13 +278,12 @@ impl Tally {
     }
 
     fn has_primary(&self, replica: NodeId) -> bool {
-        let at = self.counting.iter().position(|&counting| counting == replica);
-        at.is_some_and(|at| self.counted & (1 << at) != 0)
+        self.counts().any(|count| count.has(replica))
     }
 
-    /// The replicas that count, in order of preference.
+    /// The replicas that count, in order of preference; of a write in a change those of the old side.
     pub(crate) fn counting(&self) -> &[NodeId] {
-        &self.counting
+        &self.count.counting
     }
 
     /// Those that stand in.
@@ -187,10 +293,12 @@ impl Tally {
 
     /// The first primary that has neither answered nor a stand-in, of those of which `away` is true.
     pub(crate) fn next_target(&self, away: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        self.counting.iter().copied().find(|&primary| {
+        let primaries = self.counts().flat_map(|count| count.counting.iter().copied());
+        let mut waiting = primaries.filter(|&primary| {
             !self.has_primary(primary)
                 && away(primary)
                 && self.stand_ins.iter().all(|other| other.target != primary || other.failed)
-        })
+        });
+        waiting.next()
     }
 }

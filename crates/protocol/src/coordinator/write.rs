@@ -75,6 +75,18 @@ impl Writing {
         &self.seen
     }
 
+    /// Another epoch: who counts may be others, and nobody has been counted. A loss that this node itself has had stays.
+    pub(super) fn count_anew(&mut self, target: Target, tally: Tally) {
+        self.target = target;
+        self.tally = tally;
+        self.missing.clear();
+    }
+
+    /// The owners that have not acknowledged it.
+    pub(super) fn take_missing(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.missing)
+    }
+
     /// Whether a peer's acknowledgement is missing.
     pub(super) fn waits_for(&self, peer: NodeId) -> bool {
         let stands_in = |other: &super::quorum::StandIn| other.holder == peer && !self.tally.has(peer);
@@ -92,12 +104,9 @@ impl Writing {
 impl Node {
     /// The acknowledgements that a write needs.
     pub(super) fn write_tally(&self, target: &Target) -> Tally {
-        let quorums = target.quorums;
-        let counting = match &self.layout {
-            Some(layout) => quorums.counting(layout, target.key.partition),
-            None => &[],
-        };
-        Tally::new(counting, quorums.write, quorums.write_primaries)
+        let layout = self.layout.as_deref();
+        let sides = layout.into_iter().flat_map(|layout| target.quorums.writing(layout, target.key.partition));
+        Tally::of_write(sides)
     }
 
     /// The key has a new container at its coordinator. A fallback keeps it for all owners.
@@ -121,7 +130,7 @@ impl Node {
     }
 
     fn owners_of(&self, target: &Target) -> Vec<NodeId> {
-        self.layout.as_ref().map_or(Vec::new(), |layout| layout.owners(target.key.partition).to_vec())
+        self.layout.as_ref().map_or(Vec::new(), |layout| layout.holders(target.key.partition))
     }
 
     /// The container is made and on its way to the disk: send it to all other owners, and wait.
@@ -151,8 +160,13 @@ impl Node {
         self.fill_in(turn, tag, began, &mut writing, away);
         let timer = deadline.min(turn.time() + RESEND);
         let commit = writing.own_commit;
+        let own_lost = writing.struck.iter().any(|&(struck, _)| struck == me);
         let job = Job::Write(writing);
         self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
+        // What this node has lost itself stays lost, however durable its commit was.
+        if own_lost {
+            return;
+        }
         if self.commits.is_durable(commit) {
             self.write_acknowledged(turn, tag, me);
         } else {
@@ -209,7 +223,7 @@ impl Node {
     }
 
     /// An owner has missed it for now: it will be brought.
-    fn remember(&mut self, turn: &mut Turn<'_>, writing: &mut Writing, owner: NodeId) {
+    pub(super) fn remember(&mut self, turn: &mut Turn<'_>, writing: &mut Writing, owner: NodeId) {
         let known = writing.hinted.iter().any(|hinted| hinted.0 == owner);
         if writing.target.place == Place::Replica
             && !known
@@ -359,6 +373,9 @@ impl Node {
     ) {
         // A refusal, or an acknowledgement of another epoch, counts nothing; the write is sent again in a while.
         let current = self.layout.as_ref().is_some_and(|layout| layout.epoch == epoch);
+        if self.hand_over_answered(turn, from, tag, result.is_ok() && current) {
+            return;
+        }
         if !self.coordinator.running.contains_key(&tag) {
             self.hint_answered(turn, from, tag, result.is_ok() && current);
         } else if result.is_ok() && current {
@@ -430,8 +447,7 @@ impl Node {
         };
         let (primaries, fallbacks) = (writing.tally.primaries(), writing.tally.fallbacks());
         // A fallback's vector says nothing of what its owners have seen.
-        let at_quorum =
-            primaries >= writing.target.quorums.bucket_write && writing.target.place == Place::Replica;
+        let at_quorum = writing.tally.is_at_bucket_quorum() && writing.target.place == Place::Replica;
         let context = writing.held.container.answer_context(&writing.seen, dot, at_quorum);
         let context = self.token_of(&writing.target, &context);
         let written = Written { context, primaries, fallbacks, epoch: self.epoch() };

@@ -6,7 +6,7 @@ use crate::message::{KeyRef, Place};
 use crate::store::CommitNumber;
 
 /// One key that one owner has missed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Mark {
     /// Where the container is.
     pub(crate) place: Place,
@@ -16,8 +16,10 @@ pub(crate) struct Mark {
     pub(super) bytes: usize,
     /// Makes the newest version durable.
     pub(crate) commit: CommitNumber,
-    /// Whether it is on its way.
-    pub(super) flying: bool,
+    /// On its way to so many.
+    pub(super) flying: usize,
+    /// Those of several that are to have it who have acknowledged this version, in the present epoch.
+    pub(super) heard: Vec<NodeId>,
 }
 
 impl Hints {
@@ -78,6 +80,6 @@ impl Hints {
 
 impl Mark {
     fn first(new: NewMark, version: u64) -> Self {
-        Self { place: new.place, version, bytes: new.bytes, commit: new.commit, flying: false }
+        Self { place: new.place, version, bytes: new.bytes, commit: new.commit, flying: 0, heard: Vec::new() }
     }
 }

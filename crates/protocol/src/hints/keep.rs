@@ -50,7 +50,13 @@ impl Node {
         if !self.links.is_live(owner) {
             self.hints_owner_down(turn, owner);
         }
-        let known = self.hints.get(owner, key).is_some();
+        let known = self.hints.get(owner, key).map(|mark| mark.place);
+        // What it keeps as a fallback since before it was an owner is data, and stays what it is.
+        if known == Some(Place::Fallback) {
+            self.leave_to_exchange(owner, key.partition);
+            return None;
+        }
+        let known = known.is_some();
         // One owner that is away must not take the room of all.
         let most = self.config.limits.hints;
         if !known && (self.hints.count() >= most || self.hints.of(owner) >= most.div_ceil(2)) {
@@ -80,9 +86,7 @@ impl Node {
 
     /// An owner has acknowledged what a hint of this version was for.
     pub(crate) fn missed_no_more(&mut self, turn: &mut Turn<'_>, owner: NodeId, key: &KeyRef, version: u64) {
-        if self.hints.get(owner, key).is_some_and(|mark| mark.version == version) {
-            self.drop_hint(turn, owner, key);
-        }
+        self.hint_heard(turn, owner, owner, key, version);
     }
 
     /// Whether so many bytes more would be more than this node keeps for owners.
@@ -122,7 +126,7 @@ impl Node {
         let fenced =
             self.fence(turn, from, epoch, key.partition, key.bucket, Place::Fallback).and_then(|()| {
                 let layout = self.layout.as_ref().ok_or(Refusal::NotOwner)?;
-                if !layout.is_owner(key.partition, target) {
+                if !layout.is_holder(key.partition, target) {
                     return Err(Refusal::NotOwner);
                 }
                 if self.keeps_enough(container.0.len()) { Err(Refusal::Overloaded) } else { Ok(()) }
@@ -272,6 +276,7 @@ impl Node {
             return;
         }
         self.hints.loaded = Some(turn.now.link);
+        self.hints_resolved(turn);
         let owners: Vec<NodeId> = self.hints.marks.keys().copied().collect();
         for owner in owners {
             if !self.links.is_live(owner) {
@@ -292,7 +297,7 @@ impl Node {
 
     fn place_of(&self, key: &KeyRef) -> Place {
         let me = self.config.node;
-        let owned = self.layout.as_ref().is_some_and(|layout| layout.is_owner(key.partition, me));
+        let owned = self.layout.as_ref().is_some_and(|layout| layout.is_holder(key.partition, me));
         if owned { Place::Replica } else { Place::Fallback }
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Hints {
     /// Bytes that may be sent now, and when that was so.
     budget: (u64, Time),
     wake: Option<Time>,
+    /// Whether something is kept for a node that owns its key's partition no more.
+    astray: bool,
 }
 
 /// Whether a partition has hints here.

@@ -46,7 +46,7 @@ impl Node {
         self.hints.mature(turn.now.link, |number| commits.is_durable(number));
         let now = turn.now.link;
         self.purge.rounds.retain(|_, round| now.since(round.began) <= bound);
-        let Some(layout) = self.layout.clone() else { return };
+        let Some(layout) = self.layout.clone().filter(|layout| layout.is_stable()) else { return };
         let me = self.config.node;
         let others = || layout.members.iter().map(|member| member.node).filter(|&node| node != me);
         if !self.writable || !others().all(|node| self.links.is_live(node)) {

@@ -2,7 +2,7 @@
 
 use crate::echo::LinkTime;
 use crate::id::{ActorId, Epoch, NodeId, PartitionId};
-use crate::message::{KeyDigest, Message, Place, Tag, Vote};
+use crate::message::{KeyDigest, Message, Place, Refusal, Tag, Vote};
 use crate::node::Node;
 use crate::store::StoreOp;
 use crate::time::Time;
@@ -22,7 +22,10 @@ impl Node {
         keys: &[KeyDigest],
         actors: &[ActorId],
     ) {
-        let result = self.fence_member(turn, from, epoch).map(|()| self.vote(turn, partition, keys, actors));
+        let stable = self.layout.as_ref().is_some_and(|layout| layout.is_stable());
+        let stable = if stable { Ok(()) } else { Err(Refusal::NotOwner) };
+        let fenced = self.fence_member(turn, from, epoch).and(stable);
+        let result = fenced.map(|()| self.vote(turn, partition, keys, actors));
         if result.is_ok() {
             self.watch(turn, partition, keys);
         }

@@ -1,8 +1,24 @@
-//! Which layout this node holds, and how it came to it: persisted first, adopted then.
+//! Which layout this node holds, and how the next one is agreed.
+//!
+//! The successor of a layout is chosen by single-decree Paxos (Lamport, 2001) among the voters of that layout: no two nodes ever
+//! hold different layouts under one epoch. What is chosen is offered to everybody, and persisted before it is used.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `acceptor` | a voter's durable promises |
+//! | `proposer` | brings a layout, or one that somebody began to bring, through both phases |
+//! | `orders` | what clients ask of the layout |
+
+mod acceptor;
+mod orders;
+mod proposer;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+
+pub use acceptor::{Acceptor, Ballot, Acceptance};
+pub(crate) use proposer::Proposals;
 
 use crate::commits::Waiter;
 use crate::effect::{BootstrapError, Effect};
@@ -20,7 +36,7 @@ use crate::version::TokenKey;
 #[derive(Debug)]
 pub(crate) struct Pending {
     layout: Arc<Layout>,
-    /// Who asked for it.
+    /// Who asked for it, when it is the first.
     requests: Vec<RequestId>,
 }
 
@@ -68,14 +84,17 @@ impl Node {
         Ok(None)
     }
 
-    /// A peer has sent its layout.
+    /// A peer has sent its layout: it was chosen, for nobody holds what was not.
     pub(crate) fn on_layout_offer(&mut self, turn: &mut Turn<'_>, from: NodeId, encoded: &[u8]) {
         let Ok(layout) = Layout::decode(encoded) else {
             return;
         };
         self.links.saw_epoch(from, layout.epoch);
-        let wanted = self.layout.is_none() && self.pending_layout.is_none() && self.writable;
-        if wanted && layout.member(self.config.node).is_some() {
+        let is_news = match &self.layout {
+            None => layout.member(self.config.node).is_some(),
+            Some(held) => held.cluster == layout.cluster && held.epoch < layout.epoch,
+        };
+        if is_news && self.pending_layout.is_none() && self.writable {
             self.persist(turn, layout, Vec::new());
         }
     }
@@ -91,9 +110,13 @@ impl Node {
     pub(crate) fn on_store_writable(&mut self, turn: &mut Turn<'_>, writable: bool) {
         self.writable = writable;
         if writable {
-            for peer in self.links.ahead(self.epoch()) {
-                turn.send(peer, Message::LayoutRequest);
-            }
+            self.ask_who_is_ahead(turn);
+        }
+    }
+
+    fn ask_who_is_ahead(&self, turn: &mut Turn<'_>) {
+        for peer in self.links.ahead(self.epoch()) {
+            turn.send(peer, Message::LayoutRequest);
         }
     }
 
@@ -113,16 +136,22 @@ impl Node {
         self.tokens = Some(TokenKey::new(layout.cluster, self.config.token_secret.as_deref()));
         self.layout = Some(layout.clone());
         self.own_anew();
+        self.transition_adopted(turn);
         turn.effects.push(Effect::LayoutAdopted(layout.clone()));
         // Spread it to members that nobody has asked, or that were not there.
         let behind: Vec<NodeId> = self.links.behind(layout.epoch).collect();
         for peer in behind {
             self.on_layout_request(turn, peer);
         }
+        // One that is newer still may have been offered meanwhile.
+        self.ask_who_is_ahead(turn);
+        self.hints_adopted(turn);
         self.heal_anew(turn);
+        self.count_anew(turn);
         for request in requests {
             turn.effects.push(Effect::AnswerBootstrap { request, result: Ok(layout.clone()) });
         }
+        self.proposal_adopted(turn);
     }
 
     /// The epoch held; 0 without a layout.
