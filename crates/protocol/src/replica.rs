@@ -213,7 +213,7 @@ impl Node {
 
     /// Whether this node takes what is written to a partition: it owns it before or after a change, and has nothing of earlier
     /// times left there.
-    pub(crate) fn holds(&self, partition: PartitionId) -> bool {
+    pub fn holds(&self, partition: PartitionId) -> bool {
         let holder = self.layout.as_ref().is_some_and(|layout| layout.is_holder(partition, self.config.node));
         holder && !self.transition.is_wiping(partition)
     }

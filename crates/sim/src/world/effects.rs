@@ -153,6 +153,10 @@ impl World {
                     Ok(())
                 }
             },
+            Effect::AnswerChange { result, .. } => {
+                self.order_answered(node, &result);
+                Ok(())
+            }
             Effect::Notice(notice) => {
                 match &notice {
                     Notice::RecordDamaged { .. } => self.figures.holes += 1,
@@ -163,8 +167,9 @@ impl World {
                 Ok(())
             }
             Effect::LayoutAdopted(layout) => {
-                self.note(node, || format!("adopts the layout of epoch {}", layout.epoch));
+                self.note(node, || describe::layout(&layout));
                 self.witness.holds(node, Some(&layout))?;
+                self.newest(&layout);
                 self.moment(node, Moment::Adopted)
             }
             Effect::PeerChanged { peer, state } => self.judged(node, peer, state),
@@ -190,7 +195,9 @@ impl World {
         if key.is_some_and(|key| self.coordinates_itself(node, key, operation)) {
             checks::told(&result, self.handled_at_ms(node))?;
         }
-        let disks = key.map(|key| disks(&self.layout, &self.hosts, &self.oracle, key));
+        let held = self.hosts[node].process.as_ref().and_then(|process| process.node.layout().cloned());
+        let held = held.unwrap_or_else(|| self.layout.clone());
+        let disks = key.map(|key| disks(&held, &self.hosts, &self.oracle, key));
         checks::answered(&mut self.oracle, attempt, &result, disks.as_ref(), late_us)?;
         self.figures.count(&self.oracle.operations[operation].operation, &result);
         let moment = match (&result, self.oracle.operations[operation].operation.is_write()) {
@@ -207,6 +214,9 @@ impl World {
 
     /// Whether a node does an operation itself and does not forward it: one of the owners that count.
     fn coordinates_itself(&self, node: usize, key: usize, operation: usize) -> bool {
+        if self.plan.moves.is_some() {
+            return false;
+        }
         let owners = self.layout.owners(self.oracle.keys[key].partition).iter();
         let n = self.oracle.operations[operation].quorum.n as usize;
         // An owner whose record was damaged, in this life or an earlier one, may have passed it on.

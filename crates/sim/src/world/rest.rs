@@ -81,7 +81,7 @@ impl World {
     }
 
     fn owners_of(&self, partition: PartitionId) -> impl Iterator<Item = &Node> {
-        let owner = move |host: &&crate::host::Host| self.layout.is_owner(partition, host.id);
+        let owner = move |host: &&crate::host::Host| self.layout.is_holder(partition, host.id);
         self.hosts.iter().filter(owner).filter_map(|host| host.process.as_ref()).map(|process| &process.node)
     }
 
