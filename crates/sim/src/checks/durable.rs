@@ -58,20 +58,23 @@ fn on_both_sides(oracle: &Oracle, operation: usize, answer: &Context, disks: &Di
     } else {
         0
     };
-    for (owners, sizes) in &disks.sides {
-        let counting = owners.iter().take(sizes.n as usize);
+    for (owners, needed) in &disks.sides {
         let mut covering = 0;
-        for disk in counting {
-            covering += usize::from(covers(&Disks::acknowledged_on(disk, &history.store_key)?));
+        for disk in owners {
+            // What was lost for good told the truth before.
+            let has = match disk {
+                Some(disk) => covers(&Disks::acknowledged_on(disk, &history.store_key)?),
+                None => true,
+            };
+            covering += usize::from(has);
         }
-        if covering + keeping < sizes.w as usize {
+        if covering + keeping < *needed as usize {
             return Err(violation(
                 "durable",
                 format!(
-                    "{} was acknowledged, and is on {covering} of {} disks of one side, {} needed, and on {keeping} others",
+                    "{} was acknowledged, and is on {covering} of {} disks of one side, {needed} needed, and on {keeping} others",
                     describe::operation_name(oracle, operation),
                     owners.len(),
-                    sizes.w
                 ),
             ));
         }

@@ -32,7 +32,6 @@ mod trees;
 use bytes::Bytes;
 use quorate_protocol::id::{BucketId, PartitionId};
 use quorate_protocol::keys;
-use quorate_protocol::layout::QuorumSizes;
 use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult, Outcome};
 use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 
@@ -71,8 +70,9 @@ pub struct Disks<'a> {
     pub others: Vec<&'a SimDisk>,
     /// How many owners have lost their record of the key, and have not got it back.
     pub troubled: usize,
-    /// The sides that writes count in: the owners' disks, in order of preference, and how many of them have to have a write.
-    pub sides: Vec<(Vec<&'a SimDisk>, QuorumSizes)>,
+    /// The sides that writes count in: the disks of the owners that count, none where one was lost for good, and how many of
+    /// them have to have a write.
+    pub sides: Vec<(Vec<Option<&'a SimDisk>>, u32)>,
 }
 
 impl Disks<'_> {

@@ -195,8 +195,7 @@ impl World {
         if key.is_some_and(|key| self.coordinates_itself(node, key, operation)) {
             checks::told(&result, self.handled_at_ms(node))?;
         }
-        let held = self.hosts[node].process.as_ref().and_then(|process| process.node.layout().cloned());
-        let held = held.unwrap_or_else(|| self.layout.clone());
+        let held = self.counted_in(&result);
         let disks = key.map(|key| disks(&held, &self.hosts, &self.oracle, key));
         checks::answered(&mut self.oracle, attempt, &result, disks.as_ref(), late_us)?;
         self.figures.count(&self.oracle.operations[operation].operation, &result);

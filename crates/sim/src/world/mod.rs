@@ -25,6 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_observe::History;
 use quorate_protocol::Effects;
+use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::{Bootstrap, Layout, QuorumSizes, Side};
 use quorate_protocol::message::{Message, Tag};
 
@@ -43,7 +44,7 @@ use queue::{Happening, Queue, ToNode};
 use setup::{bootstrap, start_hosts};
 
 /// More steps than any healthy run takes: something goes in circles.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 1_000_000;
 
 /// More than any healthy run has under way at once.
 const PLANNED_MAX: usize = 20_000;
@@ -297,12 +298,14 @@ fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) ->
     let others = others.map(|host| &host.disk).collect();
     let owners: Vec<_> = owners.iter().map(|host| &host.disk).collect();
     let troubled = owners.iter().filter(|disk| disk.is_troubled(&oracle.keys[key].store_key)).count();
-    let side = |side: Side| {
-        let owners = layout.owners_of(oracle.keys[key].partition, side).iter();
-        owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).map(|host| &host.disk).collect()
+    let side = |of: Side| {
+        let sizes = sizes_of(layout, oracle, key, of);
+        let counting = layout.owners_of(oracle.keys[key].partition, of).iter().take(sizes.n as usize);
+        let host = |owner: &NodeId| hosts.iter().find(|host| host.id == *owner).map(|host| &host.disk);
+        (counting.map(host).collect(), sizes.w)
     };
     let sides = layout.writing_sides(oracle.keys[key].partition);
-    let sides = sides.iter().map(|&of| (side(of), sizes_of(layout, oracle, key, of))).collect();
+    let sides = sides.iter().map(|&of| side(of)).collect();
     Disks { owners, others, troubled, sides }
 }
 

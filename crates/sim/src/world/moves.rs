@@ -1,14 +1,15 @@
 //! Operators change the layout while everything goes wrong; disks are lost for good; and in the end every change ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use quorate_protocol::effect::ChangeError;
-use quorate_protocol::id::NodeId;
+use quorate_protocol::id::{Epoch, NodeId};
 use quorate_protocol::keys;
 use quorate_protocol::layout::{
     Alteration, BucketSizes, Layout, Member, MemberSettings, Order, QuorumSizes, Stage,
 };
+use quorate_protocol::operation::{OperationResult, Outcome};
 use quorate_protocol::store::StoreOp;
 use quorate_protocol::{Event, RequestId};
 
@@ -23,6 +24,8 @@ use crate::moves::{MOVES, Move};
 const ORDER_REQUEST: u64 = 1 << 61;
 /// In peace a change ends within this time: members are asked every half second, and what was refused is asked again.
 const CHANGE_US: u64 = 120_000_000;
+/// An operator waits so long for a change that may never end.
+const PATIENCE_US: u64 = 30_000_000;
 /// In peace an order is carried out within this time.
 const ORDER_US: u64 = 30_000_000;
 
@@ -30,6 +33,8 @@ const ORDER_US: u64 = 30_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Moves {
     given: u32,
+    /// All layouts that anybody has adopted.
+    layouts: BTreeMap<Epoch, Arc<Layout>>,
     /// The answer to the last order, in peace.
     answered: Option<Result<(), ChangeError>>,
     /// Identities that went with their disks.
@@ -54,6 +59,7 @@ impl World {
 
     /// The newest layout that any node has adopted.
     pub(super) fn newest(&mut self, layout: &Arc<Layout>) {
+        self.moves.layouts.entry(layout.epoch).or_insert_with(|| layout.clone());
         if layout.epoch <= self.layout.epoch {
             return;
         }
@@ -70,6 +76,17 @@ impl World {
                 (key.bucket.n, key.bucket.r, key.bucket.w) = (n, r, w);
             }
         }
+    }
+
+    /// The layout that an answer was counted in.
+    pub(super) fn counted_in(&self, result: &OperationResult) -> Arc<Layout> {
+        let epoch = match result {
+            Ok(Outcome::Put(written) | Outcome::Delete(written)) => Some(written.epoch),
+            Ok(Outcome::Get(found)) => Some(found.epoch),
+            Ok(Outcome::List(_)) | Err(_) => None,
+        };
+        let counted_in = epoch.and_then(|epoch| self.moves.layouts.get(&epoch));
+        counted_in.unwrap_or(&self.layout).clone()
     }
 
     /// The machines that are members.
@@ -238,6 +255,16 @@ impl World {
             && !self.layout.is_lost(missing)
         {
             self.order_in_peace(&Order::DeclareLost(vec![missing]))?;
+        }
+        if self.moves.missing.is_some() && self.layout.stage() == Some(Stage::Gather) {
+            // Without him there may be too few who can catch up: that does not end, and is cancelled.
+            let until_us = self.now_us + PATIENCE_US;
+            while self.layout.stage() == Some(Stage::Gather) && self.now_us < until_us {
+                self.step()?;
+            }
+            if self.layout.stage() == Some(Stage::Gather) {
+                self.order_in_peace(&Order::Cancel)?;
+            }
         }
         self.until_stable()?;
         if let Some(missing) = self.moves.missing {
