@@ -1,6 +1,7 @@
 //! A core handles an event; what it wants is carried out, in order, unless the process dies in between.
 
 use quorate_protocol::effect::Notice;
+use quorate_protocol::layout::Side;
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::OperationResult;
 use quorate_protocol::store::Store;
@@ -196,7 +197,17 @@ impl World {
             checks::told(&result, self.handled_at_ms(node))?;
         }
         let held = self.counted_in(&result);
-        let disks = key.map(|key| disks(&held, &self.hosts, &self.oracle, key));
+        let mut disks = key.map(|key| disks(&held, &self.hosts, &self.oracle, key));
+        // An answer that was long on its way: who has left since has deleted what it had.
+        if let (Some(disks), Some(key)) = (&mut disks, key) {
+            let partition = self.oracle.keys[key].partition;
+            let stays = |side: &Side| {
+                let mut owners = held.owners_of(partition, *side).iter();
+                owners.all(|owner| self.moves.was_lost(*owner) || self.layout.is_holder(partition, *owner))
+            };
+            let mut stays = held.writing_sides(partition).iter().map(stays);
+            disks.sides.retain(|_| stays.next().unwrap_or(true));
+        }
         checks::answered(&mut self.oracle, attempt, &result, disks.as_ref(), late_us)?;
         self.figures.count(&self.oracle.operations[operation].operation, &result);
         let moment = match (&result, self.oracle.operations[operation].operation.is_write()) {

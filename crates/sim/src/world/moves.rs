@@ -216,6 +216,11 @@ impl World {
         self.figures.disks_lost += 1;
         self.hosts[node].disk = SimDisk::default();
         self.hosts[node].boot = 0;
+        // Nobody, until it starts; and nothing that it has said is heard any more.
+        let life = self.hosts[node].life;
+        self.hosts[node].silenced.push(life);
+        self.hosts[node].life += 1;
+        self.hosts[node].id = NodeId(0);
         self.witness.is_new(node);
         self.deaths[node] = None;
         self.moves.lost.insert(id);
@@ -285,7 +290,10 @@ impl World {
             self.moves.given += 1;
             let members = self.members();
             let awake = |node: &&usize| self.hosts[**node].epoch() == self.layout.epoch;
-            let Some(&node) = members.iter().find(awake) else { return Ok(()) };
+            let Some(&node) = members.iter().find(awake) else {
+                self.step()?;
+                continue;
+            };
             self.give(node, order.clone())?;
             let answered = loop {
                 match self.moves.answered.take() {
