@@ -327,7 +327,7 @@ impl Node {
                     let result = match () {
                         // Lost since: the coordinator has struck it, or will.
                         () if self.holes.has(&key) => Err(Refusal::Hole),
-                        () if self.holds(key.partition) || self.hints.keeps(&key) => Ok(()),
+                        () if self.holds(key.partition) || self.is_fallback(key.partition) => Ok(()),
                         // The partition has moved.
                         () => Err(Refusal::NotOwner),
                     };

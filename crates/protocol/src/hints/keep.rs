@@ -155,7 +155,10 @@ impl Node {
         echo: LinkTime,
     ) {
         let reply = Some((from, tag));
-        let merged = if self.is_fresh(turn, echo) {
+        let merged = if !self.is_fallback(key.partition) {
+            // The partition has moved while the store was asked.
+            Err(Refusal::NotOwner)
+        } else if self.is_fresh(turn, echo) {
             self.merged(turn.now.wall_ms, Place::Fallback, key, held, incoming)
         } else {
             Err(Refusal::TooOld)

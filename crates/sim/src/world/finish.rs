@@ -93,7 +93,9 @@ impl World {
         let working = |host: &crate::host::Host| {
             host.process.as_ref().is_none_or(|process| {
                 let gauges = process.node.gauges();
-                gauges.operations + gauges.lingering + gauges.holes > 0
+                // A hole waits for all other owners, also for one that is lost for good, until that is replaced.
+                let holes = if self.is_complete() { gauges.holes } else { 0 };
+                gauges.operations + gauges.lingering + holes > 0
             })
         };
         !self.queue.is_busy() && !self.hosts.iter().any(working)

@@ -89,6 +89,11 @@ impl World {
         counted_in.unwrap_or(&self.layout).clone()
     }
 
+    /// Whether no member is lost for good.
+    pub(super) fn is_complete(&self) -> bool {
+        self.moves.missing.is_none()
+    }
+
     /// The machines that are members.
     pub(super) fn members(&self) -> Vec<usize> {
         (0..self.hosts.len()).filter(|&node| self.layout.member(self.hosts[node].id).is_some()).collect()
