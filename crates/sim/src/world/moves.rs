@@ -44,6 +44,11 @@ pub(super) struct Moves {
 }
 
 impl Moves {
+    /// The layout of an epoch that somebody has adopted.
+    pub(super) fn layout_of(&self, epoch: Epoch) -> Option<&Layout> {
+        self.layouts.get(&epoch).map(Arc::as_ref)
+    }
+
     pub(super) fn was_lost(&self, node: NodeId) -> bool {
         self.lost.contains(&node)
     }
