@@ -27,7 +27,7 @@ use quorate_protocol::Effects;
 use quorate_protocol::layout::{Bootstrap, Layout};
 use quorate_protocol::message::{Message, Tag};
 
-use crate::checks::{Asked, Check, Disks, EpochWitness, Violation, violation};
+use crate::checks::{Asked, Check, Disks, EpochWitness, Unremembered, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
@@ -88,6 +88,8 @@ pub struct World {
     outbox: Vec<(usize, Vec<Message>)>,
     /// Keeps the history that clients see, when somebody wants it.
     recorder: Option<Recorder>,
+    /// What nodes do not remember for owners that have missed it.
+    unremembered: Unremembered,
     /// What was asked of replicas, by who asked and the request's tag.
     requests: BTreeMap<(usize, Tag), Asked>,
     /// What the last operation of the driver itself found.
@@ -144,6 +146,7 @@ impl World {
             effects: Effects::default(),
             outbox: Vec::new(),
             recorder: None,
+            unremembered: Unremembered::default(),
             requests: BTreeMap::new(),
             last_outcome: None,
             plan,
