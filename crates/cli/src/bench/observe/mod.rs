@@ -14,7 +14,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use quorate_client::Client;
-use quorate_observe::{Analysis, Faults, Keys, Row, Setting, csv, svg, table};
+use quorate_observe::{Analysis, Faults, Keys, Mode, Row, Setting, csv, svg, table};
+use quorate_protocol::layout::QuorumMode;
 
 use crate::args::Global;
 use crate::dev::{ClusterOptions, LocalCluster};
@@ -55,6 +56,10 @@ pub(crate) struct ObserveArgs {
     /// none needs --own or --sweep.
     #[arg(long, requires = "observe", value_delimiter = ',', default_value = "none")]
     faults: Vec<Faults>,
+    /// Who counts: strict (owners alone) or sloppy (whoever stands in for them, too), or both, separated by a comma
+    /// [default: as the bucket has it; strict with --own and --sweep]. Sloppy quorums promise no fresh reads.
+    #[arg(long, requires = "observe", value_delimiter = ',')]
+    mode: Vec<Mode>,
     /// Which keys are used: clustered (3), spread (48) or both.
     #[arg(long, requires = "observe", default_value = "clustered", value_parser = Keys::list)]
     keys: std::vec::Vec<Keys>,
@@ -111,7 +116,8 @@ async fn running_cluster(args: &ObserveArgs, global: &Global) -> Result<Vec<Row>
     let n = args.n.unwrap_or(bucket.n);
     ensure!(n <= bucket.n, "the bucket has N {}, and no request can ask for more", bucket.n);
     let (r, w) = (args.r.unwrap_or(bucket.r.min(n)), args.w.unwrap_or(bucket.w.min(n)));
-    let settings = Setting::sweep(&args.keys, &args.faults, &[n], Some(&[r]), Some(&[w]));
+    let modes = if args.mode.is_empty() { vec![mode_of(bucket.mode)] } else { args.mode.clone() };
+    let settings = Setting::sweep(&args.keys, &args.faults, &modes, &[n], Some(&[r]), Some(&[w]));
     ensure!(!settings.is_empty(), "R and W are at most N, and that is {n}");
     let doors = Doors::find(&global.endpoint, layout).await?;
     let mut rows = Vec::new();
@@ -129,12 +135,8 @@ async fn running_cluster(args: &ObserveArgs, global: &Global) -> Result<Vec<Row>
 /// Settings of the command line or of the sweep, on a cluster that is there for nothing else.
 async fn own_cluster(args: &ObserveArgs) -> Result<Vec<Row>> {
     let quorums = if args.sweep { SWEEP.to_vec() } else { vec![own_quorum(args)?] };
-    let mut settings = Vec::new();
-    for &keys in &args.keys {
-        for &faults in &args.faults {
-            settings.extend(quorums.iter().map(|&(n, r, w)| Setting { keys, faults, n, r, w }));
-        }
-    }
+    let modes = if args.mode.is_empty() { vec![Mode::Strict] } else { args.mode.clone() };
+    let settings = Setting::of_quorums(&args.keys, &args.faults, &modes, &quorums);
     let directory = tempfile::Builder::new().prefix("quorate-observe-").tempdir();
     let directory = directory.context("making a directory for the data")?;
     let mut ns: Vec<u32> = quorums.iter().map(|quorum| quorum.0).collect();
@@ -154,6 +156,13 @@ async fn own_cluster(args: &ObserveArgs) -> Result<Vec<Row>> {
     let measured = measure(&mut cluster, &settings, args).await;
     cluster.stop().await;
     measured
+}
+
+fn mode_of(mode: QuorumMode) -> Mode {
+    match mode {
+        QuorumMode::Strict => Mode::Strict,
+        QuorumMode::Sloppy => Mode::Sloppy,
+    }
 }
 
 fn own_quorum(args: &ObserveArgs) -> Result<(u32, u32, u32)> {
