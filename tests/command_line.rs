@@ -304,4 +304,6 @@ fn consistency_is_measured_while_nodes_are_killed_and_stand_still() {
         assert_eq!(row["unnamed"], 0, "{row}");
     }
     assert_eq!([&rows[0]["stale"], &rows[0]["stale_probes"]], [0, 0], "{rows}");
+    let all = run(quorate().args(["bench", "--observe", "--own", "--n", "5", "--mode", "sloppy"]));
+    assert!(all.code == Some(1) && all.err.contains("nobody is left to stand in"), "{all:?}");
 }
