@@ -163,7 +163,7 @@ impl Node {
             Event::Durable(through) => self.on_durable(turn, through),
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
-            Event::Repair => self.hurry_all(),
+            Event::Repair => self.hurry_all(turn.time()),
             Event::StoreWritable(writable) => {
                 self.on_store_writable(turn, writable);
                 self.sweep_writable(turn, writable);

@@ -124,7 +124,7 @@ impl Node {
         turn.effects.push(Effect::Notice(Notice::RecordDamaged { key: key.clone(), detail }));
         turn.effects.push(Effect::Notice(Notice::RecordLost { key: key.clone() }));
         self.authors.forget(Place::Fallback, key.partition);
-        self.anti_entropy.hurry(key.partition);
+        self.anti_entropy.hurry(turn.time(), key.partition);
         let gone = StoreOp::Delete { key: keys::record(place, key) };
         Held::absent(self.commits.issue(turn.effects, vec![gone]))
     }
