@@ -241,6 +241,19 @@ fn what_a_leaver_owned_goes_to_all_others_alike() {
     }
 }
 
+/// Clients go to the first owner.
+#[test]
+fn nodes_are_first_alike_however_the_cluster_grew_and_shrank() {
+    let mut owners = placed(&equals(1..=3, 3), 256);
+    for nodes in (4..=16).chain((3..16).rev()) {
+        owners = replanned(&owners, &equals(1..=nodes, 3));
+        let mut firsts: BTreeMap<NodeId, u64> = BTreeMap::new();
+        owners.iter().for_each(|list| *firsts.entry(list[0]).or_default() += 1);
+        let most = firsts.values().max().copied().unwrap_or(0);
+        assert!(most <= 256_u64.div_ceil(nodes) + 3, "{most} of {nodes} nodes");
+    }
+}
+
 #[test]
 fn equal_questions_have_equal_answers() {
     let mut history = History::new(7, 40);

@@ -7,7 +7,8 @@
 //! 2. **The fullest node**, by partitions per weight, is as little full as zones allow.
 //! 3. **The fewest moves**: as few nodes as possible become owners of a partition that they do not own.
 //! 4. **Evenness** of partitions per weight, as far as it costs no further move.
-//! 5. **The order** of a partition's owners: who stays keeps its place, and newcomers take those of leavers.
+//! 5. **The order** of a partition's owners: who stays keeps its place, and newcomers take those of leavers, so that
+//!    nodes are first about as often per weight as far as that costs nothing else.
 //!
 //! The first three are optimal, not merely good: the second by a closed form, the third by a cheapest flow. So is the
 //! fourth, by the sum of load² / weight.
@@ -22,11 +23,13 @@
 //! | `flow` | who owns what, with the fewest moves |
 //! | `even` | the most even one of those |
 //! | `order` | who stays in which place, who comes to which |
+//! | `firsts` | who is first |
 //!
 //! All is a pure function of its arguments: what else is equal is decided by rendezvous hashing.
 
 mod capacity;
 mod even;
+mod firsts;
 mod flow;
 mod greedy;
 mod network;
@@ -89,7 +92,8 @@ fn plan(
     let mut network = Network::new(members, zones, &ceilings, n, seed, price);
     flow::settle(&mut network);
     even::even_out(&mut network, members);
-    let lists = order::arrange(present, &network.owners, members);
+    let mut lists = order::arrange(present, &network.owners, members);
+    firsts::even_out(present, &mut lists, members, zones);
     let nodes = |list: Vec<usize>| list.into_iter().map(|owner| members[owner].node).collect();
     lists.into_iter().map(nodes).collect()
 }
