@@ -55,7 +55,7 @@ impl Node {
         let known = self.hints.get(owner, key).map(|mark| mark.place);
         // What it keeps as a fallback since before it was an owner is data, and stays what it is.
         if known == Some(Place::Fallback) {
-            self.leave_to_exchange(owner, key.partition);
+            self.leave_to_exchange(turn.time(), owner, key.partition);
             return None;
         }
         let known = known.is_some();
