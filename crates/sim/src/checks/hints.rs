@@ -4,8 +4,8 @@
 //! In the end anti-entropy mends whatever a hint has failed to bring, so what owners hold says nothing of hints; these do.
 
 use quorate_protocol::Node;
-use quorate_protocol::id::PartitionId;
 use quorate_protocol::keys;
+use quorate_protocol::layout::Layout;
 use quorate_protocol::message::{KeyRef, Place};
 use quorate_protocol::store::StoreOp;
 use quorate_protocol::version::{Container, Context, EncodedContainer};
@@ -100,8 +100,8 @@ impl Unremembered {
         broken
     }
 
-    /// A process has died: the next one of its node compares everything.
-    pub(crate) fn died(&mut self, holder: usize) {
+    /// A process has died, or has adopted another layout: everything is compared anew.
+    pub(crate) fn begins_anew(&mut self, holder: usize) {
         self.missed.retain(|missed| missed.holder != holder);
     }
 
@@ -109,6 +109,10 @@ impl Unremembered {
     pub(crate) fn compared_first(&mut self, holder: usize, hosts: &[Host], has_dropped: bool) -> Check {
         let host = &hosts[holder];
         let Some(process) = &host.process else { return Ok(()) };
+        // An owner that is being added gathers all there is anyway, and is compared with no earlier than that.
+        if process.node.layout().is_some_and(|layout| !layout.is_stable()) {
+            return Ok(());
+        }
         // What it has lost itself it cannot compare.
         let lost = |key: &KeyRef| host.disk.is_troubled(&keys::record(Place::Replica, key));
         self.missed.retain(|missed| missed.holder != holder || !lost(&missed.key));
@@ -119,12 +123,13 @@ impl Unremembered {
             let detail = format!("a hint about {key} was dropped, and {owner} is not compared with first");
             return Err(violation("hints", detail));
         }
-        let partitions = process.node.layout().map_or(0, |layout| layout.partitions());
-        let any = |owner: &Host| {
-            let mut all = (0..u16::try_from(partitions).unwrap_or(u16::MAX)).map(PartitionId);
-            all.any(|partition| process.node.compares_first(owner.id, partition))
+        let any = |layout: &Layout| {
+            let mut of_all = layout.all_partitions().flat_map(|partition| {
+                layout.owners(partition).iter().map(move |&owner| (owner, partition))
+            });
+            of_all.any(|(owner, partition)| process.node.compares_first(owner, partition))
         };
-        if has_dropped && !hosts.iter().any(any) {
+        if has_dropped && !process.node.layout().is_some_and(|layout| any(layout)) {
             let detail = "a hint was not taken, and nothing is compared first".into();
             return Err(violation("hints", detail));
         }

@@ -112,6 +112,9 @@ impl World {
         let dies_after = (!self.peace && self.rngs.faults.chance(share))
             .then(|| self.rngs.faults.below(effects.len() + 1));
         self.tracer.mix(effects.len() as u64);
+        // With another layout everything is compared anew, at once.
+        let adopts = |effect: &Effect| matches!(effect, Effect::LayoutAdopted(_));
+        let anew = effects.iter().any(adopts);
         let mut committed = false;
         for (done, effect) in effects.drain().enumerate() {
             if dies_after == Some(done) {
@@ -124,7 +127,7 @@ impl World {
             }
             if let Effect::Commit { ops, .. } = &effect {
                 committed = true;
-                if has_dropped {
+                if has_dropped && !anew {
                     self.unremembered.dropped(node, &self.hosts, ops)?;
                 }
             }
@@ -138,7 +141,7 @@ impl World {
         if committed || scanned {
             self.hints_are_known(node)?;
         }
-        self.unremembered.compared_first(node, &self.hosts, has_dropped)?;
+        self.unremembered.compared_first(node, &self.hosts, has_dropped && !anew)?;
         self.flush(node);
         self.plan_wake(node);
         Ok(())
@@ -184,6 +187,7 @@ impl World {
                 self.note(node, || describe::layout(&layout));
                 self.witness.holds(node, Some(&layout))?;
                 self.newest(&layout);
+                self.unremembered.begins_anew(node);
                 self.moment(node, Moment::Adopted)
             }
             Effect::PeerChanged { peer, state } => self.judged(node, peer, state),
