@@ -54,7 +54,10 @@ pub enum ChangeError {
     #[error("another request to change the layout is under way here: try again")]
     Busy,
     /// Too few voters have answered. What was asked may still happen.
-    #[error("{needed} voters have to agree, and these have not answered: {}; it may still happen", names(silent))]
+    #[error(
+        "{needed} voters have to agree, and these have not answered: {}; it may still happen",
+        names(silent)
+    )]
     NoMajority {
         /// How many have to.
         needed: usize,

@@ -278,7 +278,9 @@ impl Node {
             Message::Survey { tag, epoch, partition, root, durable } => {
                 self.on_survey(turn, from, tag, epoch, partition, root, durable);
             }
-            Message::SurveyReply { tag, epoch, result } => self.on_survey_reply(turn, from, tag, epoch, result),
+            Message::SurveyReply { tag, epoch, result } => {
+                self.on_survey_reply(turn, from, tag, epoch, result)
+            }
             Message::Pull { tag, epoch, partition, leaves, after } => {
                 self.on_pull(turn, from, tag, epoch, partition, leaves, after.as_ref());
             }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use acceptor::{Acceptor, Ballot, Acceptance};
+pub use acceptor::{Acceptance, Acceptor, Ballot};
 pub(crate) use proposer::Proposals;
 
 use crate::commits::Waiter;

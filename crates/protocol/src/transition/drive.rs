@@ -75,7 +75,8 @@ impl Node {
 
     /// A member has said how far it is.
     pub(crate) fn on_report(&mut self, turn: &mut Turn<'_>, from: NodeId, epoch: Epoch, report: Report) {
-        let Some(layout) = self.layout.clone().filter(|layout| layout.epoch == epoch && !layout.is_stable()) else {
+        let Some(layout) = self.layout.clone().filter(|layout| layout.epoch == epoch && !layout.is_stable())
+        else {
             return;
         };
         self.transition.driving.reports.insert(from, report);
@@ -119,7 +120,8 @@ fn is_done(layout: &Layout, reports: &BTreeMap<NodeId, Report>) -> bool {
             let all_left = layout.leaving().all(|node| {
                 layout.is_lost(node) || reports.get(&node).is_some_and(|report| report.keeps_nothing)
             });
-            all_left && layout.changing().all(|partition| old_lists_can_go(layout, &needs, reports, partition))
+            all_left
+                && layout.changing().all(|partition| old_lists_can_go(layout, &needs, reports, partition))
         }
     }
 }
@@ -153,5 +155,6 @@ fn old_lists_can_go(
     let handed_over = |node: &&NodeId| {
         reports.get(*node).is_some_and(|report| report.handed_over.binary_search(&partition).is_ok())
     };
-    know >= needs.know.min(alive.len()) && alive.iter().filter(|node| !new.contains(node)).all(|node| handed_over(&node))
+    know >= needs.know.min(alive.len())
+        && alive.iter().filter(|node| !new.contains(node)).all(|node| handed_over(&node))
 }
