@@ -81,6 +81,8 @@ pub enum Moment {
     Synced,
     /// It has just adopted a layout.
     Adopted,
+    /// It has just adopted a layout, and nobody else has yet.
+    AdoptedFirst,
     /// It has just started.
     Started,
     /// It has just handed a hint to its disk, or a newer version of one.

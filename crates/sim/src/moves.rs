@@ -53,6 +53,10 @@ pub struct MovesPlan {
     pub sizes: Vec<QuorumSizes>,
     /// Whether a disk may be lost for good.
     pub loses_disks: bool,
+    /// Whether operators may declare a member lost that lives on.
+    pub gives_up: bool,
+    /// Whether two operators may order at the same time.
+    pub rivals: bool,
 }
 
 impl MovesPlan {
@@ -72,7 +76,11 @@ impl MovesPlan {
             let n = u32::try_from(rng.between(1, 4)).unwrap_or(3);
             let w = u32::try_from(rng.between(1, u64::from(n))).unwrap_or(1);
             let least_r = n + 1 - w;
-            let r = if rng.chance(0.8) { least_r } else { u32::try_from(rng.between(u64::from(least_r), u64::from(n))).unwrap_or(n) };
+            let r = if rng.chance(0.8) {
+                least_r
+            } else {
+                u32::try_from(rng.between(u64::from(least_r), u64::from(n))).unwrap_or(n)
+            };
             sizes.push(QuorumSizes { n, r, w });
         }
         Self {
@@ -82,6 +90,8 @@ impl MovesPlan {
             weights,
             sizes,
             loses_disks: rng.chance(0.3),
+            gives_up: false,
+            rivals: false,
         }
     }
 

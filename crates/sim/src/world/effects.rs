@@ -186,8 +186,12 @@ impl World {
             Effect::LayoutAdopted(layout) => {
                 self.note(node, || describe::layout(&layout));
                 self.witness.holds(node, Some(&layout))?;
+                let first = layout.epoch > self.layout.epoch;
                 self.newest(&layout);
                 self.unremembered.begins_anew(node);
+                if first {
+                    self.moment(node, Moment::AdoptedFirst)?;
+                }
                 self.moment(node, Moment::Adopted)
             }
             Effect::PeerChanged { peer, state } => self.judged(node, peer, state),

@@ -18,7 +18,8 @@ use super::queue::Happening;
 use crate::checks::{self, Check, violation};
 use crate::describe;
 use crate::disk::SimDisk;
-use crate::moves::{MOVES, Move};
+use crate::faults::Fault;
+use crate::moves::{MOVES, Move, MovesPlan};
 
 /// Orders have ids from here on.
 const ORDER_REQUEST: u64 = 1 << 61;
@@ -41,7 +42,9 @@ pub(super) struct Moves {
     answered: Option<Result<(), ChangeError>>,
     /// Identities that went with their disks.
     lost: BTreeSet<NodeId>,
-    /// Of these, the one that is still a member.
+    /// Members that were declared lost, or will be, and live on.
+    given_up: BTreeSet<NodeId>,
+    /// Of all these, the one that is still a member.
     missing: Option<NodeId>,
 }
 
@@ -101,6 +104,11 @@ impl World {
         self.moves.missing.is_none()
     }
 
+    /// Whether what a node still has to say is not waited for.
+    pub(super) fn was_given_up(&self, node: NodeId) -> bool {
+        self.moves.given_up.contains(&node) && self.layout.departed.contains(&node)
+    }
+
     /// The machines that are members.
     pub(super) fn members(&self) -> Vec<usize> {
         (0..self.hosts.len()).filter(|&node| self.layout.member(self.hosts[node].id).is_some()).collect()
@@ -117,6 +125,17 @@ impl World {
         if moves.loses_disks && self.moves.missing.is_none() && self.rngs.faults.chance(0.25) {
             return self.lose_disk();
         }
+        if moves.gives_up && self.moves.missing.is_none() && self.rngs.faults.chance(0.25) {
+            return self.declare_lost_too_early();
+        }
+        self.order_of(&moves)?;
+        if moves.rivals && self.rngs.faults.chance(0.4) {
+            self.order_of(&moves)?;
+        }
+        Ok(())
+    }
+
+    fn order_of(&mut self, moves: &MovesPlan) -> Check {
         let Some(at) = self.rngs.faults.weighted(&moves.weights) else { return Ok(()) };
         let Some(order) = self.draw_order(MOVES[at]) else { return Ok(()) };
         let members = self.members();
@@ -217,7 +236,11 @@ impl World {
     fn lose_disk(&mut self) -> Check {
         let survives = self.oracle.keys.iter().all(|key| key.least_w() > 1);
         let troubled = (0..self.oracle.keys.len()).any(|key| self.disks(key).troubled > 0);
-        if !survives || troubled || self.hosts.iter().all(|host| host.epoch().0 == 0) {
+        if !survives
+            || troubled
+            || self.hosts.iter().all(|host| host.epoch().0 == 0)
+            || !self.outlives_a_member()
+        {
             return Ok(());
         }
         let members = self.members();
@@ -238,6 +261,49 @@ impl World {
         self.moves.lost.insert(id);
         self.moves.missing = Some(id);
         Ok(())
+    }
+
+    /// Operators believe that a member is lost for good, and it lives on, cut off or not. Neither writes with w = 1 nor reads with
+    /// r = 1 promise anything then.
+    fn declare_lost_too_early(&mut self) -> Check {
+        let survives = self.oracle.keys.iter().all(|key| key.least_w() > 1 && key.bucket.r > 1);
+        if !survives || !self.outlives_a_member() || self.hosts.iter().all(|host| host.epoch().0 == 0) {
+            return Ok(());
+        }
+        let members = self.members();
+        let node = *self.rngs.faults.pick(&members);
+        self.note(node, || "is given up, and lives on".into());
+        self.moves.given_up.insert(self.hosts[node].id);
+        self.moves.missing = Some(self.hosts[node].id);
+        let fault = *self.rngs.faults.pick(&[
+            Fault::Isolate,
+            Fault::Isolate,
+            Fault::Split,
+            Fault::Deafen,
+            Fault::Pause,
+        ]);
+        self.inject(fault, node)
+    }
+
+    /// Whether there are voters enough without any one of them, also after the change under way: a majority that is lost needs
+    /// an operator at every node.
+    fn outlives_a_member(&self) -> bool {
+        let after = self.layout.change.as_ref().map_or(usize::MAX, |change| change.members.len());
+        self.layout.voters.len().min(after) > 2
+    }
+
+    /// A machine that could become a member, if need be one that has left and was never started again.
+    fn spare_or_renewed(&mut self) -> Result<Option<Member>, checks::Violation> {
+        if let Some(spare) = self.spare() {
+            return Ok(Some(spare));
+        }
+        if let Some(node) =
+            (0..self.hosts.len()).find(|&node| self.layout.departed.contains(&self.hosts[node].id))
+        {
+            self.crash(node);
+            self.restart(node)?;
+        }
+        Ok(self.spare())
     }
 
     /// A machine that has left and is empty comes back as another node.
@@ -269,7 +335,10 @@ impl World {
             rounds += 1;
             if rounds > ROUNDS_MAX {
                 let layout = describe::layout(&self.layout);
-                return Err(violation("transition", format!("operators do what they can, and it is: {layout}")));
+                return Err(violation(
+                    "transition",
+                    format!("operators do what they can, and it is: {layout}"),
+                ));
             }
             self.see_to_the_change()?;
         }
@@ -296,7 +365,8 @@ impl World {
                 if self.layout.stage() == stage { self.order_in_peace(&Order::Cancel) } else { Ok(()) }
             }
             (Some(missing), None) => {
-                let add = if self.layout.members.len() <= self.layout.n as usize { self.spare() } else { None };
+                let one_fewer = self.layout.members.len() > self.layout.n as usize;
+                let add = if one_fewer { None } else { self.spare_or_renewed()? };
                 let (add, lost) = (add.into_iter().collect(), vec![missing]);
                 self.order_in_peace(&Order::Alter(Alteration { add, lost, ..Alteration::default() }))
             }
@@ -340,7 +410,10 @@ impl World {
         let (epoch, until_us) = (self.layout.epoch, self.now_us + CHANGE_US);
         while self.layout.epoch == epoch {
             if self.now_us > until_us {
-                return Err(violation("transition", format!("it does not end: {}", describe::layout(&self.layout))));
+                return Err(violation(
+                    "transition",
+                    format!("it does not end: {}", describe::layout(&self.layout)),
+                ));
             }
             self.step()?;
         }
@@ -349,7 +422,9 @@ impl World {
 
     fn everyone_has_the_newest(&mut self) -> Check {
         let until_us = self.now_us + ORDER_US;
-        while let Some(node) = self.members().into_iter().find(|&node| self.hosts[node].epoch() != self.layout.epoch) {
+        while let Some(node) =
+            self.members().into_iter().find(|&node| self.hosts[node].epoch() != self.layout.epoch)
+        {
             if self.now_us > until_us {
                 let name = describe::node(node);
                 let detail = format!("{name} does not hold the layout of epoch {}", self.layout.epoch);

@@ -71,7 +71,10 @@ impl World {
                     self.hosts[*node].process.as_ref().is_some_and(|process| process.node.gauges().hints > 0)
                 };
                 let nodes: Vec<String> = (0..self.hosts.len()).filter(keeps).map(describe::node).collect();
-                let left = format!("faults have been over for long, and hints are left, or not read, on {}", nodes.join(", "));
+                let left = format!(
+                    "faults have been over for long, and hints are left, or not read, on {}",
+                    nodes.join(", ")
+                );
                 return Err(violation("hints", left));
             }
             self.step()?;
@@ -88,7 +91,8 @@ impl World {
 
     /// What owners have missed and others still remember for them.
     fn hints(&self) -> usize {
-        let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+        let heard = self.hosts.iter().filter(|host| !self.was_given_up(host.id));
+        let processes = heard.filter_map(|host| host.process.as_ref());
         processes.map(|process| process.node.gauges().hints).sum()
     }
 

@@ -52,7 +52,7 @@ impl World {
         }
     }
 
-    fn inject(&mut self, fault: Fault, node: usize) -> Check {
+    pub(super) fn inject(&mut self, fault: Fault, node: usize) -> Check {
         self.faults_left = self.faults_left.saturating_sub(1);
         self.tracer.mix(node as u64);
         self.note(node, || format!("is hit: {fault:?}"));
@@ -154,6 +154,10 @@ impl World {
         self.note(node, || "starts".into());
         let layout = self.hosts[node].process.as_ref().and_then(|process| process.node.layout().cloned());
         self.witness.holds(node, layout.as_deref())?;
+        // One that it had persisted, and not told anybody of when it died.
+        if let Some(layout) = layout {
+            self.newest(&layout);
+        }
         self.reconnect_all(node);
         let life = self.hosts[node].life;
         self.happen_to(node, life, ToNode::Started)?;
