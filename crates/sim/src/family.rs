@@ -542,18 +542,25 @@ fn reshape(plan: &mut Plan, rng: &mut SimRng) {
         };
         moves.weigh(of, weight);
     }
-    moves.spares = 1;
+    moves.spares = 0;
     moves.loses_disks = false;
     // Those that promise something when a member is lost.
     if sizes.iter().all(|sizes| sizes.r > 1 && sizes.w > 1) {
         moves.gives_up = rng.chance(0.7);
+        moves.spares = usize::from(moves.gives_up);
     }
     moves.sizes = sizes;
     at_the_pace_of_changes(plan, moves, rng);
 }
 
 fn replace(plan: &mut Plan, rng: &mut SimRng) {
-    let (n, r, w) = *rng.pick(&[(3, 2, 2), (3, 2, 2), (3, 2, 2), (3, 3, 1), (3, 1, 3), (2, 1, 2), (2, 2, 1)]);
+    let sloppy = rng.chance(0.5);
+    // One fallback alone may have what was acknowledged.
+    let (n, r, w) = if sloppy && rng.chance(0.5) {
+        *rng.pick(&[(2, 2, 1), (3, 3, 1)])
+    } else {
+        *rng.pick(&[(3, 2, 2), (3, 2, 2), (3, 2, 2), (3, 3, 1), (3, 1, 3), (2, 1, 2), (2, 2, 1)])
+    };
     let first = QuorumSizes { n, r, w };
     plan.nodes = 3 + rng.below(3);
     let mut moves = MovesPlan::draw(rng, first);
@@ -561,7 +568,7 @@ fn replace(plan: &mut Plan, rng: &mut SimRng) {
     for of in MOVES {
         let weight = match of {
             Move::Replace => 6,
-            Move::Add | Move::Remove | Move::Weigh => 3 * u32::from(rng.chance(0.5)),
+            Move::Add | Move::Remove | Move::Weigh => 5 * u32::from(rng.chance(0.5)),
             Move::Cancel => u32::from(rng.chance(0.3)),
             Move::Pause | Move::Resume => 3 * u32::from(stops),
             Move::Resize => 0,
@@ -577,7 +584,7 @@ fn replace(plan: &mut Plan, rng: &mut SimRng) {
     }
     moves.sizes = vec![first];
     at_the_pace_of_changes(plan, moves, rng);
-    if rng.chance(0.5) {
+    if sloppy {
         // What fallbacks keep moves too.
         for bucket in &mut plan.buckets {
             bucket.mode = QuorumMode::Sloppy;
@@ -639,7 +646,8 @@ fn at_the_pace_of_changes(plan: &mut Plan, mut moves: MovesPlan, rng: &mut SimRn
     }
     moves.every_us = rng.spread(100_000, 800_000);
     moves.rivals = rng.chance(0.4);
-    moves.budget = u32::try_from(rng.between(3, 12)).unwrap_or(3);
+    // Those that come while a change is under way count too.
+    moves.budget = u32::try_from(rng.between(6, 30)).unwrap_or(6);
     plan.moves = Some(moves);
     if rng.chance(0.6) {
         plan.limits.read_repair = false;
@@ -653,7 +661,7 @@ fn at_the_pace_of_changes(plan: &mut Plan, mut moves: MovesPlan, rng: &mut SimRn
     plan.limits.transfer_bytes_per_s = *rng.pick(&[300, 3_000, 32 << 20]);
     let workload = &mut plan.workload;
     (workload.own_quorum, workload.long_value) = (0.0, 0.0);
-    workload.operations = 100 + rng.below(200);
+    workload.operations = 150 + rng.below(250);
     let think_us = rng.spread(20_000, 300_000);
     workload.think_us = (think_us / 8, think_us);
     workload.read_after = *rng.pick(&[0.3, 1.0]);
@@ -687,6 +695,8 @@ fn at_the_pace_of_changes(plan: &mut Plan, mut moves: MovesPlan, rng: &mut SimRn
     let away = [
         Fault::Isolate,
         Fault::Isolate,
+        Fault::Isolate,
+        Fault::Isolate,
         Fault::Pause,
         Fault::Split,
         Fault::Deafen,
@@ -694,14 +704,14 @@ fn at_the_pace_of_changes(plan: &mut Plan, mut moves: MovesPlan, rng: &mut SimRn
         Fault::SlowDisk,
     ];
     let target = if rng.chance(0.7) { Target::Other } else { Target::Itself };
-    let chance = *rng.pick(&[0.1, 0.3, 0.5]);
+    let chance = *rng.pick(&[0.2, 0.5]);
     faults.aims.push(Aim { moment: Moment::AdoptedFirst, fault: *rng.pick(&away), target, chance });
     if rng.chance(0.4) {
         faults.aims.push(draw_aim_at(rng, &MOVING, &troubles));
     }
     faults.every_us = rng.spread(500_000, 4_000_000);
     let trouble_us = rng.spread(500_000, 4_000_000);
-    faults.trouble_us = (trouble_us / 4, trouble_us);
+    faults.trouble_us = (trouble_us / 2, trouble_us);
     let down_us = rng.spread(10_000, 2_000_000);
     faults.down_us = (down_us / 4, down_us);
     faults.budget = u32::try_from(rng.between(4, 16)).unwrap_or(4);
