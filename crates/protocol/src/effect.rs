@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Preview;
 use crate::event::{ReadToken, RequestId};
 use crate::id::{Epoch, NodeId};
 use crate::layout::Layout;
@@ -54,7 +55,10 @@ pub enum ChangeError {
     #[error("another request to change the layout is under way here: try again")]
     Busy,
     /// Too few voters have answered. What was asked may still happen.
-    #[error("{needed} voters have to agree, and these have not answered: {}; it may still happen", names(silent))]
+    #[error(
+        "{needed} voters have to agree, and these have not answered: {}; it may still happen",
+        names(silent)
+    )]
     NoMajority {
         /// How many have to.
         needed: usize,
@@ -128,6 +132,13 @@ pub enum Effect {
         request: RequestId,
         /// The layout that was asked for, chosen and held durably here.
         result: Result<Arc<Layout>, ChangeError>,
+    },
+    /// Answer who asked what another layout would move.
+    AnswerPreview {
+        /// Whom.
+        request: RequestId,
+        /// What would follow, or why nothing would.
+        result: Result<Preview, ChangeError>,
     },
     /// The node now holds this layout, durably.
     LayoutAdopted(Arc<Layout>),

@@ -192,8 +192,8 @@ impl Node {
         let limits = &self.config.limits;
         let newest = (held.container.as_ref(), held.digest);
         self.purge.candidates.note(key, newest, held.commit, limits.purge_keys, limits.context_entries);
-        let now = held.in_tree();
+        let now = held.entry(key);
         let before = self.working.replace(key, held);
-        self.trees.update(key, before.as_ref().and_then(Held::in_tree), now);
+        self.trees.update(key, before.and_then(|before| before.entry(key)), now);
     }
 }

@@ -11,6 +11,7 @@ use crate::effect::Effect;
 use crate::event::ReadToken;
 use crate::id::PartitionId;
 use crate::keys;
+use crate::merkle::Entry;
 use crate::message::KeyRef;
 use crate::node::Node;
 use crate::replica::ScanFor;
@@ -126,8 +127,8 @@ impl Node {
                 return Err(());
             }
             let records = page.entries.into_iter().map(|(key, value)| {
-                let container = EncodedContainer(value).decode().map_err(|_| ())?;
-                Ok((keys::key_of(&key).ok_or(())?, container))
+                let (length, container) = (value.len(), EncodedContainer(value).decode().map_err(|_| ())?);
+                Ok((keys::key_of(&key).ok_or(())?, container, length))
             });
             Ok((records.collect::<Result<Vec<_>, ()>>()?, more, bytes))
         });
@@ -139,13 +140,16 @@ impl Node {
             return;
         };
         let hurried = self.trees.complete(partition).is_none();
-        let end = records.last().filter(|_| more).map(|(key, _)| key.clone());
+        let end = records.last().filter(|_| more).map(|(key, ..)| key.clone());
         let at_end = end.is_none();
-        let in_tree = |container: &Container| (!container.is_absent()).then(|| container.digest());
-        let page = records.iter().map(|(key, container)| (key.clone(), in_tree(container))).collect();
+        let entry = |(key, container, length): &(KeyRef, Container, usize)| {
+            let entry = (!container.is_absent()).then(|| Entry::new(key, container.digest(), *length));
+            (key.clone(), entry)
+        };
+        let page = records.iter().map(entry).collect();
         let wrong = self.trees.page_came(partition, page, end);
         // After the page was proved: this may change records.
-        for (key, container) in &records {
+        for (key, container, _) in &records {
             self.swept(turn, key, container);
         }
         self.stats.trees_corrected += u64::from(wrong);

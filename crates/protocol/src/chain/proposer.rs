@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 
-use super::acceptor::{Ballot, Acceptance};
+use super::acceptor::{Acceptance, Ballot};
 use crate::effect::{ChangeError, Effect};
 use crate::event::RequestId;
 use crate::id::{Epoch, NodeId};
@@ -63,6 +63,16 @@ impl Proposals {
     /// When it wants to be woken.
     pub(crate) fn next_timer(&self) -> Option<Time> {
         self.proposal.iter().map(|proposal| proposal.timer.min(proposal.deadline)).chain(self.finish).min()
+    }
+
+    /// While one is under way: those of the voters that have not answered yet.
+    pub(crate) fn silent(&self, voters: &[NodeId]) -> Vec<NodeId> {
+        let heard = match self.proposal.as_ref().map(|proposal| &proposal.phase) {
+            Some(Phase::Prepare { heard, .. } | Phase::Accept { heard, .. }) => heard,
+            // All have answered, or nobody was asked.
+            Some(Phase::Beaten) | None => return Vec::new(),
+        };
+        voters.iter().copied().filter(|voter| !heard.contains(voter)).collect()
     }
 
     /// Whether one is under way.
@@ -134,7 +144,8 @@ impl Node {
         ballot: Ballot,
         result: Result<Option<Acceptance>, Ballot>,
     ) {
-        let Some(majority) = self.heard_voter(turn, from, epoch, ballot, result.as_ref().err().copied()) else {
+        let Some(majority) = self.heard_voter(turn, from, epoch, ballot, result.as_ref().err().copied())
+        else {
             return;
         };
         let (Some(proposal), Ok(vote)) = (&mut self.proposals.proposal, result) else { return };
@@ -204,7 +215,9 @@ impl Node {
 
     /// A majority has accepted it: it is chosen, for good.
     fn adopt_chosen(&mut self, turn: &mut Turn<'_>) {
-        let Some(Proposal { phase: Phase::Accept { layout, .. }, .. }) = &self.proposals.proposal else { return };
+        let Some(Proposal { phase: Phase::Accept { layout, .. }, .. }) = &self.proposals.proposal else {
+            return;
+        };
         if let Ok(layout) = Layout::decode(layout)
             && self.pending_layout.is_none()
             && self.writable
@@ -222,8 +235,11 @@ impl Node {
         };
         if let Some(request) = proposal.request {
             let is_wanted = proposal.wanted.as_ref().is_some_and(|wanted| **wanted == *layout);
-            let result =
-                if is_wanted { Ok(layout) } else { Err(ChangeError::ChangedMeanwhile { epoch: layout.epoch }) };
+            let result = if is_wanted {
+                Ok(layout)
+            } else {
+                Err(ChangeError::ChangedMeanwhile { epoch: layout.epoch })
+            };
             turn.effects.push(Effect::AnswerChange { request, result });
         }
     }

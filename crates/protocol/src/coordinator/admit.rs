@@ -35,6 +35,9 @@ impl Node {
 
     fn try_admit(&mut self, turn: &mut Turn<'_>, source: &Source, timed: Timed) -> Result<(), Failure> {
         let layout = self.layout.clone().ok_or(Failure::NotBootstrapped)?;
+        if layout.member(self.config.node).is_none() {
+            return Err(Failure::NotAMember);
+        }
         let limits = &self.config.limits;
         let deadline = turn.time() + check_timeout(limits, timed.timeout)?;
         if self.coordinator.awaited() >= limits.client_operations {

@@ -97,6 +97,11 @@ impl CatchUp {
         self.due
     }
 
+    /// The partitions that are not caught up with, each with the old owners that all is merged of.
+    pub(super) fn left(&self) -> impl Iterator<Item = (PartitionId, &BTreeSet<NodeId>)> {
+        self.left.iter().map(|(&partition, replica)| (partition, &replica.heard))
+    }
+
     /// Puts a partition into another step.
     fn set(&mut self, partition: PartitionId, step: Step, timer: Time) {
         let Some(replica) = self.left.get_mut(&partition) else { return };
@@ -153,7 +158,8 @@ impl Node {
             return;
         }
         self.transition.catch_up.budget.refill(now);
-        let paused = self.layout.as_deref().and_then(|layout| layout.change.as_deref()).is_some_and(|c| c.paused);
+        let paused =
+            self.layout.as_deref().and_then(|layout| layout.change.as_deref()).is_some_and(|c| c.paused);
         let all: Vec<PartitionId> = self.transition.catch_up.left.keys().copied().collect();
         for partition in all {
             if self.transition.catch_up.left.get(&partition).is_some_and(|replica| replica.timer <= now) {
@@ -174,7 +180,8 @@ impl Node {
         let (Some(change), Some(needs)) = (layout.change_of(partition), layout.needs()) else { return };
         // A kept owner's tree may be still being built; what was moved before a restart is in it then.
         let tree = self.trees.complete(partition).map(crate::merkle::Tree::root);
-        let (Some(root), false) = (tree, self.transition.is_wiping(partition) || self.holes.any_in(partition))
+        let (Some(root), false) =
+            (tree, self.transition.is_wiping(partition) || self.holes.any_in(partition))
         else {
             return;
         };
@@ -185,7 +192,8 @@ impl Node {
             old.filter(|&owner| !layout.is_lost(owner)).collect()
         };
         let gathered = old.iter().filter(|&&owner| owner == me || replica.heard.contains(&owner)).count();
-        let enough = if change.accepts_loss { needs.gathered_from.min(old.len()) } else { needs.gathered_from };
+        let enough =
+            if change.accepts_loss { needs.gathered_from.min(old.len()) } else { needs.gathered_from };
         if gathered >= enough {
             self.transition.catch_up.left.remove(&partition);
             self.set_mark(turn, partition, Mark { change: change.began, caught_up: true });
@@ -321,7 +329,9 @@ impl Node {
     pub(crate) fn pulled(&mut self, turn: &mut Turn<'_>, tag: Tag, merged: bool) {
         let Some(&partition) = self.transition.catch_up.asked.get(&tag) else { return };
         let Some(replica) = self.transition.catch_up.left.get_mut(&partition) else { return };
-        let Step::Merging { from, leaves, after, through, left, failed, .. } = &mut replica.step else { return };
+        let Step::Merging { from, leaves, after, through, left, failed, .. } = &mut replica.step else {
+            return;
+        };
         *left -= 1;
         *failed |= !merged;
         if *left > 0 {

@@ -66,6 +66,11 @@ impl HandOver {
         self.due
     }
 
+    /// The partitions that it leaves and that are not done, each with the new owners that hold all of it.
+    pub(super) fn left(&self) -> impl Iterator<Item = (PartitionId, &BTreeSet<NodeId>)> {
+        self.left.iter().map(|(&partition, leaving)| (partition, &leaving.covered))
+    }
+
     /// The partitions that it leaves and that are done.
     pub(super) fn done(&self) -> impl Iterator<Item = PartitionId> {
         self.done.iter().copied()
@@ -88,14 +93,18 @@ impl Node {
     /// Looks what is to be handed over in the layout held.
     pub(super) fn hand_over_anew(&mut self, turn: &Turn<'_>) {
         self.transition.hand_over = HandOver::default();
-        let Some(layout) = self.layout.clone().filter(|layout| layout.stage() == Some(Stage::HandOver)) else { return };
+        let Some(layout) = self.layout.clone().filter(|layout| layout.stage() == Some(Stage::HandOver))
+        else {
+            return;
+        };
         let me = self.config.node;
         let leaves = |partition: &PartitionId| {
             layout.owners_of(*partition, Side::Old).contains(&me)
                 && !layout.owners_of(*partition, Side::New).contains(&me)
         };
         let hand_over = &mut self.transition.hand_over;
-        hand_over.left = layout.changing().filter(leaves).map(|partition| (partition, Leaving::default())).collect();
+        hand_over.left =
+            layout.changing().filter(leaves).map(|partition| (partition, Leaving::default())).collect();
         hand_over.due = (!hand_over.left.is_empty()).then(|| turn.time());
     }
 
@@ -106,7 +115,8 @@ impl Node {
             return;
         }
         let all: Vec<PartitionId> = self.transition.hand_over.left.keys().copied().collect();
-        let paused = self.layout.as_deref().and_then(|layout| layout.change.as_deref()).is_some_and(|c| c.paused);
+        let paused =
+            self.layout.as_deref().and_then(|layout| layout.change.as_deref()).is_some_and(|c| c.paused);
         for partition in all {
             if self.transition.hand_over.left.get(&partition).is_some_and(|leaving| leaving.timer <= now) {
                 self.transition.hand_over.set(partition, Step::Idle, now);
