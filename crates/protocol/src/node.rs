@@ -333,8 +333,13 @@ impl Node {
             match waiter {
                 Waiter::Own(tag) => self.write_acknowledged(turn, tag, self.config.node),
                 Waiter::Replica { to, tag, key } => {
-                    // Lost since: the coordinator has struck it, or will.
-                    let result = if self.holes.has(&key) { Err(Refusal::Hole) } else { Ok(()) };
+                    let result = match () {
+                        // Lost since: the coordinator has struck it, or will.
+                        () if self.holes.has(&key) => Err(Refusal::Hole),
+                        () if self.holds(key.partition) || self.hints.keeps(&key) => Ok(()),
+                        // The partition has moved.
+                        () => Err(Refusal::NotOwner),
+                    };
                     self.reply_replicated(turn, Some((to, tag)), result);
                 }
                 Waiter::Layout => self.adopt_pending(turn),

@@ -64,7 +64,7 @@ impl Node {
             }
             Task::Fetch { from, tag, .. } if hole => self.reply_fetched(turn, from, tag, Err(Refusal::Hole)),
             Task::Fetch { from, tag, have, began } => {
-                self.fetch_loaded(turn, &held, from, tag, have, (place, began));
+                self.fetch_loaded(turn, key, &held, (from, tag), have, (place, began));
             }
             Task::Heal { from, tag, began } => self.heal_loaded(turn, key, &held, from, tag, began),
             Task::Healing { from, tag, healing } => {

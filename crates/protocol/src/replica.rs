@@ -213,7 +213,7 @@ impl Node {
 
     /// Whether this node takes what is written to a partition: it owns it before or after a change, and has nothing of earlier
     /// times left there.
-    pub(crate) fn holds(&self, partition: PartitionId) -> bool {
+    pub fn holds(&self, partition: PartitionId) -> bool {
         let holder = self.layout.as_ref().is_some_and(|layout| layout.is_holder(partition, self.config.node));
         holder && !self.transition.is_wiping(partition)
     }
@@ -366,13 +366,15 @@ impl Node {
     pub(crate) fn fetch_loaded(
         &mut self,
         turn: &mut Turn<'_>,
+        key: &KeyRef,
         held: &Held,
-        from: NodeId,
-        tag: Tag,
+        (from, tag): (NodeId, Tag),
         have: Option<Digest>,
         (place, began): (Place, Time),
     ) {
         let fetched = match self.echoes.known_at(from, began) {
+            // The partition has moved while the store was asked.
+            _ if place == Place::Replica && self.fence_reads(key.partition).is_err() => Err(Refusal::NotOwner),
             // A fallback that keeps nothing of a key has nothing to say of it.
             _ if place == Place::Fallback && held.container.is_absent() => Err(Refusal::NothingKept),
             _ if have == Some(held.digest) => Ok(Fetched::Same),

@@ -1,12 +1,31 @@
 //! Names and sentences for traces and violations.
 
 use quorate_protocol::id::NodeId;
-use quorate_protocol::message::{Fetched, KeyDigest, Message, Refusal, ScannedKey};
+use quorate_protocol::layout::{Layout, Side};
+use quorate_protocol::message::{Fetched, KeyDigest, KeyRef, Message, Refusal, ScannedKey, Surveyed};
 use quorate_protocol::operation::{Attempted, Operation, OperationResult, Outcome, Ttl};
 use quorate_protocol::version::{Container, Context, Dot, EncodedContainer, Sibling, peek};
 
 use crate::host::Host;
 use crate::oracle::Oracle;
+
+/// The layout that a node adopts.
+pub fn layout(layout: &Layout) -> String {
+    let short = |nodes: &[NodeId]| {
+        let names: Vec<String> = nodes.iter().map(|node| format!("{:04x}", node.0 >> 48)).collect();
+        names.join(" ")
+    };
+    let sides = layout.all_partitions().map(|partition| {
+        let old = short(layout.owners_of(partition, Side::Old));
+        match layout.change_of(partition) {
+            Some(_) => format!("[{old}] -> [{}]", short(layout.owners_of(partition, Side::New))),
+            None => format!("[{old}]"),
+        }
+    });
+    let sides: Vec<String> = sides.collect();
+    let stage = layout.stage().map_or("stable".into(), |stage| format!("{stage:?}"));
+    format!("adopts the layout of epoch {}, {stage}: {}", layout.epoch, sides.join(", "))
+}
 
 /// The name of a node: by its place in the cluster, from 1.
 pub fn node(index: usize) -> String {
@@ -185,6 +204,47 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::LayoutRequest => "send me your layout".into(),
         Message::LayoutOffer(_) => "this is my layout".into(),
+        Message::Prepare { epoch, ballot } => format!("prepare {}: the successor of {epoch}", ballot.round),
+        Message::Prepared { ballot, result, .. } => match result {
+            Ok(None) => format!("promised {}", ballot.round),
+            Ok(Some((earlier, _))) => format!("promised {}: I have accepted {}", ballot.round, earlier.round),
+            Err(promised) => format!("not promised {}: I have promised {}", ballot.round, promised.round),
+        },
+        Message::Accept { epoch, ballot, .. } => format!("accept {}: the successor of {epoch}", ballot.round),
+        Message::Accepted { ballot, result, .. } => match result {
+            Ok(()) => format!("accepted {}", ballot.round),
+            Err(promised) => format!("not accepted {}: I have promised {}", ballot.round, promised.round),
+        },
+        Message::ReportAsk { epoch } => format!("how far are you with the change, in epoch {epoch}?"),
+        Message::ReportReply { report, .. } => format!(
+            "I have caught up with {:?} and handed over {:?}{}",
+            report.caught_up,
+            report.handed_over,
+            if report.keeps_nothing { "" } else { ", and keep hints" }
+        ),
+        Message::Survey { tag, partition, durable, .. } => {
+            let how = if *durable { " durably" } else { "" };
+            format!("survey {}: what do you hold{how} of partition {partition}?", short(tag.0))
+        }
+        Message::SurveyReply { tag, result, .. } => match result {
+            Ok(Surveyed::Same) => format!("surveyed {}: the same", short(tag.0)),
+            Ok(Surveyed::Leaves(_)) => format!("surveyed {}: something else", short(tag.0)),
+            Ok(Surveyed::Unknown) => format!("surveyed {}: my tree is not complete", short(tag.0)),
+            Err(why) => format!("not surveyed {}: {}", short(tag.0), refusal(*why)),
+        },
+        Message::Pull { tag, partition, leaves, after, .. } => {
+            let after = after.as_ref().map_or_else(|| "the start".into(), |after| key(&after.key));
+            format!("pull {}: {} leaves of partition {partition} after {after}", short(tag.0), leaves.len())
+        }
+        Message::PullReply { tag, result, .. } => match result {
+            Ok(page) => {
+                let one = |(at, encoded): &(KeyRef, EncodedContainer)| format!("{} is {}", key(&at.key), container(encoded));
+                let list: Vec<String> = page.records.iter().map(one).collect();
+                let more = if page.through.is_some() { ", and more" } else { "" };
+                format!("pulled {}: [{}]{more}", short(tag.0), list.join(", "))
+            }
+            Err(why) => format!("not pulled {}: {}", short(tag.0), refusal(*why)),
+        },
         Message::Gossip(packet) => format!("gossip of {} bytes", packet.len()),
         Message::Compare { tag, roots, .. } => {
             let roots: Vec<String> =

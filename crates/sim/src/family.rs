@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use quorate_protocol::layout::QuorumMode;
+use quorate_protocol::layout::{QuorumMode, QuorumSizes};
 
-use crate::faults::{FORGETTING, Fault, FaultPlan, draw_aim, draw_aim_at};
+use crate::faults::{FORGETTING, Fault, FaultPlan, MOVING, MOVING_FAULTS, draw_aim, draw_aim_at};
+use crate::moves::{Move, MovesPlan};
 use crate::plan::{BucketPlan, Plan};
 use crate::rng::SimRng;
 use crate::workload::Step;
@@ -40,12 +41,14 @@ pub enum Family {
     Liveness,
     /// Much is deleted and forgotten soon, while replicas miss it and messages are late.
     Purge,
+    /// Operators add, remove, replace and weigh members and change n, r and w, while everything goes wrong.
+    Moves,
     /// Values expire, in buckets of both kinds, under right and under jumping clocks.
     Expiry,
 }
 
 /// All families.
-pub const FAMILIES: [Family; 14] = [
+pub const FAMILIES: [Family; 15] = [
     Family::Mix,
     Family::Crash,
     Family::Partition,
@@ -60,6 +63,7 @@ pub const FAMILIES: [Family; 14] = [
     Family::AntiEntropy,
     Family::Expiry,
     Family::Purge,
+    Family::Moves,
 ];
 
 impl Family {
@@ -80,6 +84,7 @@ impl Family {
             Self::AntiEntropy => "anti-entropy",
             Self::Expiry => "expiry",
             Self::Purge => "purge",
+            Self::Moves => "moves",
         }
     }
 
@@ -100,6 +105,7 @@ impl Family {
             Self::AntiEntropy => 11,
             Self::Expiry => 13,
             Self::Purge => 14,
+            Self::Moves => 15,
         }
     }
 
@@ -120,6 +126,7 @@ impl Family {
             Self::AntiEntropy => anti_entropy(plan, rng),
             Self::Expiry => expiry(plan, rng),
             Self::Purge => purge(plan, rng),
+            Self::Moves => moves(plan, rng),
         }
     }
 }
@@ -435,6 +442,44 @@ fn purge(plan: &mut Plan, rng: &mut SimRng) {
         }
         plan.nodes = (plan.n as usize + 1 + rng.below(2)).min(7);
     }
+}
+
+fn moves(plan: &mut Plan, rng: &mut SimRng) {
+    if plan.n > 3 {
+        (plan.n, plan.r, plan.w) = (3, 2, 2);
+    }
+    // Mostly promises that can be broken.
+    if rng.chance(0.8) {
+        (plan.r, plan.w) = *rng.pick(&[(2, 2), (2, 2), (1, 3), (3, 1)]);
+    }
+    plan.buckets.retain(|bucket| bucket.quorum.is_none());
+    if plan.buckets.is_empty() {
+        plan.buckets.push(BucketPlan::last_writer_wins("last"));
+    }
+    plan.nodes = plan.n as usize + rng.below(2);
+    let first = QuorumSizes { n: plan.n, r: plan.r, w: plan.w };
+    let mut moves = MovesPlan::draw(rng, first);
+    if rng.chance(0.4) {
+        moves.sizes.truncate(1);
+        moves.weigh(Move::Resize, 0);
+    }
+    plan.moves = Some(moves);
+    plan.workload.own_quorum = 0.0;
+    plan.workload.operations = 60 + rng.below(120);
+    let think_us = rng.spread(2_000, 60_000);
+    plan.workload.think_us = (think_us / 4, think_us);
+    plan.workload.read_after = *rng.pick(&[0.5, 1.0]);
+    plan.faults.aims.clear();
+    for _ in 0..rng.below(3) {
+        plan.faults.aims.push(draw_aim_at(rng, &MOVING, &MOVING_FAULTS));
+    }
+    if rng.chance(0.5) {
+        quiet(&mut plan.faults);
+        for fault in MOVING_FAULTS {
+            plan.faults.weigh(fault, if rng.chance(0.4) { 5 } else { 0 });
+        }
+    }
+    plan.faults.budget = u32::try_from(rng.between(3, 20)).unwrap_or(5);
 }
 
 fn expiry(plan: &mut Plan, rng: &mut SimRng) {

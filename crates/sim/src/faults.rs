@@ -104,6 +104,23 @@ pub const FORGETTING: [Moment; 7] = [
     Moment::Fetched,
 ];
 
+/// The steps of a change of the layout.
+pub const MOVING: [Moment; 5] =
+    [Moment::Adopted, Moment::Adopted, Moment::Acknowledged, Moment::Committed, Moment::ReplicaAcknowledged];
+
+/// What is worth most there.
+pub const MOVING_FAULTS: [Fault; 9] = [
+    Fault::Crash,
+    Fault::CrashAll,
+    Fault::Pause,
+    Fault::CutOneWay,
+    Fault::CutBothWays,
+    Fault::Isolate,
+    Fault::Split,
+    Fault::SlowDisk,
+    Fault::DropConnection,
+];
+
 const MOMENTS: [Moment; 10] = [
     Moment::Acknowledged,
     Moment::ReadAnswered,

@@ -58,6 +58,12 @@ pub struct Figures {
     pub holes: u64,
     /// Of these, those that were healed.
     pub healed: u64,
+    /// Layouts that were adopted after the first,
+    pub layouts: u64,
+    /// changes of the layout that were finished,
+    pub changes: u64,
+    /// and disks that were lost for good.
+    pub disks_lost: u64,
 }
 
 impl Figures {
@@ -102,6 +108,9 @@ impl Figures {
             actors_pruned,
             holes,
             healed,
+            layouts,
+            changes,
+            disks_lost,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -129,5 +138,8 @@ impl Figures {
         self.actors_pruned += actors_pruned;
         self.holes += holes;
         self.healed += healed;
+        self.layouts += layouts;
+        self.changes += changes;
+        self.disks_lost += disks_lost;
     }
 }

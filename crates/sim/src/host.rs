@@ -52,8 +52,8 @@ pub struct Process {
     pub paused_until_us: u64,
     /// What the wall clock showed when the core last handled an event.
     pub wall_ms: u64,
-    /// The connections that this side believes to be up, by peer.
-    pub links: BTreeMap<usize, u64>,
+    /// The connections that this side believes to be up, by peer, and who the peer said it is.
+    pub links: BTreeMap<usize, (u64, NodeId)>,
     /// The peers that it holds to be down.
     pub holds_down: BTreeSet<usize>,
 }
@@ -90,7 +90,7 @@ impl Host {
             token_secret: None,
         };
         self.process = Some(Process {
-            node: Node::new(config, recovered.layout, recovered.holes),
+            node: Node::new(config, recovered.kept),
             commits_before: self.disk.durable().0,
             syncing: false,
             wake_us: None,

@@ -16,6 +16,7 @@ pub mod family;
 pub mod faults;
 pub mod figures;
 pub mod host;
+pub mod moves;
 pub mod network;
 pub mod observe;
 pub mod oracle;

@@ -140,7 +140,7 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} hints delivered, {} records and {} actors forgotten; {} damaged records met, {} healed",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} hints delivered, {} records and {} actors forgotten; {} damaged records met, {} healed; {} layouts, {} changes finished, {} disks lost",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
@@ -153,7 +153,10 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.forgotten,
         figures.actors_pruned,
         figures.holes,
-        figures.healed
+        figures.healed,
+        figures.layouts,
+        figures.changes,
+        figures.disks_lost
     );
 }
 

@@ -7,6 +7,7 @@ use quorate_protocol::layout::{BucketSettings, ConflictPolicy, DEFAULT_BUCKET, Q
 
 use crate::family::Family;
 use crate::faults::{FAULTS, FaultPlan};
+use crate::moves::MovesPlan;
 use crate::network::NetworkPlan;
 use crate::rng::SimRng;
 use crate::workload::{STEPS, WorkloadPlan};
@@ -126,6 +127,8 @@ pub struct Plan {
     pub clock: ClockPlan,
     /// What goes wrong.
     pub faults: FaultPlan,
+    /// How the layout is changed, if it is.
+    pub moves: Option<MovesPlan>,
 }
 
 impl Plan {
@@ -163,6 +166,7 @@ impl Plan {
                 timer_lag_us: if rng.chance(0.5) { 2_000 } else { 0 },
             },
             faults: if rng.chance(0.9) { FaultPlan::draw(rng) } else { FaultPlan::none() },
+            moves: None,
         };
         family.bend(&mut plan, rng);
         plan.draw_gossip(family, &mut SimRng::new(seed, 1000 + family.stream()));
@@ -194,6 +198,11 @@ impl Plan {
         self.limits.probe_timeout = Duration::from_micros(timeout_us);
         self.limits.probe_period = Duration::from_micros(period_us);
         self.limits.suspicion = Duration::from_micros(times(rng, period_us) / 2);
+    }
+
+    /// How many machines there are: members, and those that may become members.
+    pub fn machines(&self) -> usize {
+        self.nodes + self.moves.as_ref().map_or(0, |moves| moves.spares)
     }
 
     /// A line for each part.
@@ -238,6 +247,7 @@ impl Plan {
             format!("clients: {steps}"),
             format!("{:?}", self.faults),
             format!("random faults: {faults}"),
+            format!("{:?}", self.moves),
         ]
     }
 }

@@ -133,7 +133,7 @@ impl Node {
     }
 
     /// Who is to have what a hint is about. Nobody, when it has lost its meaning.
-    fn recipients(&self, owner: NodeId, key: &KeyRef, place: Place) -> Vec<NodeId> {
+    pub(super) fn recipients(&self, owner: NodeId, key: &KeyRef, place: Place) -> Vec<NodeId> {
         let Some(layout) = &self.layout else { return Vec::new() };
         let holds = layout.is_holder(key.partition, owner);
         match place {

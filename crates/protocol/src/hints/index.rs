@@ -72,7 +72,7 @@ impl Hints {
     }
 
     /// Whether a container kept as a fallback is still meant for some owner.
-    pub(super) fn keeps(&self, key: &KeyRef) -> bool {
+    pub(crate) fn keeps(&self, key: &KeyRef) -> bool {
         let kept = |mark: &Mark| mark.place == Place::Fallback;
         self.marks.values().any(|marks| marks.get(key).is_some_and(kept))
     }

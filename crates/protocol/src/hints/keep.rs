@@ -44,7 +44,8 @@ impl Node {
         owner: NodeId,
         key: &KeyRef,
     ) -> Option<u64> {
-        if !self.writable {
+        // Who owns the key no more has missed nothing.
+        if !self.writable || self.recipients(owner, key, Place::Replica).is_empty() {
             return None;
         }
         if !self.links.is_live(owner) {

@@ -98,6 +98,8 @@ impl Node {
             self.transition.clearing.left.pop_front();
             self.cleared(turn, partition);
         } else {
+            // A tree that was begun before is no longer true.
+            self.trees.forget(partition);
             self.stats.cleared_records += found.len() as u64;
             let keys: Vec<KeyRef> = found.iter().filter_map(keys::key_of).collect();
             let ops = found.into_iter().map(|key| StoreOp::Delete { key }).collect();

@@ -14,6 +14,7 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
             let dot = history.dots()[at].dot;
             let covering =
                 holders.iter().filter(|container| history.is_known_to(&container.context, dot)).count();
+            let copies = history.copies_kept(copies);
             if covering < copies {
                 return Err(violation(
                     "acknowledged",
@@ -29,6 +30,7 @@ pub(super) fn check(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check {
     for (copies, covered) in history.promises_with_fallbacks() {
         for at in covered.iter() {
             let dot = history.dots()[at].dot;
+            let copies = history.copies_kept(copies);
             let all = holders.iter().chain(&kept);
             let covering = all.filter(|container| history.is_known_to(&container.context, dot)).count();
             if covering < copies {

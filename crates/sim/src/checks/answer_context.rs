@@ -74,7 +74,7 @@ fn gone_for_good(oracle: &Oracle, operation: usize, covered: &DotSet, disks: &Di
                 && container.siblings.iter().all(|sibling| sibling.dot != dot.dot)
         };
         let gone = holders.iter().filter(without).count();
-        if gone < history.bucket.w as usize {
+        if gone < history.least_w() as usize {
             return Err(violation(
                 "answer_context",
                 format!(

@@ -16,6 +16,9 @@ pub(super) fn check(
 ) -> Check {
     let record = &oracle.operations[operation];
     let history = &oracle.keys[answers::key(oracle, operation)?];
+    if oracle.moves {
+        return on_both_sides(oracle, operation, answer, disks);
+    }
     let needed = (primaries + fallbacks).max(record.quorum.w);
     let holders = disks.acknowledged(&history.store_key, record.quorum.n)?;
     // The answer's context covers what the client had seen and the write itself, and so does what was replicated.
@@ -37,6 +40,44 @@ pub(super) fn check(
                 describe::operation_name(oracle, operation)
             ),
         ));
+    }
+    Ok(())
+}
+
+/// In a change a write is on as many disks of each side as that side's quorum says; fallbacks stand in for owners.
+fn on_both_sides(oracle: &Oracle, operation: usize, answer: &Context, disks: &Disks<'_>) -> Check {
+    let history = &oracle.keys[answers::key(oracle, operation)?];
+    let covers = |container: &Container| {
+        let mut remembered = container.context.clone();
+        remembered.join(history.purged());
+        remembered.covers_all(answer)
+    };
+    let kept = disks.kept(history.bucket.id, history.partition, &history.key)?;
+    let keeping = if oracle.operations[operation].quorum.sloppy {
+        kept.iter().filter(|container| covers(container)).count()
+    } else {
+        0
+    };
+    for (owners, needed) in &disks.sides {
+        let mut covering = 0;
+        for disk in owners {
+            // What was lost for good told the truth before.
+            let has = match disk {
+                Some(disk) => covers(&Disks::acknowledged_on(disk, &history.store_key)?),
+                None => true,
+            };
+            covering += usize::from(has);
+        }
+        if covering + keeping < *needed as usize {
+            return Err(violation(
+                "durable",
+                format!(
+                    "{} was acknowledged, and is on {covering} of {} disks of one side, {needed} needed, and on {keeping} others",
+                    describe::operation_name(oracle, operation),
+                    owners.len(),
+                ),
+            ));
+        }
     }
     Ok(())
 }

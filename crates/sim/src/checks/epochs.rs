@@ -15,6 +15,11 @@ pub struct EpochWitness {
 }
 
 impl EpochWitness {
+    /// A machine comes back as another node, which has held nothing.
+    pub fn is_new(&mut self, node: usize) {
+        self.held.remove(&node);
+    }
+
     /// A node says that it holds a layout durably, or comes up with it.
     pub fn holds(&mut self, node: usize, layout: Option<&Layout>) -> Check {
         let epoch = layout.map_or(Epoch(0), |layout| layout.epoch);

@@ -22,6 +22,7 @@ mod listing;
 pub(crate) mod liveness;
 mod not_attempted;
 mod operations;
+mod owners;
 mod queues;
 mod replica_memory;
 mod resurrection;
@@ -38,6 +39,7 @@ pub use epochs::EpochWitness;
 pub use holes::Asked;
 pub(crate) use holes::{all_healed, coordinated, counts, dropped};
 pub(crate) use listing::exactly_live_keys;
+pub(crate) use owners::{answers_as_owner, cleared};
 pub(crate) use queues::bounded;
 pub(crate) use trees::{equal as trees_equal, right as trees_right};
 
@@ -68,6 +70,9 @@ pub struct Disks<'a> {
     pub others: Vec<&'a SimDisk>,
     /// How many owners have lost their record of the key, and have not got it back.
     pub troubled: usize,
+    /// The sides that writes count in: the disks of the owners that count, none where one was lost for good, and how many of
+    /// them have to have a write.
+    pub sides: Vec<(Vec<Option<&'a SimDisk>>, u32)>,
 }
 
 impl Disks<'_> {
@@ -98,11 +103,17 @@ impl Disks<'_> {
     /// What the first `n` owners would hold after a crash of all, with what was lost since they acknowledged it and is not
     /// healed yet: they told the truth when they did.
     fn acknowledged(&self, store_key: &[u8], n: u32) -> Result<Vec<Container>, Violation> {
-        let mut all = self.durable(store_key, n)?;
-        for (container, disk) in all.iter_mut().zip(&self.owners) {
-            for lost in disk.lost_values(store_key) {
-                container.merge(&containers::decode(&EncodedContainer(lost))?);
-            }
+        self.owners.iter().take(n as usize).map(|disk| Self::acknowledged_on(disk, store_key)).collect()
+    }
+
+    /// The same of one disk.
+    pub(crate) fn acknowledged_on(disk: &SimDisk, store_key: &[u8]) -> Result<Container, Violation> {
+        let mut all = match disk.synced_value(store_key) {
+            Some(bytes) => containers::decode(&EncodedContainer(bytes))?,
+            None => Container::default(),
+        };
+        for lost in disk.lost_values(store_key) {
+            all.merge(&containers::decode(&EncodedContainer(lost))?);
         }
         Ok(all)
     }
@@ -215,7 +226,9 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
             let survives = disks.is_none_or(|disks| written.primaries as usize > disks.troubled);
             if record.quorum.whole && survives {
                 let gone = record.seen.clone();
-                oracle.keys[key].promise(written.primaries, &covered, &gone);
+                // In a change of the layout fallbacks keep nothing from being read past them.
+                let promised = if oracle.moves && record.quorum.sloppy { 0 } else { written.primaries };
+                oracle.keys[key].promise(promised, &covered, &gone);
                 oracle.keys[key].promise_with_fallbacks(written.primaries + written.fallbacks, &covered);
             }
             oracle.acknowledged(operation);
@@ -230,7 +243,9 @@ fn succeeded(oracle: &mut Oracle, attempt: usize, outcome: &Outcome, disks: Opti
             oracle.keys[key].learn(&context);
             let covered = oracle.keys[key].covered(&context);
             // With fallbacks in the place of owners r + w > n promises convergence, not freshness.
-            if found.primaries >= oracle.operations[operation].quorum.r {
+            let quorum = oracle.operations[operation].quorum;
+            let fresh = if oracle.moves { !quorum.sloppy } else { found.primaries >= quorum.r };
+            if fresh {
                 stale_reads::covers(oracle, attempt, &covered)?;
                 resurrection::in_answer(oracle, attempt, &shown)?;
             }

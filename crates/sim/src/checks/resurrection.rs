@@ -36,6 +36,7 @@ pub(super) fn on_disks(oracle: &Oracle, key: usize, disks: &Disks<'_>) -> Check 
                         && container.siblings.iter().all(|sibling| sibling.dot != dot)
                 })
                 .count();
+            let copies = history.copies_kept(copies);
             if right < copies {
                 return Err(violation(
                     "resurrection",

@@ -54,6 +54,7 @@ pub fn plan_for(setting: Setting) -> Plan {
         disk: DiskPlan { sync_us: (500, 1_500), slow_sync_us: (500, 1_500), read_us: (20, 100) },
         clock: ClockPlan { drift_ppm: 0, skew_ms: 0, timer_lag_us: 0 },
         faults: faults(setting.faults),
+        moves: None,
     }
 }
 

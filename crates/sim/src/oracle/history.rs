@@ -78,6 +78,8 @@ pub struct KeyHistory {
     /// Encodings that were looked at lately and found right.
     checked: [Bytes; 4],
     next_checked: usize,
+    /// Where the layout changes: whether its bucket is strict all the time, and the least w that it ever has.
+    moves: Option<(bool, u32)>,
     /// When nodes last dropped a damaged record of it.
     forgotten_us: BTreeMap<usize, u64>,
 }
@@ -104,8 +106,24 @@ impl KeyHistory {
             latest_wall_ms: 0,
             checked: Default::default(),
             next_checked: 0,
+            moves: None,
             forgotten_us: BTreeMap::new(),
         }
+    }
+
+    /// The layout will change: a write is promised to every later read if the bucket is strict all the time, and to none else.
+    pub fn will_move(&mut self, strict: bool, least_w: u32) {
+        self.moves = Some((strict, least_w));
+    }
+
+    /// The least w that the bucket ever has.
+    pub fn least_w(&self) -> u32 {
+        self.moves.map_or(self.bucket.w, |(_, least_w)| least_w)
+    }
+
+    /// On how many disks a write must be that was acknowledged for so many copies.
+    pub fn copies_kept(&self, copies: usize) -> usize {
+        self.moves.map_or(copies, |(_, least_w)| copies.min(least_w as usize))
     }
 
     /// All writes, by position.
@@ -303,7 +321,11 @@ impl KeyHistory {
 
     /// What a read of `r` of the bucket's owners that begins now has to cover, and what it must not show.
     pub fn promises(&self, r: u32) -> (DotSet, DotSet) {
-        let enough = (self.bucket.n + 1).saturating_sub(r) as usize;
+        let enough = match self.moves {
+            None => (self.bucket.n + 1).saturating_sub(r) as usize,
+            Some((true, _)) => 1,
+            Some((false, _)) => usize::MAX,
+        };
         let union = |levels: &[DotSet]| {
             let mut all = DotSet::default();
             for level in levels.iter().skip(enough) {

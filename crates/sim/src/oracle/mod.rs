@@ -31,6 +31,8 @@ pub struct Oracle {
     pub operations: Vec<OperationRecord>,
     /// All attempts; a request's id is its position.
     pub attempts: Vec<Attempt>,
+    /// Whether the layout changes: then promises are not counted in copies.
+    pub moves: bool,
     /// What the nodes are limited to.
     pub limits: Limits,
     by_id: BTreeMap<OperationId, usize>,

@@ -1,6 +1,7 @@
 //! A core handles an event; what it wants is carried out, in order, unless the process dies in between.
 
 use quorate_protocol::effect::Notice;
+use quorate_protocol::layout::Side;
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::OperationResult;
 use quorate_protocol::store::Store;
@@ -153,6 +154,10 @@ impl World {
                     Ok(())
                 }
             },
+            Effect::AnswerChange { result, .. } => {
+                self.order_answered(node, &result);
+                Ok(())
+            }
             Effect::Notice(notice) => {
                 match &notice {
                     Notice::RecordDamaged { .. } => self.figures.holes += 1,
@@ -163,8 +168,9 @@ impl World {
                 Ok(())
             }
             Effect::LayoutAdopted(layout) => {
-                self.note(node, || format!("adopts the layout of epoch {}", layout.epoch));
+                self.note(node, || describe::layout(&layout));
                 self.witness.holds(node, Some(&layout))?;
+                self.newest(&layout);
                 self.moment(node, Moment::Adopted)
             }
             Effect::PeerChanged { peer, state } => self.judged(node, peer, state),
@@ -190,7 +196,18 @@ impl World {
         if key.is_some_and(|key| self.coordinates_itself(node, key, operation)) {
             checks::told(&result, self.handled_at_ms(node))?;
         }
-        let disks = key.map(|key| disks(&self.layout, &self.hosts, &self.oracle, key));
+        let held = self.counted_in(&result);
+        let mut disks = key.map(|key| disks(&held, &self.hosts, &self.oracle, key));
+        // An answer that was long on its way: who has left since has deleted what it had.
+        if let (Some(disks), Some(key)) = (&mut disks, key) {
+            let partition = self.oracle.keys[key].partition;
+            let stays = |side: &Side| {
+                let mut owners = held.owners_of(partition, *side).iter();
+                owners.all(|owner| self.moves.was_lost(*owner) || self.layout.is_holder(partition, *owner))
+            };
+            let mut stays = held.writing_sides(partition).iter().map(stays);
+            disks.sides.retain(|_| stays.next().unwrap_or(true));
+        }
         checks::answered(&mut self.oracle, attempt, &result, disks.as_ref(), late_us)?;
         self.figures.count(&self.oracle.operations[operation].operation, &result);
         let moment = match (&result, self.oracle.operations[operation].operation.is_write()) {
@@ -207,6 +224,9 @@ impl World {
 
     /// Whether a node does an operation itself and does not forward it: one of the owners that count.
     fn coordinates_itself(&self, node: usize, key: usize, operation: usize) -> bool {
+        if self.plan.moves.is_some() {
+            return false;
+        }
         let owners = self.layout.owners(self.oracle.keys[key].partition).iter();
         let n = self.oracle.operations[operation].quorum.n as usize;
         // An owner whose record was damaged, in this life or an earlier one, may have passed it on.

@@ -25,6 +25,7 @@ impl World {
         self.settle()?;
         checks::all_answered(&self.oracle)?;
         self.everyone_has_the_layout()?;
+        self.end_changes()?;
         self.everyone_sees_everyone()?;
         for key in 0..self.oracle.keys.len() {
             checks::at_rest(&self.oracle, key, &self.disks(key))?;
@@ -50,6 +51,7 @@ impl World {
         if self.plan.forget_all {
             self.forget_all()?;
         }
+        self.nobody_keeps_what_is_not_his()?;
         for key in 0..self.oracle.keys.len() {
             self.resolve(key)?;
         }
@@ -104,7 +106,7 @@ impl World {
             self.happen_to(0, life, ToNode::Bootstrap)?;
             self.settle()?;
         }
-        match (0..self.hosts.len()).find(|&node| self.hosts[node].epoch() != self.layout.epoch) {
+        match self.members().into_iter().find(|&node| self.hosts[node].epoch() != self.layout.epoch) {
             Some(node) => Err(violation(
                 "epochs",
                 format!("all faults are over, and {} does not hold the layout", describe::node(node)),
@@ -115,11 +117,12 @@ impl World {
 
     /// Reads a key at every node with its bucket's quorums, then at one with all owners, which repairs them.
     fn read_everywhere(&mut self, key: usize) -> Check {
-        for node in 0..self.hosts.len() {
+        let members = self.members();
+        for &node in &members {
             self.get(key, node, None)?;
         }
         let owners = self.oracle.keys[key].bucket.n;
-        let node = self.rngs.lives.below(self.hosts.len());
+        let node = *self.rngs.lives.pick(&members);
         self.get(key, node, Some(owners))?;
         self.settle()?;
         // A repair may be refused where there is hardly any room; it is not sent again.
@@ -131,7 +134,8 @@ impl World {
 
     /// One who has seen everything writes: then there is that value alone, everywhere.
     fn resolve(&mut self, key: usize) -> Check {
-        let node = self.rngs.lives.below(self.hosts.len());
+        let members = self.members();
+        let node = *self.rngs.lives.pick(&members);
         let (context, _) = self.get(key, node, None)?;
         let history = &self.oracle.keys[key];
         let seen = quorate_protocol::version::peek(&context)
@@ -150,7 +154,7 @@ impl World {
         };
         let operation = self.oracle.add_operation(Operation::Put(put), key, seen, false);
         self.drive(operation, node)?;
-        for node in 0..self.hosts.len() {
+        for node in members {
             let (_, values) = self.get(key, node, None)?;
             if values != [value.clone()] {
                 let name = describe::operation_name(&self.oracle, operation);
@@ -214,7 +218,8 @@ impl World {
         let mut keys = Vec::new();
         let mut after = None;
         loop {
-            let node = self.rngs.lives.below(self.hosts.len());
+            let members = self.members();
+            let node = *self.rngs.lives.pick(&members);
             let limit = u32::try_from(self.rngs.lives.between(1, 3)).unwrap_or(1);
             let quorum = QuorumOptions::default();
             let list = List { bucket: bucket.into(), partition, after, limit, quorum };

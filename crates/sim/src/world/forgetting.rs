@@ -17,7 +17,8 @@ impl World {
     /// Deletes all keys; then no owner may keep anything of them for long.
     pub(super) fn forget_all(&mut self) -> Check {
         for key in 0..self.oracle.keys.len() {
-            let node = self.rngs.lives.below(self.hosts.len());
+            let members = self.members();
+            let node = *self.rngs.lives.pick(&members);
             let history = &self.oracle.keys[key];
             let quorum = QuorumOptions {
                 r: Some(history.bucket.n),

@@ -34,7 +34,7 @@ impl World {
         let connection = self.connected[self.pair(a, b)];
         let believes = |node: usize, peer: usize| {
             let process = self.hosts[node].process.as_ref();
-            process.is_some_and(|process| process.links.get(&peer).copied() == connection)
+            process.is_some_and(|process| process.links.get(&peer).map(|link| link.0) == connection)
         };
         connection.is_some() && believes(a, b) && believes(b, a)
     }
@@ -76,12 +76,12 @@ impl World {
     ) -> Check {
         let outdated =
             self.connected[self.pair(node, peer)] != Some(connection) || self.hosts[peer].life != peer_life;
+        let id = self.hosts[peer].id;
         let Some(process) = self.hosts[node].process.as_mut().filter(|_| !outdated) else {
             return Ok(());
         };
-        let old = process.links.insert(peer, connection);
-        let id = self.hosts[peer].id;
-        if old.is_some() {
+        let old = process.links.insert(peer, (connection, id));
+        if let Some((_, id)) = old {
             self.note(node, || format!("loses the link to {}", describe::node(peer)));
             self.handle(node, Event::LinkDown { peer: id })?;
         }
@@ -93,12 +93,11 @@ impl World {
         let Some(process) = &mut self.hosts[node].process else {
             return Ok(());
         };
-        if process.links.get(&peer) != Some(&connection) {
+        let Some(&(_, id)) = process.links.get(&peer).filter(|link| link.0 == connection) else {
             return Ok(());
-        }
+        };
         process.links.remove(&peer);
         self.note(node, || format!("loses the link to {}", describe::node(peer)));
-        let id = self.hosts[peer].id;
         self.handle(node, Event::LinkDown { peer: id })?;
         self.plan_connect(node, peer);
         Ok(())

@@ -1,6 +1,6 @@
 //! The simulated world: machines, the network between them, clients, and what goes wrong, on one thread under one clock.
 //!
-//! `mod` runs the queue; `effects` lets a core handle an event and carries out what it wants, with `sending` and
+//! `mod` runs the queue; `moves` lets operators change the layout; `effects` lets a core handle an event and carries out what it wants, with `sending` and
 //! `storing`; `links` connects nodes; `trouble` injects faults; `clients` sends and answers; `finish` ends a run: all
 //! faults over, everything looked at; `rest` waits for replicas to become equal by themselves.
 
@@ -10,6 +10,7 @@ mod finish;
 mod forgetting;
 mod links;
 mod liveness;
+mod moves;
 mod queue;
 mod rest;
 mod sending;
@@ -24,7 +25,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_observe::History;
 use quorate_protocol::Effects;
-use quorate_protocol::layout::{Bootstrap, Layout};
+use quorate_protocol::id::NodeId;
+use quorate_protocol::layout::{Bootstrap, Layout, QuorumSizes, Side};
 use quorate_protocol::message::{Message, Tag};
 
 use crate::checks::{Asked, Check, Disks, EpochWitness, Violation, violation};
@@ -42,7 +44,7 @@ use queue::{Happening, Queue, ToNode};
 use setup::{bootstrap, start_hosts};
 
 /// More steps than any healthy run takes: something goes in circles.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 1_000_000;
 
 /// More than any healthy run has under way at once.
 const PLANNED_MAX: usize = 20_000;
@@ -90,6 +92,8 @@ pub struct World {
     recorder: Option<Recorder>,
     /// What was asked of replicas, by who asked and the request's tag.
     requests: BTreeMap<(usize, Tag), Asked>,
+    /// What operators do.
+    moves: moves::Moves,
     /// What the last operation of the driver itself found.
     last_outcome: Option<quorate_protocol::operation::OperationResult>,
 }
@@ -107,7 +111,7 @@ impl World {
         let mut lives = stream(1);
         let mut nodes = stream(2);
         let hosts = start_hosts(&plan, &mut lives, &mut nodes)?;
-        let settings = bootstrap(&plan, &hosts, &mut lives);
+        let settings = bootstrap(&plan, &hosts[..plan.nodes], &mut lives);
         let layout = Layout::first(&settings)
             .map_err(|error| violation("plan", format!("the drawn settings make no layout: {error}")))?;
         let keys: Vec<(String, Bytes)> = plan
@@ -117,11 +121,15 @@ impl World {
                 (0..plan.keys).map(move |key| (bucket.name.clone(), Bytes::from(format!("k{key}"))))
             })
             .collect();
-        let oracle = Oracle::new(&layout, &keys, plan.limits.clone());
+        let mut oracle = Oracle::new(&layout, &keys, plan.limits.clone());
+        if let Some(moves) = &plan.moves {
+            moves.tell(&mut oracle);
+        }
         let workload = Workload::new(plan.workload.clone(), keys.len(), layout.partitions(), stream(3));
-        let network = Network::new(plan.nodes, plan.network.clone(), stream(4));
+        let machines = hosts.len();
+        let network = Network::new(machines, plan.network.clone(), stream(4));
         let faults_left = plan.faults.budget;
-        let pairs = plan.nodes * plan.nodes;
+        let pairs = machines * machines;
         Ok(Self {
             now_us: 0,
             queue: Queue::default(),
@@ -139,12 +147,13 @@ impl World {
             faults_left,
             connections: 0,
             connected: vec![None; pairs],
-            deaths: (0..plan.nodes).map(|_| None).collect(),
+            deaths: (0..machines).map(|_| None).collect(),
             all_seen: false,
             effects: Effects::default(),
             outbox: Vec::new(),
             recorder: None,
             requests: BTreeMap::new(),
+            moves: moves::Moves::default(),
             last_outcome: None,
             plan,
         })
@@ -206,7 +215,7 @@ impl World {
         for node in 0..nodes {
             self.queue.plan(0, Happening::Node { node, life: 1, what: ToNode::Started });
         }
-        let first = self.rngs.faults.below(nodes);
+        let first = self.rngs.faults.below(self.plan.nodes);
         self.queue.plan(0, Happening::Node { node: first, life: 1, what: ToNode::Bootstrap });
         self.network.set_quiet(self.plan.bootstrap_in_peace);
         while self.plan.bootstrap_in_peace && !self.all_have_layout() {
@@ -217,9 +226,8 @@ impl World {
     }
 
     fn all_have_layout(&self) -> bool {
-        self.hosts
-            .iter()
-            .all(|host| host.process.as_ref().is_some_and(|process| process.node.layout().is_some()))
+        let members = self.hosts.iter().filter(|host| self.layout.member(host.id).is_some());
+        members.into_iter().all(|host| host.process.as_ref().is_some_and(|process| process.node.layout().is_some()))
     }
 
     /// Clients and faults, until all operations are done.
@@ -230,6 +238,7 @@ impl World {
             self.queue.plan(self.now_us + think, Happening::ClientStep(client));
         }
         self.plan_random_fault();
+        self.plan_order();
         while !self.workload.is_done() {
             self.step()?;
         }
@@ -262,6 +271,7 @@ impl World {
                 Ok(())
             }
             Happening::RandomFault => self.random_fault(),
+            Happening::Order => self.order(),
             Happening::Restart(node) => self.restart(node),
             Happening::Resumed(node) => {
                 self.resumes(node)?;
@@ -282,11 +292,24 @@ impl World {
 }
 
 fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) -> Disks<'a> {
-    let owners = layout.owners(oracle.keys[key].partition).iter();
-    let owners: Vec<&Host> = owners.filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).collect();
+    let owners = layout.holders(oracle.keys[key].partition);
+    let owners: Vec<&Host> = owners.iter().filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).collect();
     let others = hosts.iter().filter(|host| owners.iter().all(|owner| owner.id != host.id));
     let others = others.map(|host| &host.disk).collect();
     let owners: Vec<_> = owners.iter().map(|host| &host.disk).collect();
     let troubled = owners.iter().filter(|disk| disk.is_troubled(&oracle.keys[key].store_key)).count();
-    Disks { owners, others, troubled }
+    let side = |of: Side| {
+        let sizes = sizes_of(layout, oracle, key, of);
+        let counting = layout.owners_of(oracle.keys[key].partition, of).iter().take(sizes.n as usize);
+        let host = |owner: &NodeId| hosts.iter().find(|host| host.id == *owner).map(|host| &host.disk);
+        (counting.map(host).collect(), sizes.w)
+    };
+    let sides = layout.writing_sides(oracle.keys[key].partition);
+    let sides = sides.iter().map(|&of| side(of)).collect();
+    Disks { owners, others, troubled, sides }
+}
+
+fn sizes_of(layout: &Layout, oracle: &Oracle, key: usize, side: Side) -> QuorumSizes {
+    let bucket = &oracle.keys[key].bucket;
+    layout.bucket_by_id(bucket.id).map_or(bucket.sizes(), |bucket| layout.sizes(bucket, side))
 }

@@ -50,6 +50,8 @@ pub(super) enum Happening {
     GiveUp { client: usize, attempt: usize },
     /// A random fault.
     RandomFault,
+    /// An operator asks for another layout.
+    Order,
     /// A process is started again.
     Restart(usize),
     /// A process that stood still goes on: its connections may have to be made anew.
@@ -105,7 +107,7 @@ impl Happening {
             }
             Self::Node { .. } => true,
             Self::Connect { .. } | Self::Restart(_) | Self::Resumed(_) | Self::Mend(_) => true,
-            Self::ClientStep(_) | Self::GiveUp { .. } | Self::RandomFault => false,
+            Self::ClientStep(_) | Self::GiveUp { .. } | Self::RandomFault | Self::Order => false,
         }
     }
 }

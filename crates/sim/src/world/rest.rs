@@ -58,7 +58,11 @@ impl World {
         let until_us = self.now_us + HINTS_US;
         while self.hints() > 0 {
             if self.now_us > until_us {
-                let left = format!("faults have been over for long, and {} hints are left", self.hints());
+                let keeps = |node: &usize| {
+                    self.hosts[*node].process.as_ref().is_some_and(|process| process.node.gauges().hints > 0)
+                };
+                let nodes: Vec<String> = (0..self.hosts.len()).filter(keeps).map(describe::node).collect();
+                let left = format!("faults have been over for long, and hints are left on {}", nodes.join(", "));
                 return Err(violation("hints", left));
             }
             self.step()?;
@@ -81,7 +85,7 @@ impl World {
     }
 
     fn owners_of(&self, partition: PartitionId) -> impl Iterator<Item = &Node> {
-        let owner = move |host: &&crate::host::Host| self.layout.is_owner(partition, host.id);
+        let owner = move |host: &&crate::host::Host| self.layout.is_holder(partition, host.id);
         self.hosts.iter().filter(owner).filter_map(|host| host.process.as_ref()).map(|process| &process.node)
     }
 

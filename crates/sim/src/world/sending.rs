@@ -12,6 +12,10 @@ use crate::oracle::KeyHistory;
 
 impl World {
     pub(super) fn send(&mut self, node: usize, to: NodeId, message: Message) -> Check {
+        // Its disk was lost, and it is another node now.
+        if self.moves.was_lost(to) {
+            return Ok(());
+        }
         let Some(peer) = self.hosts.iter().position(|host| host.id == to) else {
             return Err(violation(
                 "answers",
@@ -75,6 +79,8 @@ impl World {
             | Message::FetchReply { tag, result: Ok(_), .. } => {
                 if let Some(asked) = self.requests.get(&(peer, *tag)) {
                     checks::counts(&self.hosts[node].disk, asked, None)?;
+                    let serves = matches!(message, Message::FetchReply { .. });
+                    checks::answers_as_owner(&self.hosts[node], asked, serves)?;
                 }
             }
             Message::ScanReply { tag, result: Ok(page), .. } => {

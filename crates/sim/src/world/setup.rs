@@ -16,7 +16,7 @@ pub(super) fn start_hosts(
     nodes: &mut SimRng,
 ) -> Result<Vec<Host>, Violation> {
     let mut hosts = Vec::with_capacity(plan.nodes);
-    for _ in 0..plan.nodes {
+    for _ in 0..plan.machines() {
         let drift = i64::from(plan.clock.drift_ppm);
         let drift_ppm = lives.between(0, 2 * drift.unsigned_abs()).cast_signed() - drift;
         let clock = MachineClock::new(

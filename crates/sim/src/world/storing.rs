@@ -15,7 +15,9 @@ use crate::oracle::Maker;
 
 impl World {
     pub(super) fn commit(&mut self, node: usize, number: CommitNumber, ops: Vec<StoreOp>) -> Check {
-        checks::dropped(&self.hosts[node].disk, &ops)?;
+        if !self.clears(node, &ops) {
+            checks::dropped(&self.hosts[node].disk, &ops)?;
+        }
         for op in &ops {
             if let Some(key) = keys::key_of(op.key()).filter(|_| op.key().starts_with(keys::HOLES)) {
                 let record = keys::data(key.partition, key.bucket, &key.key);
@@ -40,6 +42,7 @@ impl World {
             let lost = self.hosts[node].disk.is_damaged(op.key());
             if let StoreOp::Delete { key } = op
                 && !lost
+                && !self.clears(node, std::slice::from_ref(op))
                 && key.first() == Some(&b'd')
                 && let Some(at) = self.oracle.key_of(key)
             {

@@ -137,6 +137,7 @@ impl World {
         if self.hosts[node].process.is_some() {
             return Ok(());
         }
+        self.before_start(node);
         self.revives(node)?;
         let (drift_ppm, base_us) = (self.plan.clock.drift_ppm, self.rngs.lives.between(0, 1 << 40));
         let drift_ppm = i32::try_from(drift_ppm).unwrap_or(0);
@@ -221,7 +222,7 @@ impl World {
     fn may_lose(&self, key: usize, node: usize) -> bool {
         let history = &self.oracle.keys[key];
         let disk = &self.hosts[node].disk;
-        let survives = history.bucket.w as usize - 1;
+        let survives = history.least_w() as usize - 1;
         disk.synced_value(&history.store_key).is_some()
             && !disk.is_troubled(&history.store_key)
             && self.disks(key).troubled < survives

@@ -1,0 +1,355 @@
+//! Operators change the layout while everything goes wrong; disks are lost for good; and in the end every change ends.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use quorate_protocol::effect::ChangeError;
+use quorate_protocol::id::{Epoch, NodeId};
+use quorate_protocol::keys;
+use quorate_protocol::layout::{
+    Alteration, BucketSizes, Layout, Member, MemberSettings, Order, QuorumSizes, Stage,
+};
+use quorate_protocol::operation::{OperationResult, Outcome};
+use quorate_protocol::store::StoreOp;
+use quorate_protocol::{Event, RequestId};
+
+use super::World;
+use super::queue::Happening;
+use crate::checks::{self, Check, violation};
+use crate::describe;
+use crate::disk::SimDisk;
+use crate::moves::{MOVES, Move};
+
+/// Orders have ids from here on.
+const ORDER_REQUEST: u64 = 1 << 61;
+/// In peace a change ends within this time: members are asked every half second, and what was refused is asked again.
+const CHANGE_US: u64 = 120_000_000;
+/// An operator waits so long for a change that may never end.
+const PATIENCE_US: u64 = 30_000_000;
+/// In peace an order is carried out within this time.
+const ORDER_US: u64 = 30_000_000;
+
+/// What operators have done.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    given: u32,
+    /// All layouts that anybody has adopted.
+    layouts: BTreeMap<Epoch, Arc<Layout>>,
+    /// The answer to the last order, in peace.
+    answered: Option<Result<(), ChangeError>>,
+    /// Identities that went with their disks.
+    lost: BTreeSet<NodeId>,
+    /// Of these, the one that is still a member.
+    missing: Option<NodeId>,
+}
+
+impl Moves {
+    pub(super) fn was_lost(&self, node: NodeId) -> bool {
+        self.lost.contains(&node)
+    }
+}
+
+impl World {
+    pub(super) fn plan_order(&mut self) {
+        if let Some(moves) = &self.plan.moves {
+            let at_us = self.now_us + self.rngs.faults.between(0, 2 * moves.every_us);
+            self.queue.plan(at_us, Happening::Order);
+        }
+    }
+
+    /// The newest layout that any node has adopted.
+    pub(super) fn newest(&mut self, layout: &Arc<Layout>) {
+        self.moves.layouts.entry(layout.epoch).or_insert_with(|| layout.clone());
+        if layout.epoch <= self.layout.epoch {
+            return;
+        }
+        self.figures.layouts += 1;
+        self.figures.changes += u64::from(self.layout.stage() == Some(Stage::HandOver) && layout.is_stable());
+        self.layout = layout.clone();
+        if self.moves.missing.is_some_and(|missing| layout.member(missing).is_none()) {
+            self.moves.missing = None;
+        }
+        let side = layout.reading_side();
+        for key in &mut self.oracle.keys {
+            if let Some(bucket) = layout.bucket_by_id(key.bucket.id) {
+                let QuorumSizes { n, r, w } = layout.sizes(bucket, side);
+                (key.bucket.n, key.bucket.r, key.bucket.w) = (n, r, w);
+            }
+        }
+    }
+
+    /// The layout that an answer was counted in.
+    pub(super) fn counted_in(&self, result: &OperationResult) -> Arc<Layout> {
+        let epoch = match result {
+            Ok(Outcome::Put(written) | Outcome::Delete(written)) => Some(written.epoch),
+            Ok(Outcome::Get(found)) => Some(found.epoch),
+            Ok(Outcome::List(_)) | Err(_) => None,
+        };
+        let counted_in = epoch.and_then(|epoch| self.moves.layouts.get(&epoch));
+        counted_in.unwrap_or(&self.layout).clone()
+    }
+
+    /// The machines that are members.
+    pub(super) fn members(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|&node| self.layout.member(self.hosts[node].id).is_some()).collect()
+    }
+
+    /// Somebody gives an order, or a disk is lost.
+    pub(super) fn order(&mut self) -> Check {
+        let Some(moves) = self.plan.moves.clone().filter(|_| !self.peace) else { return Ok(()) };
+        if self.moves.given >= moves.budget {
+            return Ok(());
+        }
+        self.moves.given += 1;
+        self.plan_order();
+        if moves.loses_disks && self.moves.missing.is_none() && self.rngs.faults.chance(0.25) {
+            return self.lose_disk();
+        }
+        let Some(at) = self.rngs.faults.weighted(&moves.weights) else { return Ok(()) };
+        let Some(order) = self.draw_order(MOVES[at]) else { return Ok(()) };
+        let members = self.members();
+        let node = *self.rngs.faults.pick(&members);
+        if !self.hosts[node].is_awake(self.now_us) {
+            return Ok(());
+        }
+        self.give(node, order)
+    }
+
+    fn give(&mut self, node: usize, order: Order) -> Check {
+        self.note(node, || format!("is asked: {order:?}"));
+        let expected = self.rngs.faults.chance(0.5).then_some(self.layout.epoch);
+        let request = RequestId(ORDER_REQUEST + u64::from(self.moves.given));
+        self.handle(node, Event::Change { request, expected, order })
+    }
+
+    pub(super) fn order_answered(&mut self, node: usize, result: &Result<Arc<Layout>, ChangeError>) {
+        self.note(node, || match result {
+            Ok(layout) => format!("says that epoch {} is as ordered", layout.epoch),
+            Err(error) => format!("does not change the layout: {error}"),
+        });
+        self.moves.answered = Some(result.as_ref().map(drop).map_err(Clone::clone));
+    }
+
+    /// What could be asked now, given what everybody can know.
+    fn draw_order(&mut self, of: Move) -> Option<Order> {
+        let layout = self.layout.clone();
+        let members: Vec<NodeId> = layout.members.iter().map(|member| member.node).collect();
+        let missing = self.moves.missing;
+        if let Some(missing) = missing.filter(|_| !layout.is_stable()) {
+            let declared = layout.is_lost(missing);
+            return Some(if declared { Order::Resume } else { Order::DeclareLost(vec![missing]) });
+        }
+        let mut alteration = Alteration::default();
+        match of {
+            Move::Cancel => return Some(Order::Cancel),
+            Move::Pause => return Some(Order::Pause),
+            Move::Resume => return Some(Order::Resume),
+            Move::Add => alteration.add.extend(self.spare()),
+            Move::Remove => alteration.remove.push(*self.rngs.faults.pick(&members)),
+            Move::Replace => {
+                alteration.add.extend(self.spare());
+                alteration.remove.push(*self.rngs.faults.pick(&members));
+            }
+            Move::Weigh => {
+                let node = *self.rngs.faults.pick(&members);
+                let weight = u32::try_from(self.rngs.faults.between(1, 3)).unwrap_or(1);
+                alteration.set.push(MemberSettings { node, zone: None, weight: Some(weight) });
+            }
+            Move::Resize => {
+                let sizes = self.plan.moves.as_ref()?.sizes.clone();
+                let QuorumSizes { n, r, w } = *self.rngs.faults.pick(&sizes);
+                alteration.n = Some(n);
+                let sized = |bucket: &quorate_protocol::layout::Bucket| BucketSizes {
+                    bucket: bucket.name.clone(),
+                    n: Some(n),
+                    r: Some(r),
+                    w: Some(w),
+                };
+                alteration.sizes = layout.buckets.iter().map(sized).collect();
+            }
+        }
+        // What is lost is replaced first.
+        if let Some(missing) = missing {
+            alteration.remove.clear();
+            alteration.set.retain(|settings| settings.node != missing);
+            alteration.lost.push(missing);
+            if members.len() <= layout.n as usize && alteration.add.is_empty() {
+                alteration.add.extend(self.spare());
+            }
+        }
+        (alteration != Alteration::default()).then_some(Order::Alter(alteration))
+    }
+
+    /// A machine that could become a member.
+    fn spare(&mut self) -> Option<Member> {
+        let could = |node: &usize| {
+            let host = &self.hosts[*node];
+            let id = host.id;
+            self.layout.member(id).is_none() && !self.layout.departed.contains(&id) && host.process.is_some()
+        };
+        let spares: Vec<usize> = (0..self.hosts.len()).filter(could).collect();
+        if spares.is_empty() {
+            return None;
+        }
+        let at = *self.rngs.faults.pick(&spares);
+        Some(Member {
+            node: self.hosts[at].id,
+            name: describe::node(at),
+            peer_address: format!("{}:7702", describe::node(at)),
+            zone: format!("zone{}", at % self.plan.zones),
+            weight: 1,
+        })
+    }
+
+    /// A disk is lost for good: its machine comes back as another node. Writes survive it whose w is more than 1, one at a time.
+    fn lose_disk(&mut self) -> Check {
+        let survives = self.oracle.keys.iter().all(|key| key.least_w() > 1);
+        let troubled = (0..self.oracle.keys.len()).any(|key| self.disks(key).troubled > 0);
+        if !survives || troubled || self.hosts.iter().all(|host| host.epoch().0 == 0) {
+            return Ok(());
+        }
+        let members = self.members();
+        let node = *self.rngs.faults.pick(&members);
+        let id = self.hosts[node].id;
+        self.crash(node);
+        self.note(node, || "loses its disk for good".into());
+        self.figures.disks_lost += 1;
+        self.hosts[node].disk = SimDisk::default();
+        self.hosts[node].boot = 0;
+        // Nobody, until it starts; and nothing that it has said is heard any more.
+        let life = self.hosts[node].life;
+        self.hosts[node].silenced.push(life);
+        self.hosts[node].life += 1;
+        self.hosts[node].id = NodeId(0);
+        self.witness.is_new(node);
+        self.deaths[node] = None;
+        self.moves.lost.insert(id);
+        self.moves.missing = Some(id);
+        Ok(())
+    }
+
+    /// A machine that has left and is empty comes back as another node.
+    fn renew(&mut self, node: usize) {
+        self.moves.lost.insert(self.hosts[node].id);
+        self.hosts[node].disk = SimDisk::default();
+        self.hosts[node].boot = 0;
+        self.witness.is_new(node);
+    }
+
+    /// Whether a node deletes what it does not own, or not since long.
+    pub(super) fn clears(&self, node: usize, ops: &[StoreOp]) -> bool {
+        let process = self.hosts[node].process.as_ref();
+        let holds = |op: &StoreOp| {
+            let key = keys::key_of(op.key());
+            key.is_none_or(|key| process.is_none_or(|process| process.node.holds(key.partition)))
+        };
+        ops.iter().all(|op| matches!(op, StoreOp::Delete { .. }) && !holds(op))
+    }
+
+    /// In peace: every change ends by itself, when nothing is lost and nobody has paused it.
+    pub(super) fn end_changes(&mut self) -> Check {
+        if self.plan.moves.is_none() {
+            return Ok(());
+        }
+        self.everyone_sees_everyone()?;
+        if self.layout.change.as_ref().is_some_and(|change| change.paused) {
+            self.order_in_peace(&Order::Resume)?;
+        }
+        if let Some(missing) = self.moves.missing
+            && !self.layout.is_stable()
+            && !self.layout.is_lost(missing)
+        {
+            self.order_in_peace(&Order::DeclareLost(vec![missing]))?;
+        }
+        if self.moves.missing.is_some() && self.layout.stage() == Some(Stage::Gather) {
+            // Without him there may be too few who can catch up: that does not end, and is cancelled.
+            let until_us = self.now_us + PATIENCE_US;
+            while self.layout.stage() == Some(Stage::Gather) && self.now_us < until_us {
+                self.step()?;
+            }
+            if self.layout.stage() == Some(Stage::Gather) {
+                self.order_in_peace(&Order::Cancel)?;
+            }
+        }
+        self.until_stable()?;
+        if let Some(missing) = self.moves.missing {
+            let add = if self.layout.members.len() <= self.layout.n as usize { self.spare() } else { None };
+            let lost = vec![missing];
+            let order = Order::Alter(Alteration { add: add.into_iter().collect(), lost, ..Alteration::default() });
+            self.order_in_peace(&order)?;
+            self.until_stable()?;
+        }
+        self.settle()?;
+        self.everyone_has_the_newest()
+    }
+
+    fn order_in_peace(&mut self, order: &Order) -> Check {
+        let until_us = self.now_us + ORDER_US;
+        loop {
+            self.moves.answered = None;
+            self.moves.given += 1;
+            let members = self.members();
+            let awake = |node: &&usize| self.hosts[**node].epoch() == self.layout.epoch;
+            let Some(&node) = members.iter().find(awake) else {
+                self.step()?;
+                continue;
+            };
+            self.give(node, order.clone())?;
+            let answered = loop {
+                match self.moves.answered.take() {
+                    Some(answered) => break answered,
+                    None => self.step()?,
+                }
+            };
+            match answered {
+                Ok(()) => return Ok(()),
+                // It ended meanwhile, or others were faster.
+                Err(ChangeError::Order(_)) => return Ok(()),
+                Err(error) if self.now_us > until_us => {
+                    let detail = format!("all is well, and {order:?} fails: {error}");
+                    return Err(violation("availability", detail));
+                }
+                Err(_) => self.step()?,
+            }
+        }
+    }
+
+    fn until_stable(&mut self) -> Check {
+        let until_us = self.now_us + CHANGE_US;
+        while !self.layout.is_stable() {
+            if self.now_us > until_us {
+                return Err(violation("transition", format!("it does not end: {}", describe::layout(&self.layout))));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn everyone_has_the_newest(&mut self) -> Check {
+        let until_us = self.now_us + ORDER_US;
+        while let Some(node) = self.members().into_iter().find(|&node| self.hosts[node].epoch() != self.layout.epoch) {
+            if self.now_us > until_us {
+                let name = describe::node(node);
+                let detail = format!("{name} does not hold the layout of epoch {}", self.layout.epoch);
+                return Err(violation("epochs", detail));
+            }
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    /// All is at rest: what was moved is gone where it was.
+    pub(super) fn nobody_keeps_what_is_not_his(&mut self) -> Check {
+        for node in self.members() {
+            checks::cleared(&self.layout, &self.hosts[node], &describe::node(node))?;
+        }
+        Ok(())
+    }
+
+    /// A machine is started again: one that has left the cluster, with an empty directory.
+    pub(super) fn before_start(&mut self, node: usize) {
+        if self.plan.moves.is_some() && self.layout.departed.contains(&self.hosts[node].id) {
+            self.renew(node);
+        }
+    }
+}
