@@ -60,7 +60,7 @@ fn run(cli: Cli) -> Result<Done> {
     let global = cli.global;
     runtime.block_on(async {
         match cli.command {
-            Command::Dev(args) => dev::run(args, global.output).await,
+            Command::Dev(args) => dev::run(args, &global).await,
             Command::Node(_) => Ok(Done::Ok),
             Command::Demo(command) => demo::run(command).await,
             Command::Put(args) => kv::put(args, &global).await,

@@ -1,5 +1,6 @@
 //! What a data directory is of: kept in it, so that the next `dev` goes on with the same cluster.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
@@ -24,7 +25,11 @@ pub(super) struct Record {
     version: u32,
     /// 128 bits in hexadecimal.
     cluster: String,
+    /// How many nodes it has ever had: they are numbered from 0, and a number is never used again.
     pub(super) nodes: u16,
+    /// The numbers of those that have left.
+    #[serde(default)]
+    pub(super) removed: BTreeSet<u16>,
     /// With all that has a default filled in.
     pub(super) settings: ClusterSettings,
     /// Of the last run.
@@ -94,7 +99,12 @@ impl Record {
             buckets: settings.buckets.clone(),
         };
         let cluster = format!("{:032x}", rand::random::<u128>());
-        Ok(Self { version: VERSION, cluster, nodes, settings, port_base: PORT_BASE, members: None })
+        Ok(Self { version: VERSION, cluster, nodes, settings, port_base: PORT_BASE, members: None, removed: BTreeSet::new() })
+    }
+
+    /// The numbers of the nodes that it has now.
+    pub(super) fn present(&self) -> impl Iterator<Item = u16> {
+        (0..self.nodes).filter(|number| !self.removed.contains(number))
     }
 
     fn check_unchanged(
@@ -104,7 +114,7 @@ impl Record {
         settings: &ClusterSettings,
     ) -> Result<()> {
         let numbers = [
-            ("nodes", nodes.map(u32::from), Some(u32::from(self.nodes))),
+            ("nodes", nodes.map(u32::from), u32::try_from(self.present().count()).ok()),
             ("n", settings.n, self.settings.n),
             ("r", settings.r, self.settings.r),
             ("w", settings.w, self.settings.w),
@@ -114,7 +124,7 @@ impl Record {
                 && asked != is
             {
                 bail!(
-                    "--{flag} {asked}: the cluster in {} was made with {is}; leave the flag out, or choose another \
+                    "--{flag} {asked}: the cluster in {} has {is}; leave the flag out, or choose another \
                      directory",
                     directory.display()
                 );
