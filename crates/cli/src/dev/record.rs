@@ -123,8 +123,9 @@ impl Record {
             if let (Some(asked), Some(is)) = (asked, is)
                 && asked != is
             {
+                let how = if flag == "nodes" { "has" } else { "was made with" };
                 bail!(
-                    "--{flag} {asked}: the cluster in {} has {is}; leave the flag out, or choose another \
+                    "--{flag} {asked}: the cluster in {} {how} {is}; leave the flag out, or choose another \
                      directory",
                     directory.display()
                 );
