@@ -63,10 +63,10 @@ impl Node {
         epoch: Epoch,
         result: Result<Surveyed, Refusal>,
     ) {
-        if epoch == self.epoch() {
-            self.catch_up_surveyed(turn, from, tag, result.clone());
-            self.hand_over_surveyed(turn, from, tag, result);
-        }
+        // One that was in another epoch when it was asked is asked again soon: epochs spread in a moment.
+        let result = if epoch == self.epoch() { result } else { Err(Refusal::Epoch(epoch)) };
+        self.catch_up_surveyed(turn, from, tag, result.clone());
+        self.hand_over_surveyed(turn, from, tag, result);
     }
 
     /// Data is gathered from old owners whose part is whole.
