@@ -24,7 +24,8 @@ struct Writers {
 
 impl Writers {
     async fn start(dev: &Dev) -> Self {
-        let endpoints: Vec<String> = dev.addresses().iter().map(|address| format!("http://{address}")).collect();
+        let endpoints: Vec<String> =
+            dev.addresses().iter().map(|address| format!("http://{address}")).collect();
         let client = Arc::new(Client::connect(endpoints).await.expect("the cluster is there"));
         let stop = Arc::new(AtomicBool::new(false));
         let task = |writer| tokio::spawn(write(client.clone(), writer, stop.clone()));
@@ -187,7 +188,8 @@ async fn quorums_and_buckets_change_under_a_writer() {
 async fn what_cannot_be_is_refused_and_what_is_begun_can_be_cancelled() {
     let data = directory();
     // So slow that nothing ends by itself.
-    let dev = Dev::start(data.path(), &["--nodes", "4", "--n", "3", "--node-setting", "transfer_bytes_per_s=1"]);
+    let dev =
+        Dev::start(data.path(), &["--nodes", "4", "--n", "3", "--node-setting", "transfer_bytes_per_s=1"]);
     failed(&dev, &["layout", "apply", "--n", "5"], "n: 5 is not from 1 to 4").await;
     failed(&dev, &["layout", "apply", "--w", "4"], "buckets.default.w: 4 is not from 1 to 3").await;
     failed(&dev, &["layout", "apply"], "nothing would be different").await;

@@ -83,7 +83,10 @@ impl RandomArgs {
             time(self.every),
             time(self.duration)
         );
-        ensure!(nodes > 1 || !self.touches_messages(), "of one node there is nothing to partition, to lose or to delay");
+        ensure!(
+            nodes > 1 || !self.touches_messages(),
+            "of one node there is nothing to partition, to lose or to delay"
+        );
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed.unwrap_or_default());
         let mut steps = Vec::new();
         let mut begin = Duration::ZERO;

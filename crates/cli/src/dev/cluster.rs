@@ -60,10 +60,12 @@ impl LocalCluster {
             directory.canonicalize().with_context(|| format!("finding {}", directory.display()))?;
         let record = Record::open(&directory, options.nodes, &options.settings, options.port_base)?;
         let ports = ports::plan(record.port_base, record.nodes)?;
-        let present = || record.present().filter_map(|number| Some((number, ports.get(usize::from(number))?)));
+        let present =
+            || record.present().filter_map(|number| Some((number, ports.get(usize::from(number))?)));
         ports::check_free(present())?;
         let faults = options.unsafe_fault_injection;
-        let node = |(number, ports)| LocalNode::new(&directory, number, ports, faults, &options.node_settings);
+        let node =
+            |(number, ports)| LocalNode::new(&directory, number, ports, faults, &options.node_settings);
         let nodes = present().map(node).collect();
         let quorums = record.settings.clone();
         let mut cluster = Self {
@@ -113,12 +115,14 @@ impl LocalCluster {
     pub(crate) async fn remove(&mut self, node: usize) -> Result<()> {
         let name = &self.nodes[node].spec.name;
         let id = self.nodes[node].announcement.as_ref().map(|announcement| announcement.node.clone());
-        let others = self.nodes.iter().enumerate().filter(|(at, other)| *at != node && other.process.is_some());
+        let others =
+            self.nodes.iter().enumerate().filter(|(at, other)| *at != node && other.process.is_some());
         let mut told = false;
         for address in others.filter_map(|(_, other)| Some(other.announcement.as_ref()?.grpc.clone())) {
             let Ok(layout) = admin::layout(&address).await else { continue };
             told = true;
-            let is_member = layout.members.iter().any(|member| Some(format!("{:016x}", member.node_id)) == id);
+            let is_member =
+                layout.members.iter().any(|member| Some(format!("{:016x}", member.node_id)) == id);
             ensure!(!is_member, "{name} is still a member of the cluster");
         }
         ensure!(told, "no other node tells whether {name} is still a member of the cluster");

@@ -50,7 +50,9 @@ impl Order {
     pub(super) fn node(self) -> Option<usize> {
         match self {
             Self::Show | Self::Add => None,
-            Self::Kill(at) | Self::Pause(at) | Self::Resume(at) | Self::Revive(at) | Self::Remove(at) => Some(at),
+            Self::Kill(at) | Self::Pause(at) | Self::Resume(at) | Self::Revive(at) | Self::Remove(at) => {
+                Some(at)
+            }
         }
     }
 }

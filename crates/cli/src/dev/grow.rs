@@ -28,12 +28,8 @@ pub(super) async fn add(
         Some(node) => node,
         None => dev.give(Order::Add).await?.nodes.pop().context("`quorate dev` has started no node")?,
     };
-    let spec = MemberSpec {
-        address: node.grpc,
-        name: Some(node.name),
-        zone: Some(zone),
-        weight: Some(weight),
-    };
+    let spec =
+        MemberSpec { address: node.grpc, name: Some(node.name), zone: Some(zone), weight: Some(weight) };
     let add = known.introduce(&[spec]).await?;
     let order = LayoutOrder::Alter(v1::Alteration { add, ..Default::default() });
     carry_out(&known, order, how, global).await?;
@@ -65,7 +61,9 @@ async fn find(data: Option<&Path>, endpoints: &[String]) -> Result<(Connection, 
         match admin::status(endpoint, false).await {
             Ok(status) => {
                 let found = Connection::of_node(&status).await;
-                return found.with_context(|| format!("no `quorate dev` on this machine runs the node at {endpoint}"));
+                return found.with_context(|| {
+                    format!("no `quorate dev` on this machine runs the node at {endpoint}")
+                });
             }
             Err(error) => errors.push(format!("{error:#}")),
         }

@@ -99,7 +99,15 @@ impl Record {
             buckets: settings.buckets.clone(),
         };
         let cluster = format!("{:032x}", rand::random::<u128>());
-        Ok(Self { version: VERSION, cluster, nodes, settings, port_base: PORT_BASE, members: None, removed: BTreeSet::new() })
+        Ok(Self {
+            version: VERSION,
+            cluster,
+            nodes,
+            settings,
+            port_base: PORT_BASE,
+            members: None,
+            removed: BTreeSet::new(),
+        })
     }
 
     /// The numbers of the nodes that it has now.

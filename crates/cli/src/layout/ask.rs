@@ -19,11 +19,8 @@ const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Has the node that has told the layout carry out an order, or say what it would do.
 pub(super) async fn ask(known: &Known, order: &Order, preview: bool) -> Result<v1::ChangeLayoutResponse> {
-    let request = v1::ChangeLayoutRequest {
-        expected_epoch: known.layout.epoch,
-        preview,
-        order: Some(order.clone()),
-    };
+    let request =
+        v1::ChangeLayoutRequest { expected_epoch: known.layout.epoch, preview, order: Some(order.clone()) };
     let give_up = Instant::now() + BUSY_PATIENCE;
     loop {
         let mut admin = admin::connect_for(&known.endpoint, CALL_TIMEOUT).await?;

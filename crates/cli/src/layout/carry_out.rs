@@ -74,7 +74,11 @@ pub(crate) async fn carry_out(known: &Known, order: Order, how: &How, global: &G
 /// Waits for the end of the change under way.
 pub(super) async fn wait(known: &Known, global: &Global) -> Result<()> {
     let (epoch, outcome, words) = match known.layout.change {
-        None => (known.layout.epoch, Outcome::Done, format!("no change is under way; the epoch is {}", known.layout.epoch)),
+        None => (
+            known.layout.epoch,
+            Outcome::Done,
+            format!("no change is under way; the epoch is {}", known.layout.epoch),
+        ),
         Some(_) => {
             let ended = follow(known, &known.layout, 0).await?;
             (ended.epoch, ended.outcome, ended.in_words())
@@ -90,7 +94,9 @@ pub(super) async fn wait(known: &Known, global: &Global) -> Result<()> {
 async fn spread(known: &Known, layout: &v1::Layout) {
     let give_up = Instant::now() + SPREAD_PATIENCE;
     while Instant::now() < give_up {
-        let Ok(gathered) = crate::status::gather(std::slice::from_ref(&known.endpoint), false).await else { return };
+        let Ok(gathered) = crate::status::gather(std::slice::from_ref(&known.endpoint), false).await else {
+            return;
+        };
         let member = |id: u64| layout.members.iter().any(|member| member.node_id == id);
         if gathered.answers.iter().all(|(&id, status)| status.epoch >= layout.epoch || !member(id)) {
             return;

@@ -1,7 +1,7 @@
 //! How far a change is, until it ends.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use quorate_proto::v1;
@@ -15,6 +15,8 @@ use crate::progress::{Progress, Unit};
 use crate::status::{Gathered, gather};
 
 const LOOK: Duration = Duration::from_millis(200);
+/// Links are made anew, and nodes are restarted: what is missing for less than this is not worth a word.
+const STUCK: Duration = Duration::from_secs(3);
 
 /// How a change ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -52,6 +54,7 @@ pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Re
     let mut bar = Progress::new("moving", Unit::BytesOf(bytes));
     let mut total = bytes;
     let (mut said, mut addresses) = (Vec::new(), endpoints.clone());
+    let mut goes_on = Instant::now();
     loop {
         // A member that has left is asked no more: it may be gone by now.
         let gathered = match gather(&addresses, false).await {
@@ -59,7 +62,8 @@ pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Re
             // All that were asked have gone; the first ones may be back.
             Err(_) => gather(&endpoints, false).await?,
         };
-        let newest = gathered.answers.values().max_by_key(|status| status.epoch).context("no node answers")?;
+        let newest =
+            gathered.answers.values().max_by_key(|status| status.epoch).context("no node answers")?;
         if newest.change.as_ref().is_none_or(|progress| progress.began != change.began) {
             let now = layout_at(&newest.grpc_address).await?;
             let took = bar.finish();
@@ -71,11 +75,13 @@ pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Re
         total = total.max(state.pending);
         bar.set_total(total);
         bar.set(total - state.pending, &|| state.in_words());
-        if state.waits != said && state.is_stuck {
+        if !state.is_stuck {
+            goes_on = Instant::now();
+        } else if goes_on.elapsed() >= STUCK && state.waits != said {
             // On a line of its own, for it may stay so.
             bar.note(&format!("waits for {}", state.waits.join("; ")));
+            said = state.waits;
         }
-        said = if state.is_stuck { state.waits } else { Vec::new() };
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -91,7 +97,8 @@ fn reached(began: &v1::Layout, change: &v1::Change, now: &v1::Layout) -> bool {
     let here = |id: u64| now.members.iter().any(|member| member.node_id == id);
     // With members: who was added is there, and who was to leave has departed.
     let added = change.members.iter().filter(|member| cancelled(member)).all(|member| here(member.node_id));
-    let left = began.members.iter().filter(|member| !after(member.node_id)).all(|member| !here(member.node_id));
+    let left =
+        began.members.iter().filter(|member| !after(member.node_id)).all(|member| !here(member.node_id));
     let sizes = change.sizes.iter().all(|sizes| {
         let bucket = now.buckets.iter().find(|bucket| bucket.bucket_id == sizes.bucket_id);
         bucket.is_none_or(|bucket| (bucket.n, bucket.r, bucket.w) == (sizes.n, sizes.r, sizes.w))
@@ -128,7 +135,10 @@ impl State {
         let paused = furthest.is_some_and(|progress| progress.paused);
         let reach = |wait: &v1::ChangeWait| wait.kind() == v1::change_wait::Kind::Reach;
         let lacking = told.values().any(|progress| progress.waits.iter().any(reach));
-        let silent = gathered.silent.iter().map(|(peer, _)| format!("{}, which does not answer", names.get(peer.node_id)));
+        let silent = gathered
+            .silent
+            .iter()
+            .map(|(peer, _)| format!("{}, which does not answer", names.get(peer.node_id)));
         let silent: Vec<String> = silent.collect();
         let is_stuck = paused || lacking || !silent.is_empty();
         waits.extend(silent);
@@ -154,7 +164,11 @@ impl State {
             words.push_str(&format!(", {rate}/s, {left} left"));
         }
         if let Some(first) = self.waits.first() {
-            let more = if self.waits.len() > 1 { format!(" (and {} more)", self.waits.len() - 1) } else { String::new() };
+            let more = if self.waits.len() > 1 {
+                format!(" (and {} more)", self.waits.len() - 1)
+            } else {
+                String::new()
+            };
             words.push_str(&format!("; waits for {first}{more}"));
         }
         words
@@ -171,7 +185,8 @@ mod tests {
 
     #[test]
     fn the_end_of_a_change_is_told_from_its_cancelling() {
-        let change = v1::Change { n: 2, added: vec![3], members: vec![member(1), member(3)], ..Default::default() };
+        let change =
+            v1::Change { n: 2, added: vec![3], members: vec![member(1), member(3)], ..Default::default() };
         let layout = |nodes: &[u64]| v1::Layout {
             n: 2,
             members: nodes.iter().map(|&node| member(node)).collect(),
@@ -181,7 +196,12 @@ mod tests {
         assert!(reached(&began, &change, &layout(&[1, 3])));
         assert!(!reached(&began, &change, &layout(&[1, 2])), "it was cancelled");
         let sizes = v1::SizesAfter { bucket_id: 7, n: 2, r: 2, w: 1 };
-        let change = v1::Change { n: 2, members: vec![member(1), member(2)], sizes: vec![sizes], ..Default::default() };
+        let change = v1::Change {
+            n: 2,
+            members: vec![member(1), member(2)],
+            sizes: vec![sizes],
+            ..Default::default()
+        };
         let bucket = |w| v1::Bucket { bucket_id: 7, n: 2, r: 2, w, ..Default::default() };
         let with = |w| v1::Layout { buckets: vec![bucket(w)], ..layout(&[1, 2]) };
         assert!(reached(&with(2), &change, &with(1)));
@@ -190,11 +210,8 @@ mod tests {
 
     #[test]
     fn the_line_says_how_far_it_is_and_what_it_waits_for() {
-        let wait = v1::ChangeWait {
-            kind: v1::change_wait::Kind::CatchUp.into(),
-            nodes: vec![3],
-            partitions: 5,
-        };
+        let wait =
+            v1::ChangeWait { kind: v1::change_wait::Kind::CatchUp.into(), nodes: vec![3], partitions: 5 };
         let progress = v1::ChangeProgress {
             stage: v1::ChangeStage::Gather.into(),
             gathers: 8,
@@ -205,11 +222,8 @@ mod tests {
             ..Default::default()
         };
         let status = v1::StatusResponse { change: Some(progress), ..Default::default() };
-        let gathered = Gathered {
-            answers: BTreeMap::from([(3, status)]),
-            names: BTreeMap::new(),
-            silent: Vec::new(),
-        };
+        let gathered =
+            Gathered { answers: BTreeMap::from([(3, status)]), names: BTreeMap::new(), silent: Vec::new() };
         let names = Names::of(&v1::Layout { members: vec![member(3)], ..Default::default() });
         let state = State::of(&gathered, &names);
         assert_eq!(

@@ -123,8 +123,7 @@ impl Known {
         status: &v1::StatusResponse,
         before: &[v1::Member],
     ) -> Result<v1::Member> {
-        let taken =
-            |name: &str| self.layout.members.iter().chain(before).any(|member| member.name == name);
+        let taken = |name: &str| self.layout.members.iter().chain(before).any(|member| member.name == name);
         let configured = (!status.configured_name.is_empty()).then(|| status.configured_name.clone());
         let name = match spec.name.clone().or(configured) {
             Some(name) => name,
@@ -197,8 +196,13 @@ mod tests {
     #[test]
     fn members_are_found_by_number_name_and_id() {
         let known = known();
-        let cases =
-            [("2", 3), ("3", 0xAB), ("node-1", 0xAB), ("1", 0x1111_1111_1111_1111), ("00000000000000ab", 0xAB)];
+        let cases = [
+            ("2", 3),
+            ("3", 0xAB),
+            ("node-1", 0xAB),
+            ("1", 0x1111_1111_1111_1111),
+            ("00000000000000ab", 0xAB),
+        ];
         for (text, id) in cases {
             assert_eq!(known.resolve(text).unwrap(), id, "{text}");
         }

@@ -99,11 +99,15 @@ mod tests {
         let member = |node_id, name: &str| v1::Member { node_id, name: name.into(), ..Default::default() };
         let layout = v1::Layout { members: vec![member(1, "a"), member(2, "b")], ..Default::default() };
         let known = Known { endpoint: String::new(), names: Names::of(&layout), layout: layout.clone() };
-        let takes = v1::Movement { node_id: 2, partitions_gained: 3, bytes_gained: 2048, ..Default::default() };
+        let takes =
+            v1::Movement { node_id: 2, partitions_gained: 3, bytes_gained: 2048, ..Default::default() };
         let gives = v1::Movement { node_id: 1, partitions_lost: 3, bytes_lost: 2048, ..Default::default() };
         let (layout, movements) = (Some(layout), vec![takes, gives]);
         let plan = Plan::of(&known, &v1::ChangeLayoutResponse { layout, movements, silent: vec![1] });
-        assert_eq!((plan.bytes(), plan.partitions, plan.silent.as_slice()), (2048, 3, ["a".to_owned()].as_slice()));
+        assert_eq!(
+            (plan.bytes(), plan.partitions, plan.silent.as_slice()),
+            (2048, 3, ["a".to_owned()].as_slice())
+        );
         let shown = plan.table().render();
         assert!(shown.contains("a     -             -         3 partitions  2.00 KiB"), "{shown}");
         assert!(shown.contains("b     3 partitions  2.00 KiB  -             -"), "{shown}");

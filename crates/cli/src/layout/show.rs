@@ -140,7 +140,10 @@ async fn change_of(known: &Known, change: &v1::Change) -> Result<ShownChange> {
     };
     let mut waits = waits::all(&known.names, told.iter().map(|(&id, &progress)| (id, progress)));
     waits.extend(
-        gathered.silent.iter().map(|(peer, _)| format!("{}, which does not answer", known.names.get(peer.node_id))),
+        gathered
+            .silent
+            .iter()
+            .map(|(peer, _)| format!("{}, which does not answer", known.names.get(peer.node_id))),
     );
     Ok(ShownChange {
         began: change.began,
@@ -196,7 +199,10 @@ fn shown(
             .map(|bucket| ShownBucket { name: bucket.name.clone(), n: bucket.n, r: bucket.r, w: bucket.w })
             .collect(),
         change,
-        owners: owners.iter().map(|owners| owners.iter().map(|&at| id(members[at].node_id)).collect()).collect(),
+        owners: owners
+            .iter()
+            .map(|owners| owners.iter().map(|&at| id(members[at].node_id)).collect())
+            .collect(),
     }
 }
 
@@ -207,7 +213,8 @@ fn mark(at: usize) -> char {
 fn show(shown: &Shown, owners: &[Vec<usize>]) -> Result<()> {
     output::line(format!("epoch {}, {} partitions, n = {}", shown.epoch, shown.partitions, shown.n))?;
     let replicas: usize = owners.iter().map(Vec::len).sum();
-    let mut table = Table::new(["", "NODE", "ID", "ZONE", "WEIGHT", "OWNS", "SHARE", "FIRST", "OTHER SIDE", "CHANGE"]);
+    let mut table =
+        Table::new(["", "NODE", "ID", "ZONE", "WEIGHT", "OWNS", "SHARE", "FIRST", "OTHER SIDE", "CHANGE"]);
     for (at, member) in shown.members.iter().enumerate() {
         let dash = || "-".to_owned();
         table.row([
@@ -230,12 +237,16 @@ fn show(shown: &Shown, owners: &[Vec<usize>]) -> Result<()> {
     }
     output::line("the first owner of each partition:")?;
     for (at, row) in owners.chunks(ROW).enumerate() {
-        let marks: String = row.iter().map(|owners| owners.first().map_or('-', |&first| mark(first))).collect();
+        let marks: String =
+            row.iter().map(|owners| owners.first().map_or('-', |&first| mark(first))).collect();
         output::line(format!("{:>6} {marks}", at * ROW))?;
     }
     let Some(change) = &shown.change else { return Ok(()) };
     let paused = if change.paused { ", paused" } else { "" };
-    output::line(format!("change under way since epoch {}: {}{paused}, to n = {}", change.began, change.stage, change.n))?;
+    output::line(format!(
+        "change under way since epoch {}: {}{paused}, to n = {}",
+        change.began, change.stage, change.n
+    ))?;
     let mut table = Table::new(["NODE", "CAUGHT UP", "HANDED OVER", "TAKEN", "PENDING", "RATE"]);
     for part in &change.nodes {
         table.row([

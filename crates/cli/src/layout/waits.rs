@@ -63,7 +63,8 @@ mod tests {
         let member = |node_id, name: &str| v1::Member { node_id, name: name.into(), ..Default::default() };
         let members = vec![member(2, "node-2"), member(3, "node-3"), member(4, "node-4")];
         let names = Names::of(&v1::Layout { members, ..Default::default() });
-        let wait = |kind: Kind, nodes: Vec<u64>, partitions| v1::ChangeWait { kind: kind.into(), nodes, partitions };
+        let wait =
+            |kind: Kind, nodes: Vec<u64>, partitions| v1::ChangeWait { kind: kind.into(), nodes, partitions };
         let driver = v1::ChangeProgress {
             waits: vec![
                 wait(Kind::CatchUp, vec![4], 12),
@@ -73,7 +74,8 @@ mod tests {
             ],
             ..Default::default()
         };
-        let other = v1::ChangeProgress { waits: vec![wait(Kind::Resume, Vec::new(), 0)], ..Default::default() };
+        let other =
+            v1::ChangeProgress { waits: vec![wait(Kind::Resume, Vec::new(), 0)], ..Default::default() };
         let expected = [
             "node-4 to catch up with 12 partitions",
             "the votes of node-2, node-3",
