@@ -92,7 +92,7 @@ async fn carry_out(cluster: &mut LocalCluster, asked: Asked, fault_injection: bo
         Order::Add => Some("started, to be added to the cluster"),
         Order::Remove(_) => Some("stopped for good: it has left the cluster"),
     };
-    let name = before.or_else(|| names(cluster).last());
+    let name = before.or_else(|| names(cluster).next_back());
     if let (Some(what), Some(name), Ok(())) = (told, name, &done) {
         output::note(format!("{name} {what}"));
     }

@@ -50,7 +50,7 @@ impl Ended {
 pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Result<Ended> {
     let change = layout.change.as_ref().context("no change is under way")?;
     let names = Names::of(layout);
-    let endpoints = endpoints(known);
+    let endpoints = vec![known.endpoint.clone()];
     let mut bar = Progress::new("moving", Unit::BytesOf(bytes));
     let mut total = bytes;
     let (mut said, mut addresses) = (Vec::new(), endpoints.clone());
@@ -84,10 +84,6 @@ pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Re
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-fn endpoints(known: &Known) -> Vec<String> {
-    vec![known.endpoint.clone()]
 }
 
 /// Whether a layout is what a change was to lead to: another change may have begun since.
