@@ -70,6 +70,7 @@ impl Node {
             Task::Healing { from, tag, healing } => {
                 self.healing_loaded(turn, key, &held, (from, tag), healing);
             }
+            Task::Discard => self.discard_loaded(turn, key),
             // It could be read.
             Task::Verify => {}
             Task::Pulled { tag, container, echo } => {
@@ -151,6 +152,7 @@ impl Node {
                 | Task::Consider
                 | Task::MergeBack { .. }
                 | Task::Healing { .. }
+                | Task::Discard
                 | Task::Verify => {}
             }
         }
