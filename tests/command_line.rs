@@ -275,11 +275,13 @@ fn consistency_of_a_running_cluster_is_measured() {
         assert!(row["get_us"]["p50"].as_u64() > Some(0) && row["put_us"]["p50"].as_u64() > Some(0), "{row}");
     }
     let csv = std::fs::read_to_string(csv).expect("it is written");
-    assert!(csv.starts_with("keys,") && csv.contains("\nspread,none,3,2,2,true,"), "{csv}");
+    assert!(csv.starts_with("keys,") && csv.contains("\nspread,none,strict,3,2,2,true,"), "{csv}");
     assert!(std::fs::read_to_string(svg).expect("it is drawn").contains("spread keys, faults: none"));
 
     let weak = dev.run(observe.iter().chain(&["--r", "1", "--w", "1"])).json();
     assert_eq!([&weak[0]["r"], &weak[0]["w"]], [1, 1]);
+    let sloppy = dev.run(observe.iter().chain(&["--mode", "sloppy"])).json();
+    assert_eq!([&sloppy[0]["mode"], &sloppy[0]["r"]], [&Value::from("sloppy"), &Value::from(2)]);
     let refused = |flags: &[&str]| dev.run(["bench", "--observe"].iter().chain(flags));
     let faults = refused(&["--faults", "heavy"]);
     assert!(
@@ -294,9 +296,14 @@ fn consistency_of_a_running_cluster_is_measured() {
 #[test]
 fn consistency_is_measured_while_nodes_are_killed_and_stand_still() {
     let flags = ["--own", "--n", "3", "--r", "2", "--w", "2", "--faults", "heavy", "--seconds", "4"];
-    let rows = run(quorate().args(["bench", "--observe", "--output", "json"]).args(flags)).json();
-    let row = &rows[0];
-    assert_eq!(row["faults"], "heavy");
-    assert!(row["reads"].as_u64() > Some(0) && row["writes"].as_u64() > Some(0), "{row}");
-    assert_eq!([&row["stale"], &row["stale_probes"], &row["unnamed"]], [0, 0, 0], "{row}");
+    let observe = ["bench", "--observe", "--output", "json", "--mode", "strict,sloppy"];
+    let rows = run(quorate().args(observe).args(flags)).json();
+    for (row, mode) in rows.as_array().expect("rows").iter().zip(["strict", "sloppy"]) {
+        assert_eq!([&row["faults"], &row["mode"]], ["heavy", mode]);
+        assert!(row["reads"].as_u64() > Some(0) && row["writes"].as_u64() > Some(0), "{row}");
+        assert_eq!(row["unnamed"], 0, "{row}");
+    }
+    assert_eq!([&rows[0]["stale"], &rows[0]["stale_probes"]], [0, 0], "{rows}");
+    let all = run(quorate().args(["bench", "--observe", "--own", "--n", "5", "--mode", "sloppy"]));
+    assert!(all.code == Some(1) && all.err.contains("nobody is left to stand in"), "{all:?}");
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use quorate_proto::v1::operation_error::Code;
 use quorate_proto::v1::{KeysRequest, PeerFault};
-use support::load::{Clients, Ledger, Load, put};
+use support::ledger::Ledger;
+use support::load::{Clients, Load, put};
 use support::watch::until;
 use support::{Cluster, detail};
 use tokio::sync::{Mutex, MutexGuard};

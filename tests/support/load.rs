@@ -1,6 +1,5 @@
-//! Writers that remember what was acknowledged, and a check that it is there.
+//! Clients that try everything twice, and writers that remember what was acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +12,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::Cluster;
+use super::ledger::{Ledger, lines};
 use quorate_proto::convert::status::error_of_status;
 
 /// What an operation is given by the node, and a little more by the client: a node that stands still answers nothing.
@@ -110,87 +110,6 @@ async fn in_time<T>(call: impl Future<Output = Result<tonic::Response<T>, Status
 pub(crate) fn put(bucket: &str, key: &str, value: impl Into<Bytes>) -> PutRequest {
     let key = Bytes::copy_from_slice(key.as_bytes());
     PutRequest { bucket: bucket.into(), key, value: value.into(), ..PutRequest::default() }
-}
-
-/// A bucket and a key in it.
-type Named = (String, String);
-
-/// What must be so in the end.
-#[derive(Debug, Default)]
-pub(crate) struct Ledger {
-    /// Lines that must be among those of the key's siblings.
-    present: BTreeMap<Named, BTreeSet<String>>,
-    /// Keys without a value.
-    absent: BTreeSet<Named>,
-    /// Operations that were acknowledged.
-    pub(crate) acknowledged: u64,
-    /// Puts that needed their second attempt.
-    pub(crate) retried: u64,
-    /// What those were told that failed twice.
-    pub(crate) failures: Vec<String>,
-}
-
-impl Ledger {
-    pub(crate) fn add(&mut self, other: Self) {
-        for (named, lines) in other.present {
-            self.present.entry(named).or_default().extend(lines);
-        }
-        self.absent.extend(other.absent);
-        self.acknowledged += other.acknowledged;
-        self.retried += other.retried;
-        self.failures.extend(other.failures);
-    }
-
-    /// This line of this key was acknowledged.
-    pub(crate) fn expect(&mut self, bucket: &str, key: &str, line: &str) {
-        self.present.entry((bucket.into(), key.into())).or_default().insert(line.into());
-    }
-
-    fn put(&mut self, put: Result<(PutResponse, bool), Status>) -> Option<(PutResponse, bool)> {
-        match put {
-            Ok((written, at_once)) => {
-                self.acknowledged += 1;
-                self.retried += u64::from(!at_once);
-                Some((written, at_once))
-            }
-            Err(status) => {
-                self.failures.push(format!("{:?}: {}", status.code(), status.message()));
-                None
-            }
-        }
-    }
-
-    /// Reads everything back through all nodes; says what is missing and what has come back.
-    pub(crate) async fn check(&self, clients: &Clients) -> Vec<String> {
-        let present = self.present.iter().map(|(named, lines)| (named, Some(lines)));
-        let all: Vec<_> = present.chain(self.absent.iter().map(|named| (named, None))).collect();
-        let mut wrong = Vec::new();
-        for (turn, (named, expected)) in all.into_iter().enumerate() {
-            let found = clients.get(turn, &named.0, &named.1).await;
-            let found = found.unwrap_or_else(|status| panic!("{named:?} cannot be read: {status}"));
-            let lines = lines(&found);
-            match expected {
-                None if !found.siblings.is_empty() => wrong.push(format!("{named:?} was deleted: {lines:?}")),
-                None => {}
-                Some(expected) => {
-                    wrong
-                        .extend(expected.difference(&lines).map(|line| format!("{named:?} has lost {line}")));
-                }
-            }
-        }
-        wrong
-    }
-
-    /// Keys that are checked.
-    pub(crate) fn keys(&self) -> usize {
-        self.present.len() + self.absent.len()
-    }
-}
-
-/// The lines of all siblings.
-fn lines(found: &GetResponse) -> BTreeSet<String> {
-    let texts = found.siblings.iter().map(|sibling| String::from_utf8_lossy(&sibling.value).into_owned());
-    texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
 /// Writers at work until they are stopped.

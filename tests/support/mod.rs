@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod trouble;
 pub(crate) mod watch;

@@ -19,4 +19,4 @@ pub use history::{Ending, History, Read, Write, dot_of};
 pub use plot::{PlotError, svg};
 pub use quantile::Quantiles;
 pub use report::{Row, csv, table};
-pub use setting::{Faults, Keys, Setting};
+pub use setting::{Faults, Keys, Mode, Setting};

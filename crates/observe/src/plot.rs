@@ -5,7 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use thiserror::Error;
 
 use crate::report::{Row, ms, percent};
-use crate::setting::{Faults, Keys};
+use crate::setting::{Faults, Keys, Mode};
 
 /// The picture could not be drawn.
 #[derive(Debug, Error)]
@@ -48,8 +48,8 @@ fn draw<'a>(rows: &[Row], title: &str, text: &'a mut String) -> Drawn<'a> {
     let mut ns: Vec<u32> = rows.iter().map(|row| row.setting.n).collect();
     ns.sort_unstable();
     ns.dedup();
-    let mut bands: Vec<(Keys, Faults)> =
-        rows.iter().map(|row| (row.setting.keys, row.setting.faults)).collect();
+    let band_of = |row: &Row| (row.setting.keys, row.setting.faults, row.setting.mode);
+    let mut bands: Vec<(Keys, Faults, Mode)> = rows.iter().map(band_of).collect();
     bands.sort_unstable();
     bands.dedup();
     let side = |n: u32| i32::try_from(n).unwrap_or(0);
@@ -63,12 +63,12 @@ fn draw<'a>(rows: &[Row], title: &str, text: &'a mut String) -> Drawn<'a> {
     area.fill(&CARD)?;
     let left = Pos::new(HPos::Left, VPos::Center);
     area.draw_text(title, &font(21, &INK, left), (16, 22))?;
-    let legend = "each cell: stale reads; p95 of reads / writes in ms. Green frame: R + W > N, must be 0 (pink if it is not).";
+    let legend = "each cell: stale reads; p95 of reads / writes in ms. Green frame: R + W > N of owners, must be 0 (pink if it is not).";
     area.draw_text(legend, &font(15, &FAINT, left), (16, 44))?;
 
-    for (band, &(keys, faults)) in bands.iter().enumerate() {
+    for (band, &(keys, faults, mode)) in bands.iter().enumerate() {
         let top = TOP + i32::try_from(band).unwrap_or(0) * band_height;
-        let heading = format!("{keys} keys, faults: {faults}");
+        let heading = format!("{keys} keys, faults: {faults}, {mode} quorums");
         area.draw_text(&heading, &font(18, &INK, left), (16, top + 14))?;
         let mut x = 10;
         for &n in &ns {
@@ -81,10 +81,7 @@ fn draw<'a>(rows: &[Row], title: &str, text: &'a mut String) -> Drawn<'a> {
                 let row = (x0 - 20, y0 + (q - 1) * CELL.1 + CELL.1 / 2);
                 area.draw_text(&format!("R {q}"), &font(15, &FAINT, centre), row)?;
             }
-            let cells = rows.iter().filter(|row| {
-                let setting = row.setting;
-                (setting.keys, setting.faults, setting.n) == (keys, faults, n)
-            });
+            let cells = rows.iter().filter(|row| row.setting.n == n && band_of(row) == (keys, faults, mode));
             for row in cells {
                 let at = (x0 + (side(row.setting.w) - 1) * CELL.0, y0 + (side(row.setting.r) - 1) * CELL.1);
                 draw_cell(&area, row, at)?;

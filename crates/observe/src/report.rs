@@ -23,9 +23,10 @@ impl Row {
     }
 }
 
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "KEYS",
     "FAULTS",
+    "MODE",
     "N",
     "R",
     "W",
@@ -52,7 +53,7 @@ pub fn table(rows: &[Row]) -> String {
         let cells = row.iter().zip(&widths).enumerate();
         let padded = cells.map(
             |(at, (cell, &width))| {
-                if at < 2 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
+                if at < 3 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
             },
         );
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
@@ -73,10 +74,11 @@ fn row_cells(row: &Row) -> [String; COLUMNS.len()] {
     [
         setting.keys.to_string(),
         setting.faults.to_string(),
+        setting.mode.to_string(),
         setting.n.to_string(),
         setting.r.to_string(),
         setting.w.to_string(),
-        if setting.promises_freshness() { "yes" } else { "no" }.into(),
+        if setting.quorums_meet() { "yes" } else { "no" }.into(),
         figures.reads.to_string(),
         percent(figures.stale, figures.stale_rate),
         percent(figures.outdated, figures.outdated_rate),
@@ -109,10 +111,10 @@ pub(crate) fn ms(us: u64) -> String {
     }
 }
 
-/// A line for each row after a line of names; times in microseconds, rates from 0 to 1.
+/// A line for each row after a line of names; times in microseconds, rates from 0 to 1. `fresh`: whether that is promised.
 pub fn csv(rows: &[Row]) -> String {
     let mut text = String::from(
-        "keys,faults,n,r,w,strict,runs,reads,writes,stale,outdated,stale_rate,outdated_rate,missed_mean,missed_max,\
+        "keys,faults,mode,n,r,w,fresh,runs,reads,writes,stale,outdated,stale_rate,outdated_rate,missed_mean,missed_max,\
          get_p50_us,get_p95_us,get_p99_us,put_p50_us,put_p95_us,put_p99_us,visible_p50_us,visible_p95_us,\
          visible_p99_us,unseen,probes,stale_probes,asked,refused,timed_out,unnamed\n",
     );
@@ -121,7 +123,8 @@ pub fn csv(rows: &[Row]) -> String {
         let times: Vec<String> =
             times.iter().map(|times| format!("{},{},{}", times.p50, times.p95, times.p99)).collect();
         let fields = [
-            format!("{},{},{},{},{},{}", s.keys, s.faults, s.n, s.r, s.w, s.promises_freshness()),
+            format!("{},{},{}", s.keys, s.faults, s.mode),
+            format!("{},{},{},{}", s.n, s.r, s.w, s.promises_freshness()),
             format!("{},{},{},{},{}", f.runs, f.reads, f.writes, f.stale, f.outdated),
             format!("{:.6},{:.6},{:.3},{}", f.stale_rate, f.outdated_rate, f.missed_mean, f.missed_max),
             times.join(","),
@@ -138,11 +141,11 @@ pub fn csv(rows: &[Row]) -> String {
 pub(crate) mod tests {
     use super::*;
     use crate::quantile::Quantiles;
-    use crate::setting::{Faults, Keys};
+    use crate::setting::{Faults, Keys, Mode};
 
     /// A full sweep with made-up figures.
     pub(crate) fn rows() -> Vec<Row> {
-        let settings = Setting::sweep(&Keys::ALL, &Faults::ALL, &[1, 3, 5], None, None);
+        let settings = Setting::sweep(&Keys::ALL, &Faults::ALL, &Mode::ALL, &[1, 3, 5], None, None);
         let row = |setting: Setting| {
             let stale = if setting.promises_freshness() { 0 } else { u64::from(setting.n) };
             let figures = Figures {
@@ -164,7 +167,7 @@ pub(crate) mod tests {
     fn columns_line_up() {
         let text = table(&rows());
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 1 + 2 * 3 * 35);
+        assert_eq!(lines.len(), 1 + 2 * 3 * 2 * 35);
         let at = lines[0].find("R+W>N").map(|at| at + 5);
         assert!(lines[1..].iter().all(|line| {
             let cell = at.and_then(|at| line.get(..at)).unwrap_or_default();
@@ -177,13 +180,11 @@ pub(crate) mod tests {
     fn every_line_has_every_field() {
         let text = csv(&rows());
         let fields: Vec<usize> = text.lines().map(|line| line.split(',').count()).collect();
-        assert!(fields.iter().all(|&count| count == 31), "{fields:?}");
-        assert_eq!(fields.len(), 1 + 2 * 3 * 35);
-        assert!(
-            text.contains(
-                "\nclustered,none,3,1,1,false,2,200,0,3,0,0.015000,0.000000,1.500,3,40,4200,12345,"
-            )
-        );
+        assert!(fields.iter().all(|&count| count == 32), "{fields:?}");
+        assert_eq!(fields.len(), 1 + 2 * 3 * 2 * 35);
+        assert!(text.contains(
+            "\nclustered,none,strict,3,1,1,false,2,200,0,3,0,0.015000,0.000000,1.500,3,40,4200,12345,"
+        ));
     }
 
     #[test]

@@ -192,6 +192,11 @@ impl Effects {
         self.list.drain(..)
     }
 
+    /// Looks at them, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Effect> {
+        self.list.iter()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.list.len()

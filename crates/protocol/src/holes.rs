@@ -188,11 +188,18 @@ impl Node {
 
     /// Begins to heal as many holes as may be healed at once.
     fn heal_more(&mut self, turn: &mut Turn<'_>) {
-        if self.layout.is_none() {
-            return;
+        let Some(layout) = self.layout.clone() else { return };
+        // What goes with its bucket is not healed either.
+        let dropped = |key: &&KeyRef| layout.bucket_by_id(key.bucket).is_none();
+        let gone: Vec<KeyRef> = self.holes.open.keys().filter(dropped).cloned().collect();
+        for key in gone {
+            self.holes.stop_healing(&key);
+            self.holes.open.remove(&key);
+            self.commits.issue(turn.effects, vec![StoreOp::Delete { key: keys::hole(&key) }]);
         }
         let room = HEALED_AT_ONCE.saturating_sub(self.holes.asked.len());
-        let idle = self.holes.open.iter().filter(|(_, healing)| healing.is_none());
+        // What this node owns no more is cleared, and not healed.
+        let idle = self.holes.open.iter().filter(|(key, healing)| healing.is_none() && self.holds(key.partition));
         let next: Vec<KeyRef> = idle.map(|(key, _)| key.clone()).take(room).collect();
         for key in next {
             self.heal_round(turn, &key, Round::Strike);

@@ -168,7 +168,7 @@ impl Node {
             Event::Durable(through) => self.on_durable(turn, through),
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
-            Event::Repair => self.hurry_all(),
+            Event::Repair => self.hurry_all(turn.time()),
             Event::StoreWritable(writable) => {
                 self.on_store_writable(turn, writable);
                 self.sweep_writable(turn, writable);
@@ -336,7 +336,7 @@ impl Node {
                     let result = match () {
                         // Lost since: the coordinator has struck it, or will.
                         () if self.holes.has(&key) => Err(Refusal::Hole),
-                        () if self.holds(key.partition) || self.hints.keeps(&key) => Ok(()),
+                        () if self.holds(key.partition) || self.is_fallback(key.partition) => Ok(()),
                         // The partition has moved.
                         () => Err(Refusal::NotOwner),
                     };

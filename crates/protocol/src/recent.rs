@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::id::{NodeId, OperationId};
 use crate::message::{KeyRef, Tag};
@@ -18,14 +18,14 @@ const GENERATION_MAX: usize = 1 << 17;
 #[derive(Debug)]
 struct Generation {
     puts: HashMap<(OperationId, KeyRef), Dot, FixedState>,
-    forwards: HashMap<(NodeId, Tag), (), FixedState>,
+    forwards: HashSet<(NodeId, Tag), FixedState>,
 }
 
 impl Generation {
     fn new() -> Self {
         Self {
             puts: HashMap::with_hasher(FixedState::with_seed(3)),
-            forwards: HashMap::with_hasher(FixedState::with_seed(4)),
+            forwards: HashSet::with_hasher(FixedState::with_seed(4)),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Recent {
     /// after its first copy was refused, for the refusal said that nothing would be.
     pub(crate) fn is_new_forward(&mut self, now: Time, from: NodeId, tag: Tag) -> bool {
         self.turn_over(now);
-        !self.old.forwards.contains_key(&(from, tag)) && self.young.forwards.insert((from, tag), ()).is_none()
+        !self.old.forwards.contains(&(from, tag)) && self.young.forwards.insert((from, tag))
     }
 
     fn turn_over(&mut self, now: Time) {

@@ -70,6 +70,7 @@ impl Node {
             Task::Healing { from, tag, healing } => {
                 self.healing_loaded(turn, key, &held, (from, tag), healing);
             }
+            Task::Discard => self.discard_loaded(turn, key),
             // It could be read.
             Task::Verify => {}
             Task::Pulled { tag, container, echo } => {
@@ -124,7 +125,7 @@ impl Node {
         turn.effects.push(Effect::Notice(Notice::RecordDamaged { key: key.clone(), detail }));
         turn.effects.push(Effect::Notice(Notice::RecordLost { key: key.clone() }));
         self.authors.forget(Place::Fallback, key.partition);
-        self.anti_entropy.hurry(key.partition);
+        self.anti_entropy.hurry(turn.time(), key.partition);
         let gone = StoreOp::Delete { key: keys::record(place, key) };
         Held::absent(self.commits.issue(turn.effects, vec![gone]))
     }
@@ -151,6 +152,7 @@ impl Node {
                 | Task::Consider
                 | Task::MergeBack { .. }
                 | Task::Healing { .. }
+                | Task::Discard
                 | Task::Verify => {}
             }
         }

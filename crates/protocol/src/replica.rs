@@ -218,6 +218,11 @@ impl Node {
         holder && !self.transition.is_wiping(partition)
     }
 
+    /// Whether this node stands in for owners of a partition.
+    pub(crate) fn is_fallback(&self, partition: PartitionId) -> bool {
+        self.layout.as_ref().is_some_and(|layout| layout.is_fallback(partition, self.config.node))
+    }
+
     /// Reads count at those who have all of it, on one side of a change.
     fn fence_reads(&self, partition: PartitionId) -> Result<(), Refusal> {
         match self.layout.as_ref().filter(|layout| layout.is_owner(partition, self.config.node)) {
@@ -235,10 +240,7 @@ impl Node {
         partition: PartitionId,
     ) -> Result<(), Refusal> {
         self.fence_member(turn, from, epoch)?;
-        match self.layout.as_ref().filter(|layout| layout.is_fallback(partition, self.config.node)) {
-            Some(_) => Ok(()),
-            None => Err(Refusal::NotOwner),
-        }
+        if self.is_fallback(partition) { Ok(()) } else { Err(Refusal::NotOwner) }
     }
 
     /// Whether another request to a replica may be taken up.
@@ -375,6 +377,7 @@ impl Node {
         let fetched = match self.echoes.known_at(from, began) {
             // The partition has moved while the store was asked.
             _ if place == Place::Replica && self.fence_reads(key.partition).is_err() => Err(Refusal::NotOwner),
+            _ if place == Place::Fallback && !self.is_fallback(key.partition) => Err(Refusal::NotOwner),
             // A fallback that keeps nothing of a key has nothing to say of it.
             _ if place == Place::Fallback && held.container.is_absent() => Err(Refusal::NothingKept),
             _ if have == Some(held.digest) => Ok(Fetched::Same),

@@ -15,11 +15,11 @@ use crate::merkle::Entry;
 use crate::message::KeyRef;
 use crate::node::Node;
 use crate::replica::ScanFor;
-use crate::store::{ScanPage, StoreError};
+use crate::store::{ScanPage, StoreError, StoreOp};
 use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, EncodedContainer};
-use crate::working_set::Task;
+use crate::working_set::{Held, Task};
 
 /// The most bytes of containers that one page reads.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
@@ -173,10 +173,30 @@ impl Node {
     /// The sweep comes by a record.
     fn swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, container: &Container) {
         self.stats.swept_records += 1;
+        if self.is_dropped(key) {
+            self.with_key(turn, key, Task::Discard);
+            return;
+        }
         self.expire_swept(turn, key, container);
         if self.could_forget(key, container) {
             self.with_key(turn, key, Task::Consider);
         }
+    }
+
+    /// Whether a key's bucket is there no more.
+    fn is_dropped(&self, key: &KeyRef) -> bool {
+        self.layout.as_ref().is_some_and(|layout| layout.bucket_by_id(key.bucket).is_none())
+    }
+
+    /// The record of a dropped bucket's key: a bucket that is created later has another id, whatever its name.
+    pub(crate) fn discard_loaded(&mut self, turn: &mut Turn<'_>, key: &KeyRef) {
+        if !self.is_dropped(key) || !self.writable {
+            return;
+        }
+        let gone = StoreOp::Delete { key: keys::data(key.partition, key.bucket, &key.key) };
+        let commit = self.commits.issue(turn.effects, vec![gone]);
+        self.stats.cleared_records += 1;
+        self.replaced(key, Held::absent(commit));
     }
 
     /// The store takes writes, or does not. While it does not, reads miss commits that wait for room, so that no page

@@ -133,6 +133,8 @@ pub(crate) enum Task {
         /// What it holds.
         healing: Healing,
     },
+    /// The record goes with its bucket.
+    Discard,
     /// Find out whether the record can be read.
     Verify,
     /// A container that this node pulls as a new owner is merged.

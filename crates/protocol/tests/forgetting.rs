@@ -1,5 +1,6 @@
 //! A deleted key is forgotten when nothing can bring it back.
 
+mod cluster;
 mod world;
 
 use std::time::Duration;

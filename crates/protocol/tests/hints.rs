@@ -1,11 +1,13 @@
 //! What owners miss is remembered by others and brought to them.
 
+mod cluster;
 mod world;
 
 use std::time::Duration;
 
 use quorate_protocol::Limits;
 use quorate_protocol::layout::QuorumMode;
+use quorate_protocol::message::Message;
 use quorate_protocol::operation::{Attempted, Failure};
 use world::{HINT, OWNED, World};
 
@@ -68,4 +70,66 @@ fn a_coordinator_that_is_well_needs_no_stand_in() {
     world.run(SECOND);
     assert!(!world.has(other, b'f'), "nobody is away");
     assert_eq!(world.stats(other).hints_taken, 0);
+}
+
+/// Limits with the hints that are to be tested, and anti-entropy at its usual pace.
+fn bounded(hints: usize, hint_age: Duration) -> Limits {
+    Limits { hints, hint_age, ..Limits::default() }
+}
+
+#[test]
+fn what_is_not_remembered_for_want_of_room_is_compared_first() {
+    let mut world = World::new(5, bounded(0, Duration::from_secs(3600)));
+    let owners = world.owners();
+    assert!(!world.compares_first(owners[0], owners[2]), "nothing was missed");
+    world.kill(owners[2]);
+    world.put(owners[0], "k", QuorumMode::Strict).expect("two of three are there");
+    world.run(SECOND);
+    assert!(world.hints(owners[0]) == 0 && world.stats(owners[0]).hints_dropped > 0);
+    assert!(world.compares_first(owners[0], owners[2]), "as soon as it is back");
+    world.run(60 * SECOND);
+    assert!(world.compares_first(owners[0], owners[2]), "however long that takes");
+    world.start(owners[2]);
+    assert!(world.compares_first(owners[0], owners[2]), "they have not been compared yet");
+    world.run(10 * SECOND);
+    assert!(world.has(owners[2], OWNED));
+    assert!(!world.compares_first(owners[0], owners[2]), "they were found equal");
+}
+
+#[test]
+fn what_is_forgotten_by_its_age_is_compared_first() {
+    let mut world = World::new(5, bounded(10, 2 * SECOND));
+    let owners = world.owners();
+    world.kill(owners[2]);
+    world.put(owners[0], "k", QuorumMode::Strict).expect("two of three are there");
+    world.run(SECOND);
+    assert!(world.hints(owners[0]) == 1 && !world.compares_first(owners[0], owners[2]), "it is remembered");
+    world.run(3 * SECOND);
+    assert_eq!((world.hints(owners[0]), world.stats(owners[0]).hints_dropped), (0, 1));
+    assert!(!world.has(owners[0], HINT) && world.compares_first(owners[0], owners[2]));
+    world.start(owners[2]);
+    world.run(10 * SECOND);
+    assert!(world.has(owners[2], OWNED) && !world.compares_first(owners[0], owners[2]));
+}
+
+#[test]
+fn a_comparison_that_began_before_does_not_say_that_what_was_missed_has_come() {
+    let mut world = World::new(3, bounded(0, Duration::from_secs(3600)));
+    let owners = world.owners();
+    world.put(owners[0], "k", QuorumMode::Strict).expect("all are there");
+    // All are equal, and that news is slow; what is put after does not come to the others.
+    world.hold = Some(|flying| matches!(flying.message, Message::CompareReply { .. }));
+    world.run(5 * SECOND);
+    world.hold = Some(|flying| !matches!(flying.message, Message::Gossip(_)));
+    world.put(owners[0], "k", QuorumMode::Strict).expect_err("nobody else hears of it");
+    assert!(world.compares_first(owners[0], owners[1]) && world.compares_first(owners[0], owners[2]));
+    for flying in std::mem::take(&mut world.held) {
+        if matches!(flying.message, Message::CompareReply { .. }) && flying.to == owners[0] {
+            world.deliver(flying);
+        }
+    }
+    assert!(world.compares_first(owners[0], owners[1]) && world.compares_first(owners[0], owners[2]));
+    world.hold = None;
+    world.run(10 * SECOND);
+    assert!(!world.compares_first(owners[0], owners[1]) && !world.compares_first(owners[0], owners[2]));
 }

@@ -1,11 +1,14 @@
 //! Who is held to be alive, seen on whole cores that talk over a network of a millisecond.
 
+mod cluster;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_protocol::id::{ClusterId, Epoch, NodeId, OperationId, StartId};
-use quorate_protocol::layout::{Bootstrap, DEFAULT_BUCKET, Layout, Member, QuorumMode};
+use cluster::layout_of;
+use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
+use quorate_protocol::layout::{DEFAULT_BUCKET, Layout, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{Attempted, Failure, Operation, Outcome, Put, QuorumOptions, Timed, Ttl};
 use quorate_protocol::time::{Now, Time};
@@ -40,27 +43,10 @@ struct World {
 impl World {
     /// Nodes 1 to `count`, of which these pairs have a link.
     fn with_links(count: u64, seed: u8, links: &[(u64, u64)]) -> Self {
-        let member = |id: u64| Member {
-            node: NodeId(id),
-            name: format!("n{id}"),
-            peer_address: format!("n{id}:1"),
-            zone: String::new(),
-            weight: 1,
-        };
-        let settings = Bootstrap {
-            cluster: ClusterId(9),
-            partitions: 1,
-            n: 3,
-            r: 2,
-            w: 2,
-            members: (1..=count).map(member).collect(),
-            buckets: Vec::new(),
-        };
-        let layout = Layout::first(&settings).expect("the settings are good");
         let mut world = Self {
             now_us: SECOND_US,
             seed,
-            layout,
+            layout: layout_of(count),
             nodes: BTreeMap::new(),
             flying: BTreeMap::new(),
             sent: 0,

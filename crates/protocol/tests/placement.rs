@@ -73,6 +73,7 @@ fn nothing_is_better_in_what_can_be_tried_out() {
         cluster.assert_valid(&planned);
         let best = cluster.best(&present);
         assert_eq!(cluster.score(&present, &planned), best, "{round}: {present:?} {planned:?} {cluster:?}");
+        assert!(cluster.keeps_ceilings(&planned));
         assert!(!cluster.fullest_could_be_less_full(&planned));
         assert!(!cluster.could_move_less_or_be_more_even(&present, &planned));
         assert_order_is_kept(&present, &planned);
@@ -196,6 +197,7 @@ fn histories_of_changes_stay_optimal() {
             let cluster = history.cluster();
             let planned = replanned(&owners, &cluster);
             cluster.assert_valid(&planned);
+            assert!(cluster.keeps_ceilings(&planned), "seed {seed}, step {step}");
             assert!(!cluster.fullest_could_be_less_full(&planned), "seed {seed}, step {step}");
             assert!(!cluster.could_move_less_or_be_more_even(&owners, &planned), "seed {seed}, step {step}");
             assert_order_is_kept(&owners, &planned);
@@ -221,6 +223,19 @@ fn who_joins_equals_gets_its_share_and_nothing_else_moves() {
     let gains = moves(&ten, &planned);
     assert_eq!(gains[&NodeId(11)].gained as u64, needed);
     assert!(gains.iter().all(|(&node, of)| node == NodeId(11) || of.gained == 0));
+}
+
+/// The fullest node of the cluster is in another zone, and stays as full as it is.
+#[test]
+fn who_joins_the_larger_zone_gets_its_share() {
+    let zoned = |nodes: u64| Cluster::new((1..=nodes).map(|node| (node, format!("z{}", node % 3), 1)), 3);
+    for nodes in 3..12 {
+        let present = placed(&zoned(nodes), 256);
+        let planned = replanned(&present, &zoned(nodes + 1));
+        // All others of the zone come down to the ceiling, so less than one of each may be lacking.
+        let (in_zone, gained) = ((nodes + 1).div_ceil(3), added(&present, &planned) as u64);
+        assert!((256 / in_zone + 1 - in_zone..=256 / in_zone).contains(&gained), "{nodes}: {gained}");
+    }
 }
 
 #[test]

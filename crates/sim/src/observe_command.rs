@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use quorate_observe::{Faults, Keys, Setting, csv, svg, table};
+use quorate_observe::{Faults, Keys, Mode, Row, Setting, csv, svg, table};
 use quorate_sim::observe::{Sweep, sweep};
 
 /// Measure how consistent N, R and W are: latency, stale reads, how stale, time to visibility.
@@ -29,6 +29,10 @@ pub(crate) struct ObserveArguments {
     /// separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "none,light,heavy")]
     faults: Vec<Faults>,
+    /// Who counts: strict (owners alone) or sloppy (whoever stands in for them, too), or both, separated by a comma. Sloppy
+    /// quorums promise no fresh reads.
+    #[arg(long, value_delimiter = ',', default_value = "strict")]
+    mode: Vec<Mode>,
     /// Which keys are used: clustered (3), spread (48) or both.
     #[arg(long, default_value = "both", value_parser = Keys::list)]
     keys: std::vec::Vec<Keys>,
@@ -64,8 +68,8 @@ fn parse_quorums(text: &str) -> anyhow::Result<Quorums> {
 }
 
 pub(crate) fn run(arguments: &ObserveArguments) -> anyhow::Result<ExitCode> {
-    let ObserveArguments { n, r, w, faults, keys, seeds, .. } = arguments;
-    let settings = Setting::sweep(keys, faults, n, r.0.as_deref(), w.0.as_deref());
+    let ObserveArguments { n, r, w, faults, mode, keys, seeds, .. } = arguments;
+    let settings = Setting::sweep(keys, faults, mode, n, r.0.as_deref(), w.0.as_deref());
     ensure!(!settings.is_empty(), "no setting has quorums up to its N");
     let threads = match arguments.threads {
         Some(threads) => threads.into(),
@@ -104,26 +108,31 @@ pub(crate) fn run(arguments: &ObserveArguments) -> anyhow::Result<ExitCode> {
     for row in found.rows.iter().filter(|row| row.is_broken()) {
         eprintln!("{}: {} stale answers, and R + W > N", row.setting, row.figures.stale_answers());
     }
-    let well = found.broken.is_empty() && !found.rows.iter().any(quorate_observe::Row::is_broken);
+    let well = found.broken.is_empty() && !found.rows.iter().any(Row::is_broken);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The claim, and how it stands.
 fn in_words(found: &Sweep) -> String {
-    let of = |strict: bool| {
-        let rows = found.rows.iter().filter(move |row| row.setting.promises_freshness() == strict);
-        rows.fold((0, 0, 0), |(settings, answers, stale), row| {
-            let figures = &row.figures;
+    let of = |chosen: &dyn Fn(Setting) -> bool| {
+        let rows = found.rows.iter().filter(|row| chosen(row.setting));
+        rows.fold((0, 0, 0), |(settings, answers, stale), Row { figures, .. }| {
             (settings + 1, answers + figures.reads + figures.probes, stale + figures.stale_answers())
         })
     };
-    let ((strict, answers, stale), (weak, weak_answers, weak_stale)) = (of(true), of(false));
+    let is_sloppy = |setting: Setting| setting.mode == Mode::Sloppy;
+    let (strict, answers, stale) = of(&|setting| setting.promises_freshness());
+    let (weak, weak_answers, weak_stale) = of(&|setting| !is_sloppy(setting) && !setting.quorums_meet());
+    let sloppy = match of(&is_sloppy) {
+        (0, ..) => String::new(),
+        (settings, answers, stale) => format!("; sloppy: {stale} of {answers} in {settings}"),
+    };
     let broken = match found.broken.len() {
         0 => String::new(),
         runs => format!("; {runs} runs broke a promise, and are not in this"),
     };
     format!(
         "R + W > N: {stale} stale of {answers} answers to clients and probes in {strict} settings; \
-         R + W <= N: {weak_stale} of {weak_answers} in {weak}{broken}"
+         R + W <= N: {weak_stale} of {weak_answers} in {weak}{sloppy}{broken}"
     )
 }

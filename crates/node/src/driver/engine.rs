@@ -5,21 +5,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use quorate_protocol::chain::Preview;
-use quorate_protocol::effect::{BootstrapError, ChangeError, Notice};
+use quorate_protocol::effect::{BootstrapError, ChangeError};
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
 use quorate_protocol::message::{Message, Stamp};
-use quorate_protocol::operation::{Failure, OperationError, OperationResult, Timed};
+use quorate_protocol::operation::{Failure, OperationError, Timed};
 use quorate_protocol::store::{CommitNumber, Store, StoreError, StoreOp};
 use quorate_protocol::time::{Now, Time};
-use quorate_protocol::{Effect, Effects, Event, Node, Peer, PeerState, RequestId};
+use quorate_protocol::{Effect, Effects, Event, Node, Peer, RequestId};
 use slab::Slab;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
+use super::answers::{Answers, answer_one};
 use super::commits::CommitQueue;
-use super::handle::SessionAnswers;
 use super::input::{Input, Reply};
+use super::log;
 use super::readers::{Lookup, Readers};
 use super::view::{Verdict, View};
 use crate::clock::link_time;
@@ -277,13 +278,13 @@ where
                         let _ = reply.send(result);
                     }
                 }
-                Effect::Notice(notice) => log(&notice),
+                Effect::Notice(notice) => log::notice(&notice),
                 Effect::LayoutAdopted(layout) => {
                     let (stage, members) = (layout.stage(), layout.members.len());
                     tracing::info!(epoch = %layout.epoch, ?stage, members, "layout adopted");
                     self.layout.send_replace(Some(layout));
                 }
-                Effect::PeerChanged { peer, state } => log_verdict(peer, state),
+                Effect::PeerChanged { peer, state } => log::verdict(peer, state),
             }
         }
         self.state.effects = effects;
@@ -321,73 +322,9 @@ where
     }
 }
 
-fn log_verdict(peer: NodeId, state: Option<PeerState>) {
-    match state {
-        Some(PeerState::Alive) => tracing::info!(%peer, "a node is alive"),
-        Some(PeerState::Suspect) => tracing::info!(%peer, "a node is suspected of being down"),
-        Some(PeerState::Down) => tracing::warn!(%peer, "a node is down"),
-        None => tracing::info!(%peer, "a node has been down for so long that it is forgotten"),
-    }
-}
-
-fn log(notice: &Notice) {
-    let key = match notice {
-        Notice::RecordDamaged { key, .. } | Notice::RecordHealed { key } | Notice::RecordLost { key } => key,
-    };
-    let (partition, bucket, name) = (key.partition, key.bucket, key.key.escape_ascii());
-    match notice {
-        Notice::RecordDamaged { detail, .. } => {
-            tracing::error!(%partition, %bucket, key = %name, detail, "a stored record is damaged");
-        }
-        Notice::RecordHealed { .. } => {
-            tracing::warn!(%partition, %bucket, key = %name, "a damaged record is healed");
-        }
-        Notice::RecordLost { .. } => {
-            tracing::error!(%partition, %bucket, key = %name, "DATA LOST: a damaged record had no other owner");
-        }
-    }
-}
-
 fn op_bytes(op: &StoreOp) -> usize {
     match op {
         StoreOp::Put { key, value } => key.len() + value.len(),
         StoreOp::Delete { key } => key.len(),
-    }
-}
-
-/// The answers of one turn, grouped by session.
-#[derive(Default)]
-struct Answers {
-    sessions: Vec<(mpsc::UnboundedSender<SessionAnswers>, SessionAnswers)>,
-}
-
-impl Answers {
-    fn add(&mut self, reply: Reply, result: OperationResult) {
-        match reply {
-            Reply::One(_) => answer_one(reply, result),
-            Reply::Session { id, answers } => {
-                // From the back: the answers of one session mostly come in a row.
-                let known =
-                    self.sessions.iter_mut().rev().find(|(channel, _)| channel.same_channel(&answers));
-                match known {
-                    Some((_, group)) => group.push((id, result)),
-                    None => self.sessions.push((answers, vec![(id, result)])),
-                }
-            }
-        }
-    }
-
-    fn send(self) {
-        for (channel, answers) in self.sessions {
-            let _ = channel.send(answers);
-        }
-    }
-}
-
-/// A client that has gone away does not mind.
-fn answer_one(reply: Reply, result: OperationResult) {
-    match reply {
-        Reply::One(waiting) => drop(waiting.send(result)),
-        Reply::Session { id, answers } => drop(answers.send(vec![(id, result)])),
     }
 }

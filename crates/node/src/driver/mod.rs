@@ -1,9 +1,11 @@
 //! The one loop that owns the protocol's state machine: it feeds events in and carries effects out, and decides nothing.
 
+mod answers;
 mod commits;
 mod engine;
 mod handle;
 mod input;
+mod log;
 mod readers;
 mod view;
 

@@ -31,7 +31,7 @@ pub(super) struct Round {
 impl AntiEntropy {
     /// Partitions to compare, those that matter most first: more may differ than one reply shows.
     fn next_to_compare(&mut self, with: NodeId) -> Vec<PartitionId> {
-        let urgent = self.urgent.iter().filter(|(_, others)| others.contains(&with));
+        let urgent = self.urgent.iter().filter(|(_, others)| others.contains_key(&with));
         let mut order: Vec<PartitionId> = urgent.map(|(&partition, _)| partition).collect();
         let Some(peer) = self.peers.get_mut(&with) else { return order };
         let Peer { shared, next, suspects, .. } = peer;

@@ -46,8 +46,8 @@ pub(crate) struct AntiEntropy {
     due: Option<Time>,
     /// When the first began.
     since: Option<Time>,
-    /// Which partitions are to be equal on which other owners as soon as possible.
-    urgent: BTreeMap<PartitionId, BTreeSet<NodeId>>,
+    /// Which partitions are to be equal on which other owners as soon as possible, and since when.
+    urgent: BTreeMap<PartitionId, BTreeMap<NodeId, Time>>,
     /// Differences that wait for their turn.
     wanted: VecDeque<Wanted>,
     exchanges: BTreeMap<Tag, Exchange>,
@@ -102,17 +102,18 @@ impl AntiEntropy {
     }
 
     /// A partition should be equal on all its owners soon: its differences are not looked at twice, and come first.
-    pub(crate) fn hurry(&mut self, partition: PartitionId) {
+    pub(crate) fn hurry(&mut self, now: Time, partition: PartitionId) {
         let sharing = self.peers.iter().filter(|(_, peer)| peer.shared.binary_search(&partition).is_ok());
-        let others: BTreeSet<NodeId> = sharing.map(|(&other, _)| other).collect();
+        let others: BTreeMap<NodeId, Time> = sharing.map(|(&other, _)| (other, now)).collect();
         if !others.is_empty() {
             self.urgent.insert(partition, others);
             self.due = Some(Time(0));
         }
     }
 
-    fn is_urgent(&self, partition: PartitionId, with: NodeId) -> bool {
-        self.urgent.get(&partition).is_some_and(|others| others.contains(&with))
+    /// Whether a partition comes first when this other owner is compared with next.
+    pub(crate) fn is_urgent(&self, partition: PartitionId, with: NodeId) -> bool {
+        self.urgent.get(&partition).is_some_and(|others| others.contains_key(&with))
     }
 
     /// Whatever differed when a comparison began that far back is equal now.
@@ -122,7 +123,10 @@ impl AntiEntropy {
             *last = began.max(*last);
         }
         if let Some(others) = self.urgent.get_mut(&partition) {
-            others.remove(&with);
+            // A comparison that was under way then does not speak of what made it urgent.
+            if others.get(&with).is_some_and(|&since| began > since) {
+                others.remove(&with);
+            }
             if others.is_empty() {
                 self.urgent.remove(&partition);
             }
@@ -202,9 +206,9 @@ impl Node {
     }
 
     /// All that this node owns is to be compared now, and made equal.
-    pub(crate) fn hurry_all(&mut self) {
+    pub(crate) fn hurry_all(&mut self, now: Time) {
         let all: Vec<PartitionId> = self.trees.iter().map(|(partition, _)| partition).collect();
-        all.into_iter().for_each(|partition| self.anti_entropy.hurry(partition));
+        all.into_iter().for_each(|partition| self.anti_entropy.hurry(now, partition));
     }
 
     /// How far anti-entropy is, on the node's monotonic clock.

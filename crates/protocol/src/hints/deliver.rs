@@ -88,7 +88,7 @@ impl Node {
     pub(crate) fn hints_owner_live(&mut self, turn: &Turn<'_>, owner: NodeId) {
         self.hints.away.remove(&owner);
         for partition in self.hints.forgotten.remove(&owner).unwrap_or_default() {
-            self.anti_entropy.hurry(partition);
+            self.anti_entropy.hurry(turn.time(), partition);
         }
         if self.hints.of(owner) > 0 {
             self.hints_wanted(turn);

@@ -14,6 +14,7 @@ use crate::message::{KeyRef, Place, Refusal, Tag};
 use crate::node::Node;
 use crate::replica::ScanFor;
 use crate::store::{CommitNumber, ScanPage, StoreError, StoreOp};
+use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::EncodedContainer;
 use crate::working_set::{Held, Task};
@@ -54,14 +55,14 @@ impl Node {
         let known = self.hints.get(owner, key).map(|mark| mark.place);
         // What it keeps as a fallback since before it was an owner is data, and stays what it is.
         if known == Some(Place::Fallback) {
-            self.leave_to_exchange(owner, key.partition);
+            self.leave_to_exchange(turn.time(), owner, key.partition);
             return None;
         }
         let known = known.is_some();
         // One owner that is away must not take the room of all.
         let most = self.config.limits.hints;
         if !known && (self.hints.count() >= most || self.hints.of(owner) >= most.div_ceil(2)) {
-            self.leave_to_exchange(owner, key.partition);
+            self.leave_to_exchange(turn.time(), owner, key.partition);
             return None;
         }
         let commit = if known {
@@ -76,10 +77,10 @@ impl Node {
     }
 
     /// What an owner has missed of a partition is not remembered: the two are compared first when it is back.
-    fn leave_to_exchange(&mut self, owner: NodeId, partition: PartitionId) {
+    fn leave_to_exchange(&mut self, now: Time, owner: NodeId, partition: PartitionId) {
         self.stats.hints_dropped += 1;
         if self.links.is_live(owner) {
-            self.anti_entropy.hurry(partition);
+            self.anti_entropy.hurry(now, partition);
         } else {
             self.hints.forgotten.entry(owner).or_default().insert(partition);
         }
@@ -155,7 +156,10 @@ impl Node {
         echo: LinkTime,
     ) {
         let reply = Some((from, tag));
-        let merged = if self.is_fresh(turn, echo) {
+        let merged = if !self.is_fallback(key.partition) {
+            // The partition has moved while the store was asked.
+            Err(Refusal::NotOwner)
+        } else if self.is_fresh(turn, echo) {
             self.merged(turn.now.wall_ms, Place::Fallback, key, held, incoming)
         } else {
             Err(Refusal::TooOld)
@@ -228,7 +232,7 @@ impl Node {
                 self.hints.away.remove(&owner);
             }
             for key in keys {
-                self.leave_to_exchange(owner, key.partition);
+                self.leave_to_exchange(turn.time(), owner, key.partition);
                 self.drop_hint(turn, owner, &key);
             }
         }

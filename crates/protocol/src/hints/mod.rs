@@ -12,6 +12,7 @@
 mod deliver;
 mod index;
 mod keep;
+mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
 

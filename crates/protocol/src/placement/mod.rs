@@ -4,7 +4,8 @@
 //!
 //! 1. **Zones.** The owners of a partition are spread over zones as evenly as the zones' sizes allow; in distinct ones
 //!    while there are enough. All members without a label are in one zone.
-//! 2. **The fullest node**, by partitions per weight, is as little full as zones allow.
+//! 2. **The fullest node**, by partitions per weight, is as little full as zones allow; so is the fullest of each zone
+//!    whose share of the owners is settled by its size alone.
 //! 3. **The fewest moves**: as few nodes as possible become owners of a partition that they do not own.
 //! 4. **Evenness** of partitions per weight, as far as it costs no further move.
 //! 5. **The order** of a partition's owners: who stays keeps its place, and newcomers take those of leavers, so that

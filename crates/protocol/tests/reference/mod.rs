@@ -90,7 +90,45 @@ impl Cluster {
         (fullest, added(present, planned), squares)
     }
 
-    /// The least score of all assignments: every choice of every partition, by the loads that it leads to.
+    /// The most that each node may own of so many partitions, by trying every overload in turn.
+    pub fn ceilings(&self, partitions: usize) -> Vec<u64> {
+        let partitions = partitions as u64;
+        let bounds = self.bounds();
+        let ceiling =
+            |member: &Member, overload: u64| (overload * u64::from(member.weight) / COMMON).min(partitions);
+        let capacity = |zone: &str, overload| {
+            let members = self.members.iter().filter(|member| member.zone == zone);
+            members.map(|member| ceiling(member, overload)).sum::<u64>()
+        };
+        let share = |zone: &str, overload| {
+            let (least, most) = bounds[zone];
+            capacity(zone, overload).clamp(least as u64 * partitions, most as u64 * partitions)
+        };
+        let all = self.n as u64 * partitions;
+        let overloads = 0..=partitions * COMMON;
+        let common = overloads
+            .clone()
+            .find(|&overload| bounds.keys().map(|zone| share(zone, overload)).sum::<u64>() >= all)
+            .expect("nobody is bound by the last");
+        let of = |zone: &str| {
+            if share(zone, common) == capacity(zone, common) {
+                return common;
+            }
+            let carries = |&overload: &u64| capacity(zone, overload) >= share(zone, common);
+            overloads.clone().find(carries).expect("nobody is bound by the last")
+        };
+        let by_zone: BTreeMap<&str, u64> = bounds.keys().map(|&zone| (zone, of(zone))).collect();
+        self.members.iter().map(|member| ceiling(member, by_zone[member.zone.as_str()])).collect()
+    }
+
+    /// Whether nobody has more than it may.
+    pub fn keeps_ceilings(&self, planned: &Owners) -> bool {
+        let loads = self.loads(planned);
+        self.ceilings(planned.len()).into_iter().zip(loads.values()).all(|(ceiling, &load)| load <= ceiling)
+    }
+
+    /// The least moves and squares of all assignments under the ceilings, and the least that the fullest node can
+    /// have: every choice of every partition, by the loads that it leads to.
     pub fn best(&self, present: &Owners) -> Score {
         let nodes: Vec<NodeId> = self.members.iter().map(|member| member.node).collect();
         let subsets = (0_u32..1 << nodes.len())
@@ -116,7 +154,15 @@ impl Cluster {
             let fullest = parts().map(|(load, part)| load * part).max().unwrap_or(0);
             (fullest, moves, parts().map(|(load, part)| load * load * part).sum())
         };
-        fewest.into_iter().map(score).min().expect("there is an assignment")
+        let ceilings = self.ceilings(present.len());
+        let under = |loads: &[u64]| loads.iter().zip(&ceilings).all(|(load, ceiling)| load <= ceiling);
+        let scores = || fewest.iter().map(|(loads, &moves)| score((loads.clone(), moves)));
+        let fullest = scores().map(|(fullest, ..)| fullest).min().expect("there is an assignment");
+        let allowed = fewest.iter().filter(|(loads, _)| under(loads));
+        let scores = allowed.map(|(loads, &moves)| score((loads.clone(), moves)));
+        let (moves, squares) =
+            scores.map(|(_, moves, squares)| (moves, squares)).min().expect("ceilings suffice");
+        (fullest, moves, squares)
     }
 
     /// Whether the fullest nodes could be less full: all of them, each by handing something on along a path of owners
@@ -140,13 +186,13 @@ impl Cluster {
         }
     }
 
-    /// Whether another assignment has as full a fullest node and fewer moves, or as many moves and a lesser sum of
+    /// Whether another assignment keeps the ceilings and has fewer moves, or as many moves and a lesser sum of
     /// load² / weight: whether there is a cycle of negative cost in the residual graph (Klein), by Bellman and Ford.
     pub fn could_move_less_or_be_more_even(&self, present: &Owners, planned: &Owners) -> bool {
         let residual = Residual::new(self, planned);
         let loads: Vec<u64> = self.loads(planned).into_values().collect();
         let part = |node: usize| COMMON / u64::from(self.members[node].weight);
-        let fullest = (0..loads.len()).map(|node| loads[node] * part(node)).max().unwrap_or(0);
+        let ceilings = self.ceilings(planned.len());
         // More than evenness can make of any cycle.
         let a_move = 1_i64 << 40;
         let mut arcs: Vec<(usize, usize, i64)> = Vec::new();
@@ -162,7 +208,7 @@ impl Cluster {
         let sink = residual.len();
         let odd = |twice: u64, node: usize| i64::try_from(twice * part(node)).expect("small");
         for (node, &load) in loads.iter().enumerate() {
-            if (load + 1) * part(node) <= fullest {
+            if load < ceilings[node] {
                 arcs.push((node, sink, odd(2 * load + 1, node)));
             }
             if load > 0 {

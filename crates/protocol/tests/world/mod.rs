@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quorate_protocol::id::{ClusterId, Epoch, NodeId, OperationId, StartId};
+use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
 use quorate_protocol::keys;
-use quorate_protocol::layout::{Bootstrap, Layout, Member, QuorumMode};
+use quorate_protocol::layout::{Layout, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{
     Delete, Operation, OperationError, OperationResult, Outcome, Put, QuorumOptions, Timed, Ttl, Written,
@@ -16,6 +16,8 @@ use quorate_protocol::store::{ScanPage, StoreOp};
 use quorate_protocol::time::{Now, Time};
 use quorate_protocol::version::{ContentType, ContextToken};
 use quorate_protocol::{Effect, Effects, Event, Limits, Node, NodeConfig, RequestId};
+
+use crate::cluster::layout_of;
 
 const DELAY_US: u64 = 1_000;
 /// Operations get this much time.
@@ -46,30 +48,17 @@ pub struct World {
     replies: Vec<(u64, Result<(), quorate_protocol::message::Refusal>)>,
     /// All replications that were sent.
     pub replicated: Vec<Flying>,
+    /// What is held up on its way, if it is so; and what was.
+    pub hold: Option<fn(&Flying) -> bool>,
+    pub held: Vec<Flying>,
 }
 
 impl World {
     /// So many nodes, all connected.
     pub fn new(count: u64, limits: Limits) -> Self {
-        let member = |id: u64| Member {
-            node: NodeId(id),
-            name: format!("n{id}"),
-            peer_address: format!("n{id}:1"),
-            zone: String::new(),
-            weight: 1,
-        };
-        let settings = Bootstrap {
-            cluster: ClusterId(9),
-            partitions: 1,
-            n: 3,
-            r: 2,
-            w: 2,
-            members: (1..=count).map(member).collect(),
-            buckets: Vec::new(),
-        };
         let mut world = Self {
             now_us: 1_000_000,
-            layout: Layout::first(&settings).expect("the settings are good"),
+            layout: layout_of(count),
             limits,
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
@@ -78,6 +67,8 @@ impl World {
             answers: Vec::new(),
             replies: Vec::new(),
             replicated: Vec::new(),
+            hold: None,
+            held: Vec::new(),
         };
         (1..=count).for_each(|id| world.start(id));
         world.run(Duration::from_secs(1));
@@ -176,6 +167,11 @@ impl World {
         self.nodes[&id].gauges().hints
     }
 
+    /// Whether a node compares the only partition with an owner before all else, now or when that is back.
+    pub fn compares_first(&self, id: u64, owner: u64) -> bool {
+        self.nodes[&id].compares_first(NodeId(owner), quorate_protocol::id::PartitionId(0))
+    }
+
     /// A node's counters.
     pub fn stats(&self, id: u64) -> &quorate_protocol::stats::Stats {
         self.nodes[&id].stats()
@@ -241,7 +237,11 @@ impl World {
                     if let Message::ReplicateReply { result, .. } = &flying.message {
                         self.replies.push((id, *result));
                     }
-                    self.flying.insert((self.now_us + DELAY_US, self.sent), flying);
+                    if self.hold.is_some_and(|hold| hold(&flying)) {
+                        self.held.push(flying);
+                    } else {
+                        self.flying.insert((self.now_us + DELAY_US, self.sent), flying);
+                    }
                 }
                 Effect::Commit { number, ops } => {
                     let disk = self.disks.entry(id).or_default();

@@ -73,7 +73,8 @@ fn gone_for_good(oracle: &Oracle, operation: usize, covered: &DotSet, disks: &Di
             history.is_known_to(&container.context, dot.dot)
                 && container.siblings.iter().all(|sibling| sibling.dot != dot.dot)
         };
-        let gone = holders.iter().filter(without).count();
+        let lost = disks.sides.iter().flat_map(|(owners, _)| owners).filter(|disk| disk.is_none()).count();
+        let gone = holders.iter().filter(without).count() + lost;
         if gone < history.least_w() as usize {
             return Err(violation(
                 "answer_context",

@@ -15,6 +15,7 @@ mod epochs;
 mod expiry;
 mod forgetting;
 mod hidden;
+mod hints;
 mod holes;
 mod last_writer;
 mod limits;
@@ -36,6 +37,7 @@ use quorate_protocol::operation::{Attempted, Failure, Operation, OperationResult
 use quorate_protocol::version::{Container, Context, EncodedContainer, peek};
 
 pub use epochs::EpochWitness;
+pub(crate) use hints::{Unremembered, known as hints_known};
 pub use holes::Asked;
 pub(crate) use holes::{all_healed, coordinated, counts, dropped};
 pub(crate) use listing::exactly_live_keys;

@@ -1,6 +1,6 @@
 //! Nothing is served or taken by who does not own it; and when all is at rest, nobody keeps anything of partitions of others.
 
-use quorate_protocol::id::PartitionId;
+use quorate_protocol::id::{NodeId, PartitionId};
 use quorate_protocol::keys;
 use quorate_protocol::layout::Layout;
 
@@ -8,16 +8,15 @@ use super::{Asked, Check, violation};
 use crate::describe;
 use crate::host::Host;
 
-/// A node is about to say that it has a write, or what it holds.
-pub(crate) fn answers_as_owner(host: &Host, asked: &Asked, serves: bool) -> Check {
+/// A node is about to say, in this layout, that it has a write, or what it holds.
+pub(crate) fn answers_as_owner(layout: &Layout, node: NodeId, asked: &Asked, serves: bool) -> Check {
     let (Asked::Key(key) | Asked::After(key)) = asked;
-    let Some(layout) = host.process.as_ref().and_then(|process| process.node.layout()) else { return Ok(()) };
     let owns = if serves {
-        layout.is_owner(key.partition, host.id)
+        layout.is_owner(key.partition, node)
     } else {
-        layout.is_holder(key.partition, host.id)
+        layout.is_holder(key.partition, node)
     };
-    let may = owns || layout.is_fallback(key.partition, host.id);
+    let may = owns || layout.is_fallback(key.partition, node);
     if may {
         return Ok(());
     }

@@ -1,6 +1,6 @@
 //! What a run of a setting is like. Everything is fixed, so that settings can be compared; only the seed differs.
 
-use quorate_observe::{Faults, Keys, Setting};
+use quorate_observe::{Faults, Keys, Mode, Setting};
 use quorate_protocol::Limits;
 use quorate_protocol::layout::{ConflictPolicy, DEFAULT_BUCKET, QuorumMode};
 
@@ -35,7 +35,10 @@ pub fn plan_for(setting: Setting) -> Plan {
             name: DEFAULT_BUCKET.into(),
             quorum: None,
             conflict: ConflictPolicy::Siblings,
-            mode: QuorumMode::Strict,
+            mode: match setting.mode {
+                Mode::Strict => QuorumMode::Strict,
+                Mode::Sloppy => QuorumMode::Sloppy,
+            },
             ttl: None,
         }],
         keys: match setting.keys {

@@ -95,7 +95,10 @@ impl World {
         let now = host.clock.now(self.now_us);
         process.wall_ms = now.wall_ms;
         self.oracle.saw_wall(now.wall_ms);
+        let dropped_before = process.node.stats().hints_dropped;
+        let scanned = matches!(event, Event::ScanDone { .. });
         process.node.handle(now, event, &mut effects);
+        let has_dropped = process.node.stats().hints_dropped > dropped_before;
         checks::bounded(&process.node, &self.plan.limits)?;
         self.look_at_health(node);
         if effects.len() > EFFECTS_MAX {
@@ -109,6 +112,9 @@ impl World {
         let dies_after = (!self.peace && self.rngs.faults.chance(share))
             .then(|| self.rngs.faults.below(effects.len() + 1));
         self.tracer.mix(effects.len() as u64);
+        // With another layout everything is compared anew, at once.
+        let adopts = |effect: &Effect| matches!(effect, Effect::LayoutAdopted(_));
+        let anew = effects.iter().any(adopts);
         let mut committed = false;
         for (done, effect) in effects.drain().enumerate() {
             if dies_after == Some(done) {
@@ -119,13 +125,23 @@ impl World {
             if self.hosts[node].life != life || self.hosts[node].process.is_none() {
                 break;
             }
-            committed |= matches!(effect, Effect::Commit { .. });
+            if let Effect::Commit { ops, .. } = &effect {
+                committed = true;
+                if has_dropped && !anew {
+                    self.unremembered.dropped(node, &self.hosts, ops)?;
+                }
+            }
             self.carry_out(node, effect)?;
         }
         self.effects = effects;
         if committed {
             self.trees_are_right(node)?;
+            self.unremembered.came_to(&self.hosts)?;
         }
+        if committed || scanned {
+            self.hints_are_known(node)?;
+        }
+        self.unremembered.compared_first(node, &self.hosts, has_dropped && !anew)?;
         self.flush(node);
         self.plan_wake(node);
         Ok(())
@@ -171,6 +187,7 @@ impl World {
                 self.note(node, || describe::layout(&layout));
                 self.witness.holds(node, Some(&layout))?;
                 self.newest(&layout);
+                self.unremembered.begins_anew(node);
                 self.moment(node, Moment::Adopted)
             }
             Effect::PeerChanged { peer, state } => self.judged(node, peer, state),

@@ -29,7 +29,7 @@ use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::{Bootstrap, Layout, QuorumSizes, Side};
 use quorate_protocol::message::{Message, Tag};
 
-use crate::checks::{Asked, Check, Disks, EpochWitness, Violation, violation};
+use crate::checks::{Asked, Check, Disks, EpochWitness, Unremembered, Violation, violation};
 use crate::figures::Figures;
 use crate::host::Host;
 use crate::network::Network;
@@ -90,6 +90,8 @@ pub struct World {
     outbox: Vec<(usize, Vec<Message>)>,
     /// Keeps the history that clients see, when somebody wants it.
     recorder: Option<Recorder>,
+    /// What nodes do not remember for owners that have missed it.
+    unremembered: Unremembered,
     /// What was asked of replicas, by who asked and the request's tag.
     requests: BTreeMap<(usize, Tag), Asked>,
     /// What operators do.
@@ -152,6 +154,7 @@ impl World {
             effects: Effects::default(),
             outbox: Vec::new(),
             recorder: None,
+            unremembered: Unremembered::default(),
             requests: BTreeMap::new(),
             moves: moves::Moves::default(),
             last_outcome: None,

@@ -24,6 +24,8 @@ use crate::moves::{MOVES, Move};
 const ORDER_REQUEST: u64 = 1 << 61;
 /// In peace a change ends within this time: members are asked every half second, and what was refused is asked again.
 const CHANGE_US: u64 = 120_000_000;
+/// More than any change needs.
+const ROUNDS_MAX: u32 = 20;
 /// An operator waits so long for a change that may never end.
 const PATIENCE_US: u64 = 30_000_000;
 /// In peace an order is carried out within this time.
@@ -44,6 +46,11 @@ pub(super) struct Moves {
 }
 
 impl Moves {
+    /// The layout of an epoch that somebody has adopted.
+    pub(super) fn layout_of(&self, epoch: Epoch) -> Option<&Layout> {
+        self.layouts.get(&epoch).map(Arc::as_ref)
+    }
+
     pub(super) fn was_lost(&self, node: NodeId) -> bool {
         self.lost.contains(&node)
     }
@@ -87,6 +94,11 @@ impl World {
         };
         let counted_in = epoch.and_then(|epoch| self.moves.layouts.get(&epoch));
         counted_in.unwrap_or(&self.layout).clone()
+    }
+
+    /// Whether no member is lost for good.
+    pub(super) fn is_complete(&self) -> bool {
+        self.moves.missing.is_none()
     }
 
     /// The machines that are members.
@@ -252,35 +264,45 @@ impl World {
             return Ok(());
         }
         self.everyone_sees_everyone()?;
-        if self.layout.change.as_ref().is_some_and(|change| change.paused) {
-            self.order_in_peace(&Order::Resume)?;
-        }
-        if let Some(missing) = self.moves.missing
-            && !self.layout.is_stable()
-            && !self.layout.is_lost(missing)
-        {
-            self.order_in_peace(&Order::DeclareLost(vec![missing]))?;
-        }
-        if self.moves.missing.is_some() && self.layout.stage() == Some(Stage::Gather) {
-            // Without him there may be too few who can catch up: that does not end, and is cancelled.
-            let until_us = self.now_us + PATIENCE_US;
-            while self.layout.stage() == Some(Stage::Gather) && self.now_us < until_us {
-                self.step()?;
+        let mut rounds = 0;
+        while !self.layout.is_stable() || self.moves.missing.is_some() {
+            rounds += 1;
+            if rounds > ROUNDS_MAX {
+                let layout = describe::layout(&self.layout);
+                return Err(violation("transition", format!("operators do what they can, and it is: {layout}")));
             }
-            if self.layout.stage() == Some(Stage::Gather) {
-                self.order_in_peace(&Order::Cancel)?;
-            }
-        }
-        self.until_stable()?;
-        if let Some(missing) = self.moves.missing {
-            let add = if self.layout.members.len() <= self.layout.n as usize { self.spare() } else { None };
-            let lost = vec![missing];
-            let order = Order::Alter(Alteration { add: add.into_iter().collect(), lost, ..Alteration::default() });
-            self.order_in_peace(&order)?;
-            self.until_stable()?;
+            self.see_to_the_change()?;
         }
         self.settle()?;
         self.everyone_has_the_newest()
+    }
+
+    /// What operators would do about what stands in the way of the cluster's rest.
+    fn see_to_the_change(&mut self) -> Check {
+        let stage = self.layout.stage();
+        if self.layout.change.as_ref().is_some_and(|change| change.paused) {
+            return self.order_in_peace(&Order::Resume);
+        }
+        match (self.moves.missing, stage) {
+            (Some(missing), Some(_)) if !self.layout.is_lost(missing) => {
+                self.order_in_peace(&Order::DeclareLost(vec![missing]))
+            }
+            // Without him there may be too few who can catch up: that does not end, and is cancelled.
+            (Some(_), Some(Stage::Gather)) => {
+                let until_us = self.now_us + PATIENCE_US;
+                while self.layout.stage() == Some(Stage::Gather) && self.now_us < until_us {
+                    self.step()?;
+                }
+                if self.layout.stage() == stage { self.order_in_peace(&Order::Cancel) } else { Ok(()) }
+            }
+            (Some(missing), None) => {
+                let add = if self.layout.members.len() <= self.layout.n as usize { self.spare() } else { None };
+                let (add, lost) = (add.into_iter().collect(), vec![missing]);
+                self.order_in_peace(&Order::Alter(Alteration { add, lost, ..Alteration::default() }))
+            }
+            (_, Some(_)) => self.until_another_stage(),
+            (None, None) => Ok(()),
+        }
     }
 
     fn order_in_peace(&mut self, order: &Order) -> Check {
@@ -314,9 +336,9 @@ impl World {
         }
     }
 
-    fn until_stable(&mut self) -> Check {
-        let until_us = self.now_us + CHANGE_US;
-        while !self.layout.is_stable() {
+    fn until_another_stage(&mut self) -> Check {
+        let (epoch, until_us) = (self.layout.epoch, self.now_us + CHANGE_US);
+        while self.layout.epoch == epoch {
             if self.now_us > until_us {
                 return Err(violation("transition", format!("it does not end: {}", describe::layout(&self.layout))));
             }

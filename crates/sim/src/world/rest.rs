@@ -26,6 +26,15 @@ impl World {
         }
     }
 
+    /// A node has committed, or read what it had: it knows the hints in its store.
+    pub(super) fn hints_are_known(&self, node: usize) -> Check {
+        let host = &self.hosts[node];
+        match &host.process {
+            Some(process) => checks::hints_known(&process.node, &host.disk),
+            None => Ok(()),
+        }
+    }
+
     /// Nobody reads and nobody writes: after a while all owners of all keys hold the same.
     pub(super) fn converge(&mut self) -> Check {
         self.tracer.line(self.now_us, || "replicas are left to themselves".into());
@@ -56,18 +65,25 @@ impl World {
     /// Hints come to their owners.
     pub(super) fn deliver_hints(&mut self) -> Check {
         let until_us = self.now_us + HINTS_US;
-        while self.hints() > 0 {
+        while !self.hints_are_read() || self.hints() > 0 {
             if self.now_us > until_us {
                 let keeps = |node: &usize| {
                     self.hosts[*node].process.as_ref().is_some_and(|process| process.node.gauges().hints > 0)
                 };
                 let nodes: Vec<String> = (0..self.hosts.len()).filter(keeps).map(describe::node).collect();
-                let left = format!("faults have been over for long, and hints are left on {}", nodes.join(", "));
+                let left = format!("faults have been over for long, and hints are left, or not read, on {}", nodes.join(", "));
                 return Err(violation("hints", left));
             }
             self.step()?;
         }
-        self.settle()
+        self.settle()?;
+        (0..self.hosts.len()).try_for_each(|node| self.hints_are_known(node))
+    }
+
+    /// Whether all know what is in their stores.
+    fn hints_are_read(&self) -> bool {
+        let mut processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+        processes.all(|process| process.node.knows_its_hints())
     }
 
     /// What owners have missed and others still remember for them.

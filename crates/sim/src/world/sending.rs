@@ -75,12 +75,14 @@ impl World {
                 let after = KeyRef { partition: *partition, bucket: *bucket, key };
                 self.requests.insert((node, *tag), Asked::After(after));
             }
-            Message::ReplicateReply { tag, result: Ok(()), .. }
-            | Message::FetchReply { tag, result: Ok(_), .. } => {
+            Message::ReplicateReply { tag, result: Ok(()), epoch }
+            | Message::FetchReply { tag, result: Ok(_), epoch } => {
                 if let Some(asked) = self.requests.get(&(peer, *tag)) {
                     checks::counts(&self.hosts[node].disk, asked, None)?;
                     let serves = matches!(message, Message::FetchReply { .. });
-                    checks::answers_as_owner(&self.hosts[node], asked, serves)?;
+                    if let Some(layout) = self.moves.layout_of(*epoch) {
+                        checks::answers_as_owner(layout, self.hosts[node].id, asked, serves)?;
+                    }
                 }
             }
             Message::ScanReply { tag, result: Ok(page), .. } => {

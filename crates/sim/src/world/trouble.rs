@@ -121,6 +121,7 @@ impl World {
         self.hosts[node].crash(&mut self.rngs.disk, self.plan.network.last_words);
         self.note(node, || "dies".into());
         self.oracle.node_died(node);
+        self.unremembered.begins_anew(node);
         self.clients_lose(node);
         for peer in 0..self.hosts.len() {
             if peer != node {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use bytes::Bytes;
 use futures::future::join_all;
-use quorate_observe::{Ending, History, Keys, Read, Setting, Write, dot_of};
+use quorate_observe::{Ending, History, Keys, Mode, Read, Setting, Write, dot_of};
 use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
 use quorate_proto::v1::kv_client::KvClient;
@@ -235,8 +235,12 @@ impl<'a> Load<'a> {
 
     #[expect(clippy::unnecessary_wraps, reason = "so the requests want it")]
     fn quorum(&self) -> Option<v1::Quorum> {
-        let Setting { n, r, w, .. } = self.setting;
-        Some(v1::Quorum { n: Some(n), r: Some(r), w: Some(w), ..Default::default() })
+        let Setting { mode, n, r, w, .. } = self.setting;
+        let mode = match mode {
+            Mode::Strict => v1::QuorumMode::Strict,
+            Mode::Sloppy => v1::QuorumMode::Sloppy,
+        };
+        Some(v1::Quorum { n: Some(n), r: Some(r), w: Some(w), mode: Some(mode.into()), ..Default::default() })
     }
 
     fn now_us(&self) -> u64 {

@@ -14,7 +14,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use quorate_client::Client;
-use quorate_observe::{Analysis, Faults, Keys, Row, Setting, csv, svg, table};
+use quorate_observe::{Analysis, Faults, Keys, Mode, Row, Setting, csv, svg, table};
+use quorate_protocol::layout::QuorumMode;
 
 use crate::args::Global;
 use crate::dev::{ClusterOptions, LocalCluster};
@@ -55,6 +56,10 @@ pub(crate) struct ObserveArgs {
     /// none needs --own or --sweep.
     #[arg(long, requires = "observe", value_delimiter = ',', default_value = "none")]
     faults: Vec<Faults>,
+    /// Who counts: strict (owners alone) or sloppy (whoever stands in for them, too), or both, separated by a comma
+    /// [default: as the bucket has it; strict with --own and --sweep]. Sloppy quorums promise no fresh reads.
+    #[arg(long, requires = "observe", value_delimiter = ',')]
+    mode: Vec<Mode>,
     /// Which keys are used: clustered (3), spread (48) or both.
     #[arg(long, requires = "observe", default_value = "clustered", value_parser = Keys::list)]
     keys: std::vec::Vec<Keys>,
@@ -111,7 +116,8 @@ async fn running_cluster(args: &ObserveArgs, global: &Global) -> Result<Vec<Row>
     let n = args.n.unwrap_or(bucket.n);
     ensure!(n <= bucket.n, "the bucket has N {}, and no request can ask for more", bucket.n);
     let (r, w) = (args.r.unwrap_or(bucket.r.min(n)), args.w.unwrap_or(bucket.w.min(n)));
-    let settings = Setting::sweep(&args.keys, &args.faults, &[n], Some(&[r]), Some(&[w]));
+    let modes = if args.mode.is_empty() { vec![mode_of(bucket.mode)] } else { args.mode.clone() };
+    let settings = Setting::sweep(&args.keys, &args.faults, &modes, &[n], Some(&[r]), Some(&[w]));
     ensure!(!settings.is_empty(), "R and W are at most N, and that is {n}");
     let doors = Doors::find(&global.endpoint, layout).await?;
     let mut rows = Vec::new();
@@ -129,31 +135,57 @@ async fn running_cluster(args: &ObserveArgs, global: &Global) -> Result<Vec<Row>
 /// Settings of the command line or of the sweep, on a cluster that is there for nothing else.
 async fn own_cluster(args: &ObserveArgs) -> Result<Vec<Row>> {
     let quorums = if args.sweep { SWEEP.to_vec() } else { vec![own_quorum(args)?] };
-    let mut settings = Vec::new();
-    for &keys in &args.keys {
-        for &faults in &args.faults {
-            settings.extend(quorums.iter().map(|&(n, r, w)| Setting { keys, faults, n, r, w }));
-        }
-    }
-    let directory = tempfile::Builder::new().prefix("quorate-observe-").tempdir();
-    let directory = directory.context("making a directory for the data")?;
+    let modes = if args.mode.is_empty() { vec![Mode::Strict] } else { args.mode.clone() };
+    let mut settings = Setting::of_quorums(&args.keys, &args.faults, &modes, &quorums);
+    settings.retain(|setting| setting.mode == Mode::Strict || setting.n < NODES.into());
+    ensure!(!settings.is_empty(), "with N {NODES} of {NODES} nodes nobody is left to stand in");
     let mut ns: Vec<u32> = quorums.iter().map(|quorum| quorum.0).collect();
     ns.sort_unstable();
     ns.dedup();
-    let buckets = ns.iter().map(|&n| format!("{}:n={n},r={n},w={n}", bucket_of(n)).parse());
-    let buckets = buckets.collect::<Result<Vec<_>, String>>().map_err(anyhow::Error::msg)?;
+    let mut progress = Progress::new("observe (settings)", Unit::Of(settings.len() as u64));
+    let mut rows = Vec::new();
+    for n in ns {
+        let of_n: Vec<Setting> = settings.iter().copied().filter(|setting| setting.n == n).collect();
+        if !of_n.is_empty() {
+            measure_cluster_of(n, &of_n, args, &mut rows, &mut progress).await?;
+        }
+    }
+    progress.finish();
+    let place = |setting: Setting| settings.iter().position(|&other| other == setting);
+    rows.sort_by_key(|row| place(row.setting));
+    Ok(rows)
+}
+
+/// Measures settings of one N in a cluster that has that N. A bucket with less than its cluster's would not do: who owns its
+/// keys without counting does not stand in either.
+async fn measure_cluster_of(
+    n: u32,
+    settings: &[Setting],
+    args: &ObserveArgs,
+    rows: &mut Vec<Row>,
+    progress: &mut Progress,
+) -> Result<()> {
+    let directory = tempfile::Builder::new().prefix("quorate-observe-").tempdir();
+    let directory = directory.context("making a directory for the data")?;
     let options = ClusterOptions {
         directory: directory.path().to_owned(),
         nodes: Some(NODES),
-        settings: ClusterSettings { n: ns.last().copied(), r: None, w: None, buckets },
+        settings: ClusterSettings { n: Some(n), r: None, w: None, buckets: Vec::new() },
         port_base: Some(0),
         unsafe_fault_injection: true,
         node_settings: Vec::new(),
     };
     let mut cluster = LocalCluster::start(options).await?;
-    let measured = measure(&mut cluster, &settings, args).await;
+    let measured = measure(&mut cluster, settings, args, rows, progress).await;
     cluster.stop().await;
     measured
+}
+
+fn mode_of(mode: QuorumMode) -> Mode {
+    match mode {
+        QuorumMode::Strict => Mode::Strict,
+        QuorumMode::Sloppy => Mode::Sloppy,
+    }
 }
 
 fn own_quorum(args: &ObserveArgs) -> Result<(u32, u32, u32)> {
@@ -164,22 +196,20 @@ fn own_quorum(args: &ObserveArgs) -> Result<(u32, u32, u32)> {
     Ok((n, r, w))
 }
 
-/// The bucket for an N, so that it is the bucket's own, and all of a key's owners count.
-fn bucket_of(n: u32) -> String {
-    format!("observe-n{n}")
-}
-
-async fn measure(cluster: &mut LocalCluster, settings: &[Setting], args: &ObserveArgs) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    let mut progress = Progress::new("observe (settings)", Unit::Of(settings.len() as u64));
+async fn measure(
+    cluster: &mut LocalCluster,
+    settings: &[Setting],
+    args: &ObserveArgs,
+    rows: &mut Vec<Row>,
+    progress: &mut Progress,
+) -> Result<()> {
     for &setting in settings {
         // What the last setting broke is whole again.
         cluster.wait_ready().await?;
         let addresses: Vec<String> = cluster.nodes().into_iter().map(|node| node.grpc).collect();
         let layout = Client::connect(addresses.clone()).await?.layout();
         let doors = Doors::find(&addresses, layout).await?;
-        let bucket = bucket_of(setting.n);
-        let load = Load::new(&doors, setting, &bucket, args)?;
+        let load = Load::new(&doors, setting, "", args)?;
         let time = Duration::from_secs_f64(args.seconds);
         let mut trouble = Ok(());
         load.run(async { trouble = trouble::cause(cluster, setting.faults, time).await }).await;
@@ -187,8 +217,7 @@ async fn measure(cluster: &mut LocalCluster, settings: &[Setting], args: &Observ
         rows.push(row(setting, load));
         progress.set(rows.len() as u64, &|| setting.to_string());
     }
-    progress.finish();
-    Ok(rows)
+    Ok(())
 }
 
 fn row(setting: Setting, load: Load<'_>) -> Row {
