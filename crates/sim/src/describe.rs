@@ -238,7 +238,9 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::PullReply { tag, result, .. } => match result {
             Ok(page) => {
-                let one = |(at, encoded): &(KeyRef, EncodedContainer)| format!("{} is {}", key(&at.key), container(encoded));
+                let one = |(at, encoded): &(KeyRef, EncodedContainer)| {
+                    format!("{} is {}", key(&at.key), container(encoded))
+                };
                 let list: Vec<String> = page.records.iter().map(one).collect();
                 let more = if page.through.is_some() { ", and more" } else { "" };
                 format!("pulled {}: [{}]{more}", short(tag.0), list.join(", "))

@@ -23,7 +23,9 @@ impl Node {
                 // Its listing begins anew.
                 (_, Source::List { .. }) => {}
                 (Job::Write(_), _) => self.write_anew(turn, *running),
-                (Job::Put(_) | Job::Get(_) | Job::Delete(_) | Job::List(_), _) => self.begin_anew(turn, *running),
+                (Job::Put(_) | Job::Get(_) | Job::Delete(_) | Job::List(_), _) => {
+                    self.begin_anew(turn, *running)
+                }
             }
         }
     }

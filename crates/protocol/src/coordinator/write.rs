@@ -105,7 +105,8 @@ impl Node {
     /// The acknowledgements that a write needs.
     pub(super) fn write_tally(&self, target: &Target) -> Tally {
         let layout = self.layout.as_deref();
-        let sides = layout.into_iter().flat_map(|layout| target.quorums.writing(layout, target.key.partition));
+        let sides =
+            layout.into_iter().flat_map(|layout| target.quorums.writing(layout, target.key.partition));
         Tally::of_write(sides)
     }
 

@@ -29,9 +29,8 @@ impl Node {
         durable: bool,
     ) {
         let fenced = if durable {
-            self.fence_member(turn, from, epoch).and_then(|()| {
-                if self.has_caught_up(partition) { Ok(()) } else { Err(Refusal::NotOwner) }
-            })
+            self.fence_member(turn, from, epoch)
+                .and_then(|()| if self.has_caught_up(partition) { Ok(()) } else { Err(Refusal::NotOwner) })
         } else {
             self.fence_source(turn, from, epoch, partition)
         };
@@ -102,7 +101,8 @@ impl Node {
         let room = if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) };
         match self.fence_source(turn, from, epoch, partition).and(room) {
             Ok(()) => {
-                let purpose = ScanFor::Pull { from, tag, leaves: leaves.into_iter().collect(), began: turn.now.link };
+                let purpose =
+                    ScanFor::Pull { from, tag, leaves: leaves.into_iter().collect(), began: turn.now.link };
                 let token = self.scans.begin(purpose, None);
                 self.scan_partition(turn, token, partition, after);
             }
@@ -121,7 +121,8 @@ impl Node {
     ) {
         let echo = self.echoes.known_at(from, began).ok_or(Refusal::TooOld);
         let page = self.records_in(turn, leaves, result);
-        let result = echo.and_then(|echo| page.map(|(records, through)| PulledPage { records, through, echo }));
+        let result =
+            echo.and_then(|echo| page.map(|(records, through)| PulledPage { records, through, echo }));
         self.reply_pull(turn, from, tag, result);
     }
 
