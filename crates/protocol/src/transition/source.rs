@@ -15,6 +15,9 @@ use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::EncodedContainer;
 
+/// Containers in the store's order, and up to which key they are all; none: up to the partition's end.
+type Records = (Vec<(KeyRef, EncodedContainer)>, Option<KeyRef>);
+
 impl Node {
     /// Another owner compares a partition with this one's.
     #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
@@ -133,7 +136,7 @@ impl Node {
         turn: &mut Turn<'_>,
         leaves: &BTreeSet<u16>,
         result: Result<ScanPage, StoreError>,
-    ) -> Result<(Vec<(KeyRef, EncodedContainer)>, Option<KeyRef>), Refusal> {
+    ) -> Result<Records, Refusal> {
         let page = result.map_err(|_| Refusal::Storage)?;
         let through = page.last().filter(|_| page.more).and_then(keys::key_of);
         if page.more && through.is_none() {
