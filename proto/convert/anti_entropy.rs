@@ -15,17 +15,17 @@ use crate::peer::v1;
 const HASH_BYTES: usize = 16;
 
 /// Hashes, one after the other.
-fn hashes_to_wire(hashes: &[u128]) -> Bytes {
+pub(super) fn hashes_to_wire(hashes: &[u128]) -> Bytes {
     let mut bytes = BytesMut::with_capacity(hashes.len() * HASH_BYTES);
     hashes.iter().for_each(|&hash| bytes.put_slice(&wide_to_wire(hash)));
     bytes.freeze()
 }
 
-fn hashes_from_wire(field: &'static str, bytes: &Bytes) -> Result<Vec<u128>, ConvertError> {
+pub(super) fn hashes_from_wire(field: &'static str, bytes: &Bytes) -> Result<Vec<u128>, ConvertError> {
     bytes.chunks(HASH_BYTES).map(|hash| wide_from_wire(field, hash)).collect()
 }
 
-fn partition_from_wire(field: &'static str, partition: u32) -> Result<PartitionId, ConvertError> {
+pub(super) fn partition_from_wire(field: &'static str, partition: u32) -> Result<PartitionId, ConvertError> {
     Ok(PartitionId(narrow(field, partition.into())?))
 }
 

@@ -43,6 +43,7 @@ pub fn code(failure: &Failure) -> Code {
         Failure::TooLarge { .. } => Code::TooLarge,
         Failure::UnknownBucket(_) => Code::UnknownBucket,
         Failure::NotBootstrapped => Code::NotBootstrapped,
+        Failure::NotAMember => Code::NotAMember,
         Failure::ReadFirst(_) => Code::ReadFirst,
         Failure::Overloaded(_) => Code::Overloaded,
         Failure::DiskFull => Code::DiskFull,
@@ -74,7 +75,7 @@ pub fn error_to_wire(error: OperationError) -> v1::OperationError {
         }
         Failure::UnknownBucket(name) => format!("{NO_BUCKET}{name}"),
         Failure::ReadFirst(reason) | Failure::Overloaded(reason) | Failure::Storage(reason) => reason,
-        Failure::NotBootstrapped | Failure::DiskFull => error.failure.to_string(),
+        Failure::NotBootstrapped | Failure::NotAMember | Failure::DiskFull => error.failure.to_string(),
         Failure::QuorumUnavailable { needed, reachable } => {
             (wire.had, wire.bound) = (reachable.into(), needed.into());
             error.failure.to_string()
@@ -107,6 +108,7 @@ pub fn error_from_wire(wire: v1::OperationError) -> Result<OperationError, Conve
             Failure::UnknownBucket(name.to_owned())
         }
         Code::NotBootstrapped => Failure::NotBootstrapped,
+        Code::NotAMember => Failure::NotAMember,
         Code::ReadFirst => Failure::ReadFirst(wire.message),
         Code::Overloaded => Failure::Overloaded(wire.message),
         Code::DiskFull => Failure::DiskFull,
@@ -153,6 +155,7 @@ pub(super) mod tests {
             Failure::UnknownBucket("\"odd\"\n\u{1F980}".into()),
             Failure::UnknownBucket(String::new()),
             Failure::NotBootstrapped,
+            Failure::NotAMember,
             Failure::ReadFirst("100 siblings".into()),
             Failure::Overloaded(String::new()),
             Failure::DiskFull,

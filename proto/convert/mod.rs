@@ -2,12 +2,15 @@
 //! all other bytes are passed on.
 
 mod anti_entropy;
+mod chain;
+pub mod change;
 pub mod failure;
 mod forgetting;
 pub mod kv;
 pub mod layout;
 pub mod peer;
 pub mod status;
+mod transition;
 
 use std::fmt;
 

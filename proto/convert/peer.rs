@@ -11,9 +11,11 @@ use quorate_protocol::time::{Hlc, Time};
 use quorate_protocol::version::{Digest, EncodedContainer};
 
 use super::anti_entropy;
+use super::chain;
 use super::failure::{error_from_wire, error_to_wire};
 use super::forgetting;
 use super::kv;
+use super::transition;
 use super::{ConvertError, narrow, own, wide_from_wire, wide_to_wire};
 use crate::peer::v1;
 use crate::peer::v1::{RefusalCode, forward, forward_reply, message};
@@ -104,6 +106,32 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         Message::ForwardReply { tag, result } => Kind::ForwardReply(forward_reply_to_wire(tag, result)),
         Message::LayoutRequest => Kind::LayoutRequest(v1::LayoutRequest {}),
         Message::LayoutOffer(layout) => Kind::LayoutOffer(v1::LayoutOffer { layout }),
+        Message::Prepare { epoch, ballot } => Kind::Prepare(chain::prepare_to_wire(epoch, ballot)),
+        Message::Prepared { epoch, ballot, result } => {
+            Kind::Prepared(chain::prepared_to_wire(epoch, ballot, result))
+        }
+        Message::Accept { epoch, ballot, layout } => {
+            Kind::Accept(chain::accept_to_wire(epoch, ballot, layout))
+        }
+        Message::Accepted { epoch, ballot, result } => {
+            Kind::Accepted(chain::accepted_to_wire(epoch, ballot, result))
+        }
+        Message::ReportAsk { epoch, sizes } => Kind::ReportAsk(v1::ReportAsk { epoch: epoch.0, sizes }),
+        Message::ReportReply { epoch, report } => {
+            Kind::ReportReply(transition::report_to_wire(epoch, report))
+        }
+        Message::Survey { tag, epoch, partition, root, durable } => {
+            Kind::Survey(transition::survey_to_wire(tag, epoch, partition, root, durable))
+        }
+        Message::SurveyReply { tag, epoch, result } => {
+            Kind::SurveyReply(transition::survey_reply_to_wire(tag, epoch, result))
+        }
+        Message::Pull { tag, epoch, partition, leaves, after } => {
+            Kind::Pull(transition::pull_to_wire(tag, epoch, partition, leaves, after))
+        }
+        Message::PullReply { tag, epoch, result } => {
+            Kind::PullReply(transition::pull_reply_to_wire(tag, epoch, result))
+        }
         Message::StoreHint { tag, epoch, key, target, container, echo } => Kind::StoreHint(v1::StoreHint {
             tag: tag.0,
             epoch: epoch.0,
@@ -223,6 +251,16 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         Kind::ForwardReply(reply) => forward_reply_from_wire(reply)?,
         Kind::LayoutRequest(v1::LayoutRequest {}) => Message::LayoutRequest,
         Kind::LayoutOffer(offer) => Message::LayoutOffer(offer.layout),
+        Kind::Prepare(prepare) => chain::prepare_from_wire(prepare)?,
+        Kind::Prepared(prepared) => chain::prepared_from_wire(prepared)?,
+        Kind::Accept(accept) => chain::accept_from_wire(accept)?,
+        Kind::Accepted(accepted) => chain::accepted_from_wire(accepted)?,
+        Kind::ReportAsk(ask) => Message::ReportAsk { epoch: Epoch(ask.epoch), sizes: ask.sizes },
+        Kind::ReportReply(reply) => transition::report_from_wire(reply)?,
+        Kind::Survey(survey) => transition::survey_from_wire(survey)?,
+        Kind::SurveyReply(reply) => transition::survey_reply_from_wire(reply)?,
+        Kind::Pull(pull) => transition::pull_from_wire(pull)?,
+        Kind::PullReply(reply) => transition::pull_reply_from_wire(reply)?,
         Kind::StoreHint(hint) => Message::StoreHint {
             tag: Tag(hint.tag),
             epoch: Epoch(hint.epoch),

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use prost::Message as _;
+use quorate_protocol::chain::Ballot;
 use quorate_protocol::id::ActorId;
 use quorate_protocol::message::Vote;
-use quorate_protocol::message::{Compared, Differing, KeyDigest, KeysPage};
+use quorate_protocol::message::{Compared, Differing, KeyDigest, KeysPage, PulledPage, Report, Surveyed};
 use quorate_protocol::operation::QuorumOptions;
 
 use super::*;
@@ -67,6 +68,8 @@ fn messages() -> Vec<Message> {
     }
     all.push(Message::ReplicateReply { tag: TAG, epoch: EPOCH, result: Ok(()) });
     all.extend(anti_entropy_messages(&container, digest));
+    all.extend(chain_messages());
+    all.extend(transition_messages(&container));
     let empty = EncodedContainer(Bytes::new());
     for fetched in
         [Fetched::Same, Fetched::Container { container, echo }, Fetched::Container { container: empty, echo }]
@@ -126,6 +129,56 @@ fn anti_entropy_messages(container: &EncodedContainer, digest: Digest) -> Vec<Me
     all
 }
 
+fn chain_messages() -> Vec<Message> {
+    let (epoch, layout) = (EPOCH, Bytes::from_static(b"layout"));
+    let ballot = |round| Ballot { round, start: StartId(u64::MAX - round) };
+    let (one, other) = (ballot(1), ballot(u64::MAX));
+    vec![
+        Message::Prepare { epoch, ballot: one },
+        Message::Prepared { epoch, ballot: one, result: Ok(None) },
+        Message::Prepared { epoch, ballot: other, result: Ok(Some((one, layout.clone()))) },
+        Message::Prepared { epoch, ballot: one, result: Err(other) },
+        Message::Accept { epoch, ballot: one, layout },
+        Message::Accepted { epoch, ballot: one, result: Ok(()) },
+        Message::Accepted { epoch, ballot: one, result: Err(other) },
+    ]
+}
+
+fn transition_messages(container: &EncodedContainer) -> Vec<Message> {
+    let (tag, epoch, partition) = (TAG, EPOCH, PartitionId(u16::MAX));
+    let mut all = vec![
+        Message::ReportAsk { epoch, sizes: false },
+        Message::ReportAsk { epoch, sizes: true },
+        Message::ReportReply { epoch, report: Report::default() },
+    ];
+    for sizes in [Some(Vec::new()), Some(vec![(partition, u64::MAX), (PartitionId(0), 0)])] {
+        let report = Report {
+            caught_up: vec![PartitionId(0), partition],
+            handed_over: vec![PartitionId(3)],
+            keeps_nothing: true,
+            pulled_bytes: u64::MAX,
+            sizes,
+        };
+        all.push(Message::ReportReply { epoch, report });
+    }
+    for (root, durable) in [(None, true), (Some(0), false), (Some(u128::MAX - 1), false)] {
+        all.push(Message::Survey { tag, epoch, partition, root, durable });
+    }
+    for surveyed in [Surveyed::Same, Surveyed::Unknown, Surveyed::Leaves(vec![0, u128::MAX])] {
+        all.push(Message::SurveyReply { tag, epoch, result: Ok(surveyed) });
+    }
+    for at in [None, Some(key())] {
+        all.push(Message::Pull { tag, epoch, partition, leaves: vec![0, 1023], after: at.clone() });
+        let page = PulledPage { records: vec![(key(), container.clone())], through: at, echo: ECHO };
+        all.push(Message::PullReply { tag, epoch, result: Ok(page) });
+    }
+    for refusal in [Refusal::Epoch(EPOCH), Refusal::NotOwner, Refusal::Overloaded, Refusal::Hole] {
+        all.push(Message::SurveyReply { tag, epoch, result: Err(refusal) });
+        all.push(Message::PullReply { tag, epoch, result: Err(refusal) });
+    }
+    all
+}
+
 #[test]
 fn messages_come_back_as_they_went() {
     let hlc = Hlc { wall_ms: u64::MAX, counter: u32::MAX };
@@ -170,6 +223,19 @@ fn what_is_malformed_is_named() {
         ),
         (Some(Kind::Keys(v1::Keys { leaves: vec![1 << 16], ..Default::default() })), "keys.leaves"),
         (Some(Kind::Exchange(v1::Exchange::default())), "key"),
+        (Some(Kind::Prepare(v1::Prepare::default())), "prepare.ballot"),
+        (Some(Kind::Accepted(v1::Accepted::default())), "accepted.ballot"),
+        (
+            Some(Kind::ReportReply(v1::ReportReply { caught_up: vec![1 << 16], ..Default::default() })),
+            "report.caught_up",
+        ),
+        (
+            Some(Kind::Survey(v1::Survey { root: Bytes::from_static(b"x"), ..Default::default() })),
+            "survey.root",
+        ),
+        (Some(Kind::SurveyReply(v1::SurveyReply::default())), "survey_reply.result"),
+        (Some(Kind::Pull(v1::Pull { leaves: vec![1 << 16], ..Default::default() })), "pull.leaves"),
+        (Some(Kind::PullReply(v1::PullReply::default())), "clock"),
         (Some(Kind::Forward(v1::Forward { operation: Some(put), ..Default::default() })), "operation_id"),
         (Some(Kind::ForwardReply(v1::ForwardReply::default())), "forward_reply.result"),
     ];

@@ -1,4 +1,4 @@
-//! The detail of a failed call: a `google.rpc.Status` that holds one `quorate.v1.OperationError`.
+//! The detail of a failed call: a `google.rpc.Status` that holds one message that says why.
 
 use bytes::Bytes;
 use prost::Message;
@@ -6,8 +6,10 @@ use tonic::{Code, Status};
 
 use crate::v1;
 
-/// Names the type of the detail.
+/// Names the type of the detail of a failed operation.
 pub const TYPE_URL: &str = "type.googleapis.com/quorate.v1.OperationError";
+/// Names the type of the detail of a refused change of the layout.
+pub const CHANGE_TYPE_URL: &str = "type.googleapis.com/quorate.v1.ChangeLayoutError";
 
 /// `google.rpc.Status`: what tools expect in `grpc-status-details-bin`.
 #[derive(Clone, PartialEq, Message)]
@@ -31,7 +33,16 @@ struct Any {
 
 /// A failed call that says why in its detail.
 pub fn status_with_error(code: Code, message: String, error: &v1::OperationError) -> Status {
-    let detail = Any { type_url: TYPE_URL.into(), value: error.encode_to_vec().into() };
+    status_with(code, message, TYPE_URL, error)
+}
+
+/// A refused change of the layout that says why in its detail.
+pub fn status_with_change_error(code: Code, error: &v1::ChangeLayoutError) -> Status {
+    status_with(code, error.message.clone(), CHANGE_TYPE_URL, error)
+}
+
+fn status_with(code: Code, message: String, type_url: &str, detail: &impl Message) -> Status {
+    let detail = Any { type_url: type_url.into(), value: detail.encode_to_vec().into() };
     let status = RpcStatus { code: code.into(), message, details: vec![detail] };
     let encoded = status.encode_to_vec();
     Status::with_details(code, status.message, encoded.into())
@@ -40,9 +51,18 @@ pub fn status_with_error(code: Code, message: String, error: &v1::OperationError
 /// What [`status_with_error`] put into a failed call; none when the call failed for a reason that a node has not given, such
 /// as a broken connection.
 pub fn error_of_status(status: &Status) -> Option<v1::OperationError> {
+    detail_of(status, TYPE_URL)
+}
+
+/// What [`status_with_change_error`] put into a failed call, if it did.
+pub fn change_error_of_status(status: &Status) -> Option<v1::ChangeLayoutError> {
+    detail_of(status, CHANGE_TYPE_URL)
+}
+
+fn detail_of<T: Message + Default>(status: &Status, type_url: &str) -> Option<T> {
     let details = RpcStatus::decode(status.details()).ok()?.details;
-    let detail = details.into_iter().find(|detail| detail.type_url == TYPE_URL)?;
-    v1::OperationError::decode(detail.value).ok()
+    let detail = details.into_iter().find(|detail| detail.type_url == type_url)?;
+    T::decode(detail.value).ok()
 }
 
 /// What a failed call says of itself, for people. Who does not know a call says nothing, and it is hardly a node's gRPC port then.
@@ -68,6 +88,11 @@ mod tests {
             assert_eq!(error_of_status(&status).unwrap(), wire);
         }
         assert_eq!(error_of_status(&Status::unavailable("broken pipe")), None);
+        let refused =
+            v1::ChangeLayoutError { message: "why".into(), field: "n".into(), ..Default::default() };
+        let status = status_with_change_error(Code::InvalidArgument, &refused);
+        assert_eq!((status.message(), change_error_of_status(&status)), ("why", Some(refused)));
+        assert_eq!(error_of_status(&status), None);
     }
 
     #[test]

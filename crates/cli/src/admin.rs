@@ -8,14 +8,19 @@ use quorate_proto::v1;
 use quorate_proto::v1::admin_client::AdminClient;
 use tonic::transport::{Channel, Endpoint};
 
-/// For each call; none of them waits for other nodes.
+/// For a call that waits for no other node.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The administration of the node at this address (`host:port` or a URL).
 pub(crate) async fn connect(address: &str) -> Result<AdminClient<Channel>> {
+    connect_for(address, TIMEOUT).await
+}
+
+/// The same, for calls that may take this long.
+pub(crate) async fn connect_for(address: &str, timeout: Duration) -> Result<AdminClient<Channel>> {
     let url = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
     let endpoint = Endpoint::from_shared(url).with_context(|| format!("{address} is no address"))?;
-    let channel = endpoint.connect_timeout(Duration::from_secs(1)).timeout(TIMEOUT).connect().await;
+    let channel = endpoint.connect_timeout(Duration::from_secs(1)).timeout(timeout).connect().await;
     let channel = channel.map_err(|error| anyhow!("cannot connect to {address}: {}", causes(&error)))?;
     Ok(AdminClient::new(channel))
 }

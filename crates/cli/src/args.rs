@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use quorate_client::{QuorumMode, QuorumOptions, Ttl};
 
 use crate::output::Format;
-use crate::{bench, bootstrap, bucket, chaos, demo, dev, export, import, kv, repair, status};
+use crate::{
+    bench, bootstrap, bucket, chaos, demo, dev, export, import, kv, layout, members, repair, status,
+};
 
 /// Quorate: a key-value store that keeps what it acknowledged.
 #[derive(Debug, Parser)]
@@ -54,7 +56,13 @@ pub(crate) enum Command {
     Keys(kv::KeysArgs),
     Status(status::StatusArgs),
     Repair(repair::RepairArgs),
-    /// Look at buckets.
+    /// Look at who owns what, and change it.
+    #[command(subcommand)]
+    Layout(layout::LayoutCommand),
+    /// Look at the members of the cluster, add and remove some.
+    #[command(subcommand)]
+    Members(members::MembersCommand),
+    /// Look at buckets, create, alter and drop them.
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),
     Bootstrap(bootstrap::BootstrapArgs),

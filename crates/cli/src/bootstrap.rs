@@ -1,7 +1,5 @@
 //! `quorate bootstrap`: makes running `quorate-node` processes one cluster.
 
-use std::str::FromStr;
-
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use futures::future::try_join_all;
@@ -10,6 +8,7 @@ use serde_json::json;
 
 use crate::admin;
 use crate::args::Global;
+use crate::layout::MemberSpec;
 use crate::output::{self, Done, Format};
 use crate::settings::ClusterSettings;
 
@@ -28,42 +27,6 @@ pub(crate) struct BootstrapArgs {
     settings: ClusterSettings,
 }
 
-/// `host:port,name=a,zone=z,weight=2`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct MemberSpec {
-    address: String,
-    name: Option<String>,
-    zone: String,
-    weight: u32,
-}
-
-impl FromStr for MemberSpec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut parts = text.split(',');
-        let address = parts.next().unwrap_or_default().to_owned();
-        if address.is_empty() {
-            return Err("its address is missing: host:port,name=a,zone=z,weight=2".into());
-        }
-        let mut spec = Self { address, weight: 1, ..Self::default() };
-        for part in parts {
-            match part.split_once('=') {
-                Some(("name", name)) => spec.name = Some(name.to_owned()),
-                Some(("zone", zone)) => zone.clone_into(&mut spec.zone),
-                Some(("weight", weight)) => {
-                    spec.weight = match weight.parse() {
-                        Ok(0) | Err(_) => return Err(format!("weight: {weight:?} is no number from 1")),
-                        Ok(weight) => weight,
-                    }
-                }
-                _ => return Err(format!("{part:?} is none of name=, zone=, weight=")),
-            }
-        }
-        Ok(spec)
-    }
-}
-
 pub(crate) async fn run(args: BootstrapArgs, global: &Global) -> Result<Done> {
     let specs = if args.members.is_empty() {
         global.endpoint.iter().map(|endpoint| endpoint.parse()).collect::<Result<_, String>>()
@@ -75,10 +38,14 @@ pub(crate) async fn run(args: BootstrapArgs, global: &Global) -> Result<Done> {
     let cluster_id = cluster_id(&statuses)?;
     let members = specs.iter().zip(&statuses).enumerate().map(|(at, (spec, status))| v1::Member {
         node_id: status.node_id,
-        name: spec.name.clone().unwrap_or_else(|| format!("node-{}", at + 1)),
+        name: match (&spec.name, &status.configured_name) {
+            (Some(name), _) => name.clone(),
+            (None, name) if !name.is_empty() => name.clone(),
+            (None, _) => format!("node-{}", at + 1),
+        },
         peer_address: status.peer_address.clone(),
-        zone: spec.zone.clone(),
-        weight: spec.weight,
+        zone: spec.zone.clone().unwrap_or_else(|| status.configured_zone.clone()),
+        weight: spec.weight.unwrap_or(status.configured_weight),
     });
     let request = v1::BootstrapRequest {
         partitions: args.partitions.unwrap_or(0),
@@ -111,18 +78,6 @@ fn cluster_id(statuses: &[v1::StatusResponse]) -> Result<[u8; 16]> {
 #[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 mod tests {
     use super::*;
-
-    #[test]
-    fn members_are_read() {
-        let spec: MemberSpec = "a:7700,zone=z1,name=first,weight=3".parse().unwrap();
-        let expected =
-            MemberSpec { address: "a:7700".into(), name: Some("first".into()), zone: "z1".into(), weight: 3 };
-        assert_eq!(spec, expected);
-        assert_eq!("a:1".parse::<MemberSpec>().unwrap().weight, 1);
-        for wrong in ["", ",zone=a", "a:1,weight=0", "a:1,rack=3", "a:1,zone"] {
-            assert!(wrong.parse::<MemberSpec>().is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn an_interrupted_bootstrap_goes_on_with_its_cluster() {

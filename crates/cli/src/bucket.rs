@@ -3,17 +3,49 @@
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use quorate_proto::v1;
+use quorate_proto::v1::change_layout_request::Order;
 use serde::Serialize;
 
 use crate::admin;
 use crate::args::Global;
+use crate::layout::{How, Known, carry_out};
 use crate::output::{self, Done, Format, Table};
+use crate::settings::BucketSpec;
 use crate::text;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BucketCommand {
     /// Show the buckets and their properties.
     List,
+    /// Create a bucket.
+    Create {
+        /// NAME, or NAME:conflict=lww,mode=sloppy,ttl=1h,n=3,r=2,w=2 with any of these.
+        bucket: BucketSpec,
+    },
+    /// Give a bucket other quorums, once the data is where they need it. What becomes of concurrent writes never changes.
+    Alter {
+        /// Its name.
+        bucket: String,
+        /// How many of a key's owners count.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        n: Option<u32>,
+        /// How many of them must answer a read.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        r: Option<u32>,
+        /// How many of them must acknowledge a write.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        w: Option<u32>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Drop a bucket with all that is in it.
+    Drop {
+        /// Its name.
+        bucket: String,
+        /// It is meant: what is in it is gone for good.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
 }
 
 #[derive(Serialize)]
@@ -32,7 +64,25 @@ struct BucketFields {
 pub(crate) async fn run(command: BucketCommand, global: &Global) -> Result<Done> {
     match command {
         BucketCommand::List => list(global).await,
+        BucketCommand::Create { bucket } => {
+            let create = vec![bucket.settings()];
+            alter(v1::Alteration { create, ..Default::default() }, &How::default(), global).await
+        }
+        BucketCommand::Alter { bucket, n, r, w, how } => {
+            let sizes = vec![v1::BucketSizes { bucket, n, r, w }];
+            alter(v1::Alteration { sizes, ..Default::default() }, &how, global).await
+        }
+        BucketCommand::Drop { bucket, yes: _ } => {
+            let drop = vec![bucket];
+            alter(v1::Alteration { drop, ..Default::default() }, &How::default(), global).await
+        }
     }
+}
+
+async fn alter(alteration: v1::Alteration, how: &How, global: &Global) -> Result<Done> {
+    let known = Known::ask(&global.endpoint).await?;
+    carry_out(&known, Order::Alter(alteration), how, global).await?;
+    Ok(Done::Ok)
 }
 
 async fn list(global: &Global) -> Result<Done> {

@@ -11,7 +11,9 @@ mod dev;
 mod export;
 mod import;
 mod kv;
+mod layout;
 mod lines;
+mod members;
 mod output;
 mod partitions;
 mod patience;
@@ -58,7 +60,7 @@ fn run(cli: Cli) -> Result<Done> {
     let global = cli.global;
     runtime.block_on(async {
         match cli.command {
-            Command::Dev(args) => dev::run(args, global.output).await,
+            Command::Dev(args) => dev::run(args, &global).await,
             Command::Node(_) => Ok(Done::Ok),
             Command::Demo(command) => demo::run(command).await,
             Command::Put(args) => kv::put(args, &global).await,
@@ -67,6 +69,8 @@ fn run(cli: Cli) -> Result<Done> {
             Command::Keys(args) => kv::keys(args, &global).await,
             Command::Status(args) => status::run(args, &global).await,
             Command::Repair(args) => repair::run(args, &global).await,
+            Command::Layout(command) => layout::run(command, &global).await,
+            Command::Members(command) => members::run(command, &global).await,
             Command::Bucket(command) => bucket::run(command, &global).await,
             Command::Bootstrap(args) => bootstrap::run(args, &global).await,
             Command::Import(args) => import::run(args, &global).await,

@@ -50,6 +50,26 @@ impl Progress {
         }
     }
 
+    /// There is more, or less, of it than was thought.
+    pub(crate) fn set_total(&mut self, total: u64) {
+        self.unit = match self.unit {
+            Unit::BytesOf(_) => Unit::BytesOf(total),
+            Unit::Of(_) => Unit::Of(total),
+            Unit::Unknown => Unit::Unknown,
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+        }
+    }
+
+    /// Says something that is to stay on the screen.
+    pub(crate) fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => output::note(text),
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn finish(self) -> Duration {
         if let Some(bar) = &self.bar {

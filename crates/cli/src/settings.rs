@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::duration;
 
-/// The quorums and buckets of a new cluster. Fixed from then on, as far as the cluster itself does not change them.
+/// The quorums and buckets of a new cluster; `quorate layout` and `quorate bucket` change them later.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args, Serialize, Deserialize)]
 pub(crate) struct ClusterSettings {
     /// How many nodes hold each key [default: 3, or the number of nodes if that is less].
@@ -84,6 +84,25 @@ impl FromStr for BucketSpec {
     }
 }
 
+impl BucketSpec {
+    /// As it is asked for.
+    pub(crate) fn settings(&self) -> v1::BucketSettings {
+        v1::BucketSettings {
+            name: self.name.clone(),
+            n: self.n,
+            r: self.r,
+            w: self.w,
+            conflict: if self.lww {
+                v1::ConflictPolicy::LastWriterWins.into()
+            } else {
+                v1::ConflictPolicy::Siblings.into()
+            },
+            mode: if self.sloppy { v1::QuorumMode::Sloppy.into() } else { v1::QuorumMode::Strict.into() },
+            ttl_ms: self.ttl_ms,
+        }
+    }
+}
+
 /// A time to live; the nodes know the greatest.
 fn ttl_ms(text: &str) -> Result<u64, String> {
     let ttl = duration(text).map_err(|error| format!("ttl: {error}"))?;
@@ -96,19 +115,6 @@ fn ttl_ms(text: &str) -> Result<u64, String> {
 impl ClusterSettings {
     /// The request that founds a cluster of these members.
     pub(crate) fn bootstrap(&self, cluster_id: [u8; 16], members: Vec<v1::Member>) -> v1::BootstrapRequest {
-        let bucket = |spec: &BucketSpec| v1::BucketSettings {
-            name: spec.name.clone(),
-            n: spec.n,
-            r: spec.r,
-            w: spec.w,
-            conflict: if spec.lww {
-                v1::ConflictPolicy::LastWriterWins.into()
-            } else {
-                v1::ConflictPolicy::Siblings.into()
-            },
-            mode: if spec.sloppy { v1::QuorumMode::Sloppy.into() } else { v1::QuorumMode::Strict.into() },
-            ttl_ms: spec.ttl_ms,
-        };
         v1::BootstrapRequest {
             cluster_id: cluster_id.to_vec().into(),
             partitions: 0,
@@ -116,7 +122,7 @@ impl ClusterSettings {
             r: self.r.unwrap_or(0),
             w: self.w.unwrap_or(0),
             members,
-            buckets: self.buckets.iter().map(bucket).collect(),
+            buckets: self.buckets.iter().map(BucketSpec::settings).collect(),
         }
     }
 }

@@ -89,6 +89,8 @@ struct Details {
     hints_delivered: u64,
     hints_dropped: u64,
     tombstones: u64,
+    /// Whether a change of the layout is under way, as far as the node knows.
+    changing: bool,
 }
 
 #[derive(Serialize)]
@@ -219,6 +221,8 @@ fn unreachable(peer: &v1::Peer, seen: Seen, error: &anyhow::Error) -> NodeState 
 fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, String>) -> NodeState {
     let state = if status.cluster_id.is_empty() {
         "not bootstrapped"
+    } else if status.membership() == v1::Membership::Left {
+        "left"
     } else if !status.storage_refusal.is_empty() {
         "read-only"
     } else {
@@ -255,6 +259,7 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
             hints_delivered: hints.delivered,
             hints_dropped: hints.dropped,
             tombstones: status.tombstones,
+            changing: status.change.is_some(),
         }),
     }
 }
@@ -305,6 +310,9 @@ fn show(state: &ClusterState) -> Result<()> {
         ]);
     }
     table.print()?;
+    if state.nodes.iter().filter_map(|node| node.details.as_ref()).any(|details| details.changing) {
+        output::note("the layout is being changed: `quorate layout show` tells how far that is");
+    }
     if state
         .nodes
         .iter()

@@ -76,6 +76,9 @@ pub(crate) async fn run<A: Attempt>(
         if is_of_the_link(failed.error.reason()) {
             cluster.lost(&link);
         }
+        if may_have_moved(failed.error.reason()) {
+            cluster.refused();
+        }
         indeterminate |= failed.error.is_indeterminate();
         // What a node has said is worth more than that another one is not there.
         if matches!(failed.error.reason(), Reason::Node(_)) {
@@ -114,6 +117,21 @@ pub(crate) async fn run<A: Attempt>(
 /// Whether the node itself is in doubt, and not just this operation.
 fn is_of_the_link(reason: &Reason) -> bool {
     matches!(reason, Reason::Unreachable { .. } | Reason::ConnectionLost { .. })
+}
+
+/// Whether the node may have said no because its cluster has another layout than this client thinks.
+fn may_have_moved(reason: &Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Node(
+            Failure::NotAMember
+                | Failure::NotBootstrapped
+                | Failure::UnknownBucket(_)
+                | Failure::QuorumUnavailable { .. }
+                | Failure::TimedOut { .. }
+                | Failure::CoordinatorLost(_)
+        )
+    )
 }
 
 /// Whether to ask again within this operation's time. One that ran out of it did so with all the time that was left.

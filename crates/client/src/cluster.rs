@@ -22,6 +22,9 @@ const LAYOUT_TIMEOUT: Duration = Duration::from_secs(3);
 /// At least this long between two looks at the layout.
 const REFRESH_PAUSE: Duration = Duration::from_millis(50);
 
+/// At least this long between two looks that refusals cause.
+const REFUSED_PAUSE_MS: u64 = 200;
+
 pub(crate) struct Cluster {
     pub(crate) options: Options,
     pub(crate) budget: RetryBudget,
@@ -29,6 +32,9 @@ pub(crate) struct Cluster {
     /// Of `routing`: looked at after every answer.
     epoch: AtomicU64,
     links: Links,
+    born: Instant,
+    /// When a refusal last made it look at the layout, in milliseconds since `born`.
+    refused_ms: AtomicU64,
     /// Wakes the task that refreshes the layout and probes links that are down.
     wake: Arc<Notify>,
 }
@@ -132,6 +138,8 @@ impl Cluster {
             epoch: AtomicU64::new(routing.epoch().0),
             routing: RwLock::new(Arc::new(routing)),
             links,
+            born: Instant::now(),
+            refused_ms: AtomicU64::new(0),
             wake: Arc::default(),
         });
         tokio::spawn(maintain(Arc::downgrade(&cluster), cluster.wake.clone()));
@@ -145,6 +153,19 @@ impl Cluster {
     /// An answer was counted in this epoch: a newer one than ours means that our layout is old.
     pub(crate) fn saw_epoch(&self, epoch: u64) {
         if epoch > self.epoch.load(Ordering::Relaxed) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A node has refused something for a reason that another layout may have: it is looked at again, and not too often, for a
+    /// quorum may be missing for long.
+    pub(crate) fn refused(&self) {
+        let now = self.born.elapsed().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        let before = self.refused_ms.load(Ordering::Relaxed);
+        if now >= before.saturating_add(REFUSED_PAUSE_MS)
+            && self.refused_ms.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
             self.wake.notify_one();
         }
     }

@@ -96,6 +96,7 @@ impl Reason {
         match self {
             Self::Node(failure) => match failure {
                 Failure::NotBootstrapped
+                | Failure::NotAMember
                 | Failure::Overloaded(_)
                 | Failure::DiskFull
                 | Failure::QuorumUnavailable { .. }

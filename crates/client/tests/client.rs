@@ -133,6 +133,34 @@ async fn what_was_not_attempted_goes_to_the_next_owner() {
 }
 
 #[tokio::test]
+async fn a_node_that_has_left_is_asked_no_more() {
+    for way in 0..2 {
+        let fake = Fake::start_with(3, 2);
+        let way = &both_ways(&fake).await[way];
+        let gone = fake.owners(b"key")[0];
+        fake.remove(gone);
+        // It says so itself; the refusal makes the client look at the layout.
+        for _ in 0..100 {
+            fake.order(gone, Order::Fail(error(Code::NotAMember, false)));
+        }
+        way.put(Put::new("key", "value")).await.unwrap();
+        assert_eq!(nodes(&fake.seen())[0], gone);
+        let begun = std::time::Instant::now();
+        let asked = || nodes(&fake.seen()).last().copied();
+        loop {
+            let before = fake.seen().len();
+            way.put(Put::new("key", "value")).await.unwrap();
+            if fake.seen().len() == before + 1 && asked() != Some(gone) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "the client never looks at the layout");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(asked(), Some(fake.owners(b"key")[0]), "the first of the owners that are left");
+    }
+}
+
+#[tokio::test]
 async fn an_indeterminate_put_is_repeated_under_its_operation_id() {
     for way in 0..2 {
         for order in [Order::DoAndFail(error(Code::CoordinatorLost, true)), Order::DoAndDie] {

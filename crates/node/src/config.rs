@@ -41,6 +41,18 @@ pub struct Args {
     #[arg(long = "seed", value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub seeds: Vec<String>,
+    /// A label for people, taken when the node is added to a cluster [env: QUORATE_NAME]
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The failure zone that the node is in, taken when it is added to a cluster [env: QUORATE_ZONE]
+    #[arg(long, value_name = "ZONE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Its share of the data relative to the others', taken when it is added to a cluster [env: QUORATE_WEIGHT] [default: 1]
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
     /// Seals context tokens; the same on all nodes [env: QUORATE_TOKEN_SECRET]
     #[arg(long, value_name = "TEXT", hide = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,6 +102,12 @@ pub struct Settings {
     pub advertise_host: Option<String>,
     /// Peer addresses of other nodes.
     pub seeds: Vec<String>,
+    /// A label for people, for when the node is added to a cluster; the layout says what counts, of this and of the next two.
+    pub name: String,
+    /// The failure zone that the node is in.
+    pub zone: String,
+    /// Its share of the data relative to the others'.
+    pub weight: u32,
     /// Seals context tokens.
     pub token_secret: Option<String>,
     /// Whether `Admin.InjectFaults` is open.
@@ -129,6 +147,8 @@ pub struct Settings {
     pub fallback_bytes_max: usize,
     /// Bytes of hints brought to owners in a second, on average.
     pub hint_bytes_per_s: u64,
+    /// Bytes of containers that the node takes in a second, on average, when a change of the layout makes it the owner of more.
+    pub transfer_bytes_per_s: u64,
     /// How long after a write the store makes a checkpoint at the latest, in seconds.
     pub checkpoint_interval_s: u64,
     /// Writes are refused while the file system has less free space than this, in bytes.
@@ -145,6 +165,9 @@ impl Default for Settings {
             peer_listen: "127.0.0.1:7702".into(),
             advertise_host: None,
             seeds: Vec::new(),
+            name: String::new(),
+            zone: String::new(),
+            weight: 1,
             token_secret: None,
             unsafe_fault_injection: false,
             log_format: LogFormat::Text,
@@ -164,6 +187,7 @@ impl Default for Settings {
             hint_age_s: 3 * 3600,
             fallback_bytes_max: limits.fallback_bytes,
             hint_bytes_per_s: limits.hint_bytes_per_s,
+            transfer_bytes_per_s: limits.transfer_bytes_per_s,
             checkpoint_interval_s: 60,
             free_reserve_bytes: 512 << 20,
         }
@@ -241,6 +265,8 @@ impl Settings {
         bounded("hint_age_s", number(self.hint_age_s), 1, 365 * 24 * 3600)?;
         bounded("fallback_bytes_max", self.fallback_bytes_max, 0, 1 << 40)?;
         bounded("hint_bytes_per_s", number(self.hint_bytes_per_s), 1, 1 << 40)?;
+        bounded("transfer_bytes_per_s", number(self.transfer_bytes_per_s), 1, 1 << 40)?;
+        bounded("weight", self.weight as usize, 1, 1 << 16)?;
         bounded("checkpoint_interval_s", number(self.checkpoint_interval_s), 1, 24 * 3600)?;
         for seed in &self.seeds {
             let address = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());
@@ -272,6 +298,7 @@ impl Settings {
             hint_age: Duration::from_secs(self.hint_age_s),
             fallback_bytes: self.fallback_bytes_max,
             hint_bytes_per_s: self.hint_bytes_per_s,
+            transfer_bytes_per_s: self.transfer_bytes_per_s,
             ..Limits::default()
         }
     }

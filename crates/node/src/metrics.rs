@@ -8,6 +8,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use quorate_protocol::PeerState;
+use quorate_protocol::layout::Stage;
 use quorate_storage::{Checkpointed, StoreObserver, StoreStats, Synced};
 
 use crate::driver::View;
@@ -221,6 +222,19 @@ fn counters() -> Result<Counters, prometheus::Error> {
             |view| view.stats.trees_corrected,
         ),
         counter(
+            "transfer_bytes_total",
+            "Bytes of containers taken because a change of the layout made this node an owner.",
+            |view| view.stats.transferred_bytes,
+        ),
+        counter("transfer_keys_total", "Containers taken for that reason.", |view| {
+            view.stats.transferred_keys
+        }),
+        counter(
+            "cleared_records_total",
+            "Records deleted of partitions that this node does not own, or not since long.",
+            |view| view.stats.cleared_records,
+        ),
+        counter(
             "records_healed_total",
             "Damaged records that hold again what the other owners hold.",
             |view| view.stats.records_healed,
@@ -285,6 +299,27 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
             "1 when this node is well, up to 8 when it is slow or cut off.",
             |s| s.view.gossip.health_multiplier.into(),
         ),
+        gauge("layout_epoch", "The epoch of the layout held; 0 before the bootstrap.", |s| {
+            s.view.layout.as_ref().map_or(0, |layout| layout.epoch.0)
+        }),
+        gauge(
+            "layout_change_stage",
+            "0: no change of the layout is under way; 1: new owners gather; 2: old owners hand over.",
+            |s| match s.view.change.as_ref().map(|change| change.stage) {
+                None => 0,
+                Some(Stage::Gather) => 1,
+                Some(Stage::HandOver) => 2,
+            },
+        ),
+        gauge("layout_change_paused", "1 when a change of the layout is paused.", |s| {
+            u64::from(s.view.change.as_ref().is_some_and(|change| change.paused))
+        }),
+        gauge("transfer_bytes_pending", "Bytes that this node has still to take in a change, about.", |s| {
+            s.view.change.as_ref().map_or(0, |change| change.pending_bytes)
+        }),
+        gauge("transfer_partitions_pending", "Partitions that it has still to catch up with.", |s| {
+            s.view.change.as_ref().map_or(0, |change| (change.gathers - change.caught_up).into())
+        }),
         gauge("links", "Links to other nodes that are up.", |s| s.links.links as u64),
         gauge("link_queued_bytes", "Bytes that wait for links.", |s| s.links.queued_bytes as u64),
         gauge("link_dropped_messages", "Messages lost to full queues since the start.", |s| {

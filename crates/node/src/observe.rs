@@ -39,6 +39,7 @@ pub fn outcome_name(result: &OperationResult) -> &'static str {
         Code::TooLarge => "too_large",
         Code::UnknownBucket => "unknown_bucket",
         Code::NotBootstrapped => "not_bootstrapped",
+        Code::NotAMember => "not_a_member",
         Code::ReadFirst => "read_first",
         Code::Overloaded => "overloaded",
         Code::DiskFull => "disk_full",

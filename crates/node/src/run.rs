@@ -57,8 +57,11 @@ pub async fn run(
     let inputs = Inputs::new();
     let store = Arc::new(open_store(&settings, &inputs, &metrics)?);
     let recovered = recover(store.as_ref(), NodeId(rand::rng().next_u64()))?;
-    if !recovered.holes.is_empty() {
-        tracing::warn!(keys = recovered.holes.len(), "damaged records of an earlier run are not healed yet");
+    if !recovered.kept.holes.is_empty() {
+        tracing::warn!(
+            keys = recovered.kept.holes.len(),
+            "damaged records of an earlier run are not healed yet"
+        );
     }
     let start = StartId(rand::rng().next_u64());
     let mut seed = [0; 32];
@@ -72,8 +75,7 @@ pub async fn run(
             limits: settings.limits(),
             token_secret: settings.token_secret.clone(),
         },
-        recovered.layout,
-        recovered.holes,
+        recovered.kept,
     );
     tracing::info!(node = %recovered.node, boot = recovered.boot, epoch = node.layout().map_or(0, |layout| layout.epoch.0), "recovered");
 
@@ -128,6 +130,12 @@ pub async fn run(
         observer: metrics.observer(),
         faults,
         data_dir: settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone()),
+        introducer: Arc::new(peers.clone()),
+        configured: grpc::Configured {
+            name: settings.name.clone(),
+            zone: settings.zone.clone(),
+            weight: settings.weight,
+        },
     };
     let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_state, until(stopping.clone())));
     if announce {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::chain::Preview;
 use crate::event::{ReadToken, RequestId};
 use crate::id::{Epoch, NodeId};
 use crate::layout::Layout;
@@ -131,6 +132,13 @@ pub enum Effect {
         request: RequestId,
         /// The layout that was asked for, chosen and held durably here.
         result: Result<Arc<Layout>, ChangeError>,
+    },
+    /// Answer who asked what another layout would move.
+    AnswerPreview {
+        /// Whom.
+        request: RequestId,
+        /// What would follow, or why nothing would.
+        result: Result<Preview, ChangeError>,
     },
     /// The node now holds this layout, durably.
     LayoutAdopted(Arc<Layout>),

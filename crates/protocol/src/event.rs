@@ -43,6 +43,15 @@ pub enum Event {
         /// What is to be done.
         order: Order,
     },
+    /// Somebody wants to know what another layout would move; nothing is changed.
+    Preview {
+        /// For the answer.
+        request: RequestId,
+        /// The epoch that the asker has seen: with another one there is no preview.
+        expected: Option<Epoch>,
+        /// What would be done.
+        order: Order,
+    },
     /// The process has started; the first event of a life.
     Started,
     /// The link to a peer came up: both sides have shown identity and cluster.

@@ -188,8 +188,14 @@ impl Node {
 
     /// Begins to heal as many holes as may be healed at once.
     fn heal_more(&mut self, turn: &mut Turn<'_>) {
-        if self.layout.is_none() {
-            return;
+        let Some(layout) = self.layout.clone() else { return };
+        // What goes with its bucket is not healed either.
+        let dropped = |key: &&KeyRef| layout.bucket_by_id(key.bucket).is_none();
+        let gone: Vec<KeyRef> = self.holes.open.keys().filter(dropped).cloned().collect();
+        for key in gone {
+            self.holes.stop_healing(&key);
+            self.holes.open.remove(&key);
+            self.commits.issue(turn.effects, vec![StoreOp::Delete { key: keys::hole(&key) }]);
         }
         let room = HEALED_AT_ONCE.saturating_sub(self.holes.asked.len());
         // What this node owns no more is cleared, and not healed.

@@ -65,3 +65,4 @@ pub use event::{Event, ReadToken, RequestId};
 pub use limits::Limits;
 pub use membership::{GossipFigures, Peer, PeerState};
 pub use node::{Node, NodeConfig};
+pub use transition::{Progress, Wait};

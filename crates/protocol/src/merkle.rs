@@ -36,14 +36,41 @@ fn contribution(bucket: BucketId, key: &[u8], digest: Digest) -> u128 {
     hash.digest128()
 }
 
+/// What a tree knows of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Of its container.
+    pub(crate) digest: Digest,
+    /// The key's and its encoded container's.
+    pub(crate) bytes: u64,
+}
+
+impl Entry {
+    /// Of a key with this container, which is there.
+    pub(crate) fn new(key: &KeyRef, digest: Digest, container_bytes: usize) -> Self {
+        Self { digest, bytes: (key.key.len() + container_bytes) as u64 }
+    }
+}
+
 /// The hashes of one replica of a partition; 17 KiB once it holds a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Tree {
     /// None, or [`LEAVES`].
     leaves: Vec<u128>,
     branches: [u128; BRANCHES],
     keys: u64,
+    bytes: u64,
 }
+
+/// Two are equal when they are the hash of the same: a container has one digest, and more than one length, for expired values
+/// go from it.
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.leaves == other.leaves && self.branches == other.branches && self.keys == other.keys
+    }
+}
+
+impl Eq for Tree {}
 
 impl Tree {
     /// A key's container has changed from one with the old digest to one with the new; none: it is absent.
@@ -65,6 +92,15 @@ impl Tree {
         if self.keys == 0 && self.root() == 0 {
             *self = Self::default();
         }
+    }
+
+    /// As [`update`](Self::update), and counts the bytes.
+    fn replace(&mut self, key: &KeyRef, old: Option<Entry>, new: Option<Entry>) {
+        let bytes = |entry: Option<Entry>| entry.map_or(0, |entry| entry.bytes);
+        let counted = (self.bytes + bytes(new)).saturating_sub(bytes(old));
+        let digest = |entry: Option<Entry>| entry.map(|entry| entry.digest);
+        self.update(key.bucket, &key.key, digest(old), digest(new));
+        self.bytes = if self.keys == 0 { 0 } else { counted };
     }
 
     /// The hash of everything.
@@ -91,6 +127,11 @@ impl Tree {
     pub fn keys(&self) -> u64 {
         self.keys
     }
+
+    /// The bytes of these keys and their encoded containers.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 /// A tree that is being built from pages of the store, while writes go on.
@@ -105,28 +146,28 @@ struct Building {
     /// The last key that is in the tree.
     cursor: Option<KeyRef>,
     /// While a page is being read: what was written beyond the cursor since it was asked for.
-    written: Option<BTreeMap<KeyRef, Option<Digest>>>,
+    written: Option<BTreeMap<KeyRef, Option<Entry>>>,
 }
 
 impl Building {
-    fn update(&mut self, key: &KeyRef, old: Option<Digest>, new: Option<Digest>) {
+    fn update(&mut self, key: &KeyRef, old: Option<Entry>, new: Option<Entry>) {
         if self.cursor.as_ref().is_some_and(|cursor| key <= cursor) {
-            self.tree.update(key.bucket, &key.key, old, new);
+            self.tree.replace(key, old, new);
         } else if let Some(written) = &mut self.written {
             written.insert(key.clone(), new);
         }
     }
 
     /// A page is here; `end` is its last key, or none when the partition ends with it.
-    fn page(&mut self, page: Vec<(KeyRef, Option<Digest>)>, end: Option<KeyRef>) {
-        let mut found: BTreeMap<KeyRef, Option<Digest>> = page.into_iter().collect();
-        for (key, digest) in self.written.take().unwrap_or_default() {
+    fn page(&mut self, page: Vec<(KeyRef, Option<Entry>)>, end: Option<KeyRef>) {
+        let mut found: BTreeMap<KeyRef, Option<Entry>> = page.into_iter().collect();
+        for (key, entry) in self.written.take().unwrap_or_default() {
             if end.as_ref().is_none_or(|end| key <= *end) {
-                found.insert(key, digest);
+                found.insert(key, entry);
             }
         }
-        for (key, digest) in found {
-            self.tree.update(key.bucket, &key.key, None, digest);
+        for (key, entry) in found {
+            self.tree.replace(&key, None, entry);
         }
         self.cursor = end;
     }
@@ -163,10 +204,10 @@ impl Trees {
     }
 
     /// A key's container has changed.
-    pub(crate) fn update(&mut self, key: &KeyRef, old: Option<Digest>, new: Option<Digest>) {
+    pub(crate) fn update(&mut self, key: &KeyRef, old: Option<Entry>, new: Option<Entry>) {
         let Some(replica) = self.replicas.get_mut(&key.partition) else { return };
         if let Some(tree) = &mut replica.complete {
-            tree.update(key.bucket, &key.key, old, new);
+            tree.replace(key, old, new);
         }
         if let Some(building) = &mut replica.building {
             building.update(key, old, new);
@@ -202,12 +243,12 @@ impl Trees {
         }
     }
 
-    /// The page is here: its keys in order, with digests, and the last of them unless the partition ends with it. Returns
+    /// The page is here: its keys in order, with what the tree has to know of them, and the last of them unless the partition ends with it. Returns
     /// whether a tree that was complete before has turned out to be wrong; the new one takes its place.
     pub(crate) fn page_came(
         &mut self,
         partition: PartitionId,
-        page: Vec<(KeyRef, Option<Digest>)>,
+        page: Vec<(KeyRef, Option<Entry>)>,
         end: Option<KeyRef>,
     ) -> bool {
         let Some(replica) = self.replicas.get_mut(&partition) else { return false };

@@ -14,10 +14,15 @@ fn key(number: u8) -> KeyRef {
     KeyRef { partition: PARTITION, bucket, key: Bytes::from(vec![number / 2]) }
 }
 
-fn tree_of(held: &BTreeMap<KeyRef, Digest>) -> Tree {
+fn entry(key: &KeyRef, digest: u8) -> Entry {
+    Entry::new(key, Digest(digest.into()), usize::from(digest) + 1)
+}
+
+fn tree_of(held: &BTreeMap<KeyRef, Entry>) -> Tree {
     let mut tree = Tree::default();
-    for (key, digest) in held {
-        tree.update(key.bucket, &key.key, None, Some(*digest));
+    for (key, entry) in held {
+        tree.update(key.bucket, &key.key, None, Some(entry.digest));
+        tree.bytes += entry.bytes;
     }
     tree
 }
@@ -49,24 +54,24 @@ struct Asked {
     size: usize,
     after: Option<KeyRef>,
     /// What was there when the page was asked for, and each write since.
-    then: BTreeMap<KeyRef, Digest>,
-    since: Vec<(KeyRef, Option<Digest>)>,
+    then: BTreeMap<KeyRef, Entry>,
+    since: Vec<(KeyRef, Option<Entry>)>,
 }
 
 impl Asked {
     /// Each write since is seen or not: a later one may be seen without an earlier one.
-    fn come(self, seen: u64) -> (Vec<(KeyRef, Option<Digest>)>, Option<KeyRef>) {
+    fn come(self, seen: u64) -> (Vec<(KeyRef, Option<Entry>)>, Option<KeyRef>) {
         let mut shown = self.then;
-        for (at, (key, digest)) in self.since.into_iter().enumerate() {
+        for (at, (key, entry)) in self.since.into_iter().enumerate() {
             if seen >> (at % 64) & 1 == 1 {
-                match digest {
-                    Some(digest) => drop(shown.insert(key, digest)),
+                match entry {
+                    Some(entry) => drop(shown.insert(key, entry)),
                     None => drop(shown.remove(&key)),
                 }
             }
         }
         let beyond = shown.into_iter().filter(|(key, _)| self.after.as_ref().is_none_or(|after| key > after));
-        let mut page: Vec<_> = beyond.map(|(key, digest)| (key, Some(digest))).collect();
+        let mut page: Vec<_> = beyond.map(|(key, entry)| (key, Some(entry))).collect();
         let more = page.len() > self.size;
         page.truncate(self.size);
         let end = page.last().filter(|_| more).map(|(key, _)| key.clone());
@@ -84,7 +89,8 @@ proptest! {
         for step in steps {
             match step {
                 Step::Write(number, digest) => {
-                    let (key, new) = (key(number), digest.map(|digest| Digest(digest.into())));
+                    let key = key(number);
+                    let new = digest.map(|digest| entry(&key, digest));
                     let old = match new {
                         Some(new) => held.insert(key.clone(), new),
                         None => held.remove(&key),
@@ -113,6 +119,7 @@ proptest! {
             }
             if let Some(tree) = trees.complete(PARTITION) {
                 prop_assert_eq!(tree, &tree_of(&held));
+                prop_assert_eq!(tree.bytes(), tree_of(&held).bytes());
             }
         }
         // It is completed in any case.
@@ -126,6 +133,7 @@ proptest! {
             trees.page_came(PARTITION, page, end);
         }
         prop_assert_eq!(trees.complete(PARTITION).unwrap(), &tree_of(&held));
+        prop_assert_eq!(trees.complete(PARTITION).unwrap().bytes(), tree_of(&held).bytes());
     }
 }
 
@@ -134,7 +142,7 @@ fn what_is_not_complete_is_not_shown() {
     let mut trees = Trees::default();
     trees.own(std::iter::once(PARTITION));
     assert_eq!(trees.page_asked(PARTITION), None);
-    trees.page_came(PARTITION, vec![(key(0), Some(Digest(1)))], Some(key(0)));
+    trees.page_came(PARTITION, vec![(key(0), Some(entry(&key(0), 1)))], Some(key(0)));
     assert_eq!(trees.complete(PARTITION), None);
     assert_eq!(trees.page_asked(PARTITION), Some(key(0)));
     trees.page_came(PARTITION, Vec::new(), None);
@@ -171,6 +179,6 @@ fn a_wrong_tree_is_replaced_by_the_next_pass() {
     trees.page_asked(PARTITION);
     trees.page_came(PARTITION, Vec::new(), None);
     trees.page_asked(PARTITION);
-    assert!(trees.page_came(PARTITION, vec![(key(0), Some(Digest(1)))], None));
+    assert!(trees.page_came(PARTITION, vec![(key(0), Some(entry(&key(0), 1)))], None));
     assert_eq!(trees.complete(PARTITION).unwrap().keys(), 1);
 }

@@ -178,6 +178,8 @@ pub struct Report {
     pub keeps_nothing: bool,
     /// Bytes that it has taken in this change, in this life.
     pub pulled_bytes: u64,
+    /// When asked for: the bytes of all that it holds of each partition whose Merkle tree is complete; in order.
+    pub sizes: Option<Vec<(PartitionId, u64)>>,
 }
 
 /// What a member says about forgetting.
@@ -316,6 +318,8 @@ pub enum Message {
     ReportAsk {
         /// The sender's.
         epoch: Epoch,
+        /// Whether the sender wants to know how much there is of each partition.
+        sizes: bool,
     },
     /// The answer to that. That it comes at all says that the member has persisted this epoch.
     ReportReply {

@@ -8,7 +8,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::anti_entropy::AntiEntropy;
 use crate::authors::Authors;
-use crate::chain::{Acceptor, Pending, Proposals};
+use crate::chain::{Acceptor, Pending, Previews, Proposals};
 use crate::commits::{Commits, Waiter};
 use crate::coordinator::{Coordinator, Source, Target};
 use crate::echo::Echoes;
@@ -62,6 +62,7 @@ pub struct Node {
     pub(crate) pending_layout: Option<Pending>,
     pub(crate) acceptor: Acceptor,
     pub(crate) proposals: Proposals,
+    pub(crate) previews: Previews,
     pub(crate) transition: Transition,
     /// There when a layout is.
     pub(crate) tokens: Option<TokenKey>,
@@ -112,6 +113,7 @@ impl Node {
             pending_layout: None,
             acceptor,
             proposals: Proposals::default(),
+            previews: Previews::default(),
             transition,
             tokens,
             links: Links::default(),
@@ -134,6 +136,9 @@ impl Node {
             Event::Client { request, timed } => self.admit(turn, Source::Client(request), timed),
             Event::Bootstrap { request, settings } => self.on_bootstrap(turn, request, &settings),
             Event::Change { request, expected, order } => self.on_change(turn, request, expected, &order),
+            Event::Preview { request, expected, order } => {
+                self.on_preview(turn, request, expected, &order);
+            }
             Event::Started => {
                 self.load_hints(turn, None);
                 self.transition_adopted(turn);
@@ -173,6 +178,7 @@ impl Node {
                 self.wake_membership(turn);
                 self.wake_operations(turn);
                 self.wake_proposals(turn);
+                self.wake_previews(turn);
                 self.wake_transition(turn);
                 self.hints_step(turn);
                 self.wake_holes(turn);
@@ -200,6 +206,7 @@ impl Node {
             self.echoes.next_beat(),
             self.purge.next_deadline(),
             self.proposals.next_timer(),
+            self.previews.next_timer(),
             self.transition.next_timer(),
         ];
         timers.into_iter().flatten().min()
@@ -273,7 +280,7 @@ impl Node {
             Message::Accepted { epoch, ballot, result } => {
                 self.on_accepted(turn, from, epoch, ballot, result);
             }
-            Message::ReportAsk { epoch } => self.on_report_ask(turn, from, epoch),
+            Message::ReportAsk { epoch, sizes } => self.on_report_ask(turn, from, epoch, sizes),
             Message::ReportReply { epoch, report } => self.on_report(turn, from, epoch, report),
             Message::Survey { tag, epoch, partition, root, durable } => {
                 self.on_survey(turn, from, tag, epoch, partition, root, durable);

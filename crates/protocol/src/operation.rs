@@ -204,6 +204,9 @@ pub enum Failure {
     /// The node has no layout yet.
     #[error("the cluster is not bootstrapped")]
     NotBootstrapped,
+    /// The node has left the cluster: it may serve nothing of what its disk still holds.
+    #[error("this node is no member of the cluster any more")]
+    NotAMember,
     /// The key holds too much for a write that has seen none of it, or the context is too scattered.
     #[error("read first: {0}")]
     ReadFirst(String),

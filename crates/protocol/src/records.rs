@@ -70,6 +70,7 @@ impl Node {
             Task::Healing { from, tag, healing } => {
                 self.healing_loaded(turn, key, &held, (from, tag), healing);
             }
+            Task::Discard => self.discard_loaded(turn, key),
             // It could be read.
             Task::Verify => {}
             Task::Pulled { tag, container, echo } => {
@@ -151,6 +152,7 @@ impl Node {
                 | Task::Consider
                 | Task::MergeBack { .. }
                 | Task::Healing { .. }
+                | Task::Discard
                 | Task::Verify => {}
             }
         }
@@ -192,8 +194,8 @@ impl Node {
         let limits = &self.config.limits;
         let newest = (held.container.as_ref(), held.digest);
         self.purge.candidates.note(key, newest, held.commit, limits.purge_keys, limits.context_entries);
-        let now = held.in_tree();
+        let now = held.entry(key);
         let before = self.working.replace(key, held);
-        self.trees.update(key, before.as_ref().and_then(Held::in_tree), now);
+        self.trees.update(key, before.and_then(|before| before.entry(key)), now);
     }
 }

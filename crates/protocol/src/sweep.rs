@@ -11,14 +11,15 @@ use crate::effect::Effect;
 use crate::event::ReadToken;
 use crate::id::PartitionId;
 use crate::keys;
+use crate::merkle::Entry;
 use crate::message::KeyRef;
 use crate::node::Node;
 use crate::replica::ScanFor;
-use crate::store::{ScanPage, StoreError};
+use crate::store::{ScanPage, StoreError, StoreOp};
 use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::{Container, EncodedContainer};
-use crate::working_set::Task;
+use crate::working_set::{Held, Task};
 
 /// The most bytes of containers that one page reads.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
@@ -126,8 +127,8 @@ impl Node {
                 return Err(());
             }
             let records = page.entries.into_iter().map(|(key, value)| {
-                let container = EncodedContainer(value).decode().map_err(|_| ())?;
-                Ok((keys::key_of(&key).ok_or(())?, container))
+                let (length, container) = (value.len(), EncodedContainer(value).decode().map_err(|_| ())?);
+                Ok((keys::key_of(&key).ok_or(())?, container, length))
             });
             Ok((records.collect::<Result<Vec<_>, ()>>()?, more, bytes))
         });
@@ -139,13 +140,16 @@ impl Node {
             return;
         };
         let hurried = self.trees.complete(partition).is_none();
-        let end = records.last().filter(|_| more).map(|(key, _)| key.clone());
+        let end = records.last().filter(|_| more).map(|(key, ..)| key.clone());
         let at_end = end.is_none();
-        let in_tree = |container: &Container| (!container.is_absent()).then(|| container.digest());
-        let page = records.iter().map(|(key, container)| (key.clone(), in_tree(container))).collect();
+        let entry = |(key, container, length): &(KeyRef, Container, usize)| {
+            let entry = (!container.is_absent()).then(|| Entry::new(key, container.digest(), *length));
+            (key.clone(), entry)
+        };
+        let page = records.iter().map(entry).collect();
         let wrong = self.trees.page_came(partition, page, end);
         // After the page was proved: this may change records.
-        for (key, container) in &records {
+        for (key, container, _) in &records {
             self.swept(turn, key, container);
         }
         self.stats.trees_corrected += u64::from(wrong);
@@ -169,10 +173,30 @@ impl Node {
     /// The sweep comes by a record.
     fn swept(&mut self, turn: &mut Turn<'_>, key: &KeyRef, container: &Container) {
         self.stats.swept_records += 1;
+        if self.is_dropped(key) {
+            self.with_key(turn, key, Task::Discard);
+            return;
+        }
         self.expire_swept(turn, key, container);
         if self.could_forget(key, container) {
             self.with_key(turn, key, Task::Consider);
         }
+    }
+
+    /// Whether a key's bucket is there no more.
+    fn is_dropped(&self, key: &KeyRef) -> bool {
+        self.layout.as_ref().is_some_and(|layout| layout.bucket_by_id(key.bucket).is_none())
+    }
+
+    /// The record of a dropped bucket's key: a bucket that is created later has another id, whatever its name.
+    pub(crate) fn discard_loaded(&mut self, turn: &mut Turn<'_>, key: &KeyRef) {
+        if !self.is_dropped(key) || !self.writable {
+            return;
+        }
+        let gone = StoreOp::Delete { key: keys::data(key.partition, key.bucket, &key.key) };
+        let commit = self.commits.issue(turn.effects, vec![gone]);
+        self.stats.cleared_records += 1;
+        self.replaced(key, Held::absent(commit));
     }
 
     /// The store takes writes, or does not. While it does not, reads miss commits that wait for room, so that no page

@@ -13,6 +13,7 @@ use crate::anti_entropy::Offer;
 use crate::echo::LinkTime;
 use crate::event::ReadToken;
 use crate::id::{ActorId, NodeId};
+use crate::merkle::Entry;
 use crate::message::{Healing, KeyRef, Place, Tag};
 use crate::store::CommitNumber;
 use crate::time::Time;
@@ -42,6 +43,11 @@ impl Held {
     /// What the container is worth in a Merkle tree.
     pub(crate) fn in_tree(&self) -> Option<Digest> {
         (!self.container.is_absent()).then_some(self.digest)
+    }
+
+    /// What a Merkle tree knows of this key with this container.
+    pub(crate) fn entry(&self, key: &KeyRef) -> Option<Entry> {
+        self.in_tree().map(|digest| Entry::new(key, digest, self.encoded.0.len()))
     }
 }
 
@@ -127,6 +133,8 @@ pub(crate) enum Task {
         /// What it holds.
         healing: Healing,
     },
+    /// The record goes with its bucket.
+    Discard,
     /// Find out whether the record can be read.
     Verify,
     /// A container that this node pulls as a new owner is merged.

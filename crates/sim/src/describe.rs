@@ -215,7 +215,7 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
             Ok(()) => format!("accepted {}", ballot.round),
             Err(promised) => format!("not accepted {}: I have promised {}", ballot.round, promised.round),
         },
-        Message::ReportAsk { epoch } => format!("how far are you with the change, in epoch {epoch}?"),
+        Message::ReportAsk { epoch, .. } => format!("how far are you with the change, in epoch {epoch}?"),
         Message::ReportReply { report, .. } => format!(
             "I have caught up with {:?} and handed over {:?}{}",
             report.caught_up,

@@ -54,11 +54,7 @@ impl Target {
             return Self::of_dev(dev, &controlled);
         }
         let (endpoint, status) = first_status(endpoints).await?;
-        // Where the node's data lies in the directory of a `dev` on this machine, and that one knows the node, it runs it.
-        if let Some(directory) = Path::new(&status.data_dir).parent()
-            && let Ok((dev, controlled)) = Connection::open(directory).await
-            && controlled.nodes.iter().any(|node| node.id == format!("{:016x}", status.node_id))
-        {
+        if let Some((dev, controlled)) = Connection::of_node(&status).await {
             return Self::of_dev(dev, &controlled);
         }
         let mut admin = admin::connect(endpoint).await?;

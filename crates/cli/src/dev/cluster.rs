@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use futures::future::{join_all, select_all, try_join_all};
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use quorate_proto::v1;
+use quorate_protocol::layout::DEFAULT_BUCKET;
 
 use super::node::{LocalNode, NodeInfo};
 use super::ports;
@@ -40,7 +41,12 @@ pub(crate) struct ClusterOptions {
 pub(crate) struct LocalCluster {
     directory: PathBuf,
     record: Record,
+    /// Those that it has now, in the order of their numbers.
     nodes: Vec<LocalNode>,
+    /// The default bucket's quorums, as they are when it starts.
+    quorums: ClusterSettings,
+    unsafe_fault_injection: bool,
+    node_settings: Vec<NodeSetting>,
     /// Keeps others off the directory.
     _lock: File,
 }
@@ -54,15 +60,84 @@ impl LocalCluster {
             directory.canonicalize().with_context(|| format!("finding {}", directory.display()))?;
         let record = Record::open(&directory, options.nodes, &options.settings, options.port_base)?;
         let ports = ports::plan(record.port_base, record.nodes)?;
-        ports::check_free(&ports)?;
+        let present =
+            || record.present().filter_map(|number| Some((number, ports.get(usize::from(number))?)));
+        ports::check_free(present())?;
         let faults = options.unsafe_fault_injection;
-        let node = |(at, ports)| LocalNode::new(&directory, at, ports, faults, &options.node_settings);
-        let nodes = ports.iter().enumerate().map(node).collect();
-        let mut cluster = Self { directory, record, nodes, _lock: lock };
+        let node =
+            |(number, ports)| LocalNode::new(&directory, number, ports, faults, &options.node_settings);
+        let nodes = present().map(node).collect();
+        let quorums = record.settings.clone();
+        let mut cluster = Self {
+            directory,
+            record,
+            nodes,
+            quorums,
+            unsafe_fault_injection: faults,
+            node_settings: options.node_settings,
+            _lock: lock,
+        };
         cluster.start_all().await?;
         cluster.bootstrap().await?;
         cluster.wait_ready().await?;
+        cluster.look_at_quorums().await?;
         Ok(cluster)
+    }
+
+    /// They may have been changed since the cluster was made.
+    async fn look_at_quorums(&mut self) -> Result<()> {
+        let statuses = self.statuses().await?;
+        let member = statuses.iter().find(|status| status.membership() == v1::Membership::Member);
+        let layout = admin::layout(&member.context("no node is a member")?.grpc_address).await?;
+        if let Some(default) = layout.buckets.iter().find(|bucket| bucket.name == DEFAULT_BUCKET) {
+            let settings = &mut self.quorums;
+            (settings.n, settings.r, settings.w) = (Some(default.n), Some(default.r), Some(default.w));
+        }
+        Ok(())
+    }
+
+    /// Starts one node more, on its own ports; it belongs to no cluster yet.
+    pub(crate) async fn add(&mut self) -> Result<()> {
+        let number = self.record.nodes;
+        let ports = ports::plan(self.record.port_base, number + 1)?.pop().unwrap_or_default();
+        ports::check_free([(number, &ports)])?;
+        let mut node =
+            LocalNode::new(&self.directory, number, &ports, self.unsafe_fault_injection, &self.node_settings);
+        node.start(self.seeds()).await?;
+        // A node that the record does not name is found again under the same number: it has not been added to anything.
+        self.record.nodes += 1;
+        self.record.save(&self.directory)?;
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Stops a node that is no member any more, for good; its data stays.
+    pub(crate) async fn remove(&mut self, node: usize) -> Result<()> {
+        let name = &self.nodes[node].spec.name;
+        let id = self.nodes[node].announcement.as_ref().map(|announcement| announcement.node.clone());
+        let others =
+            self.nodes.iter().enumerate().filter(|(at, other)| *at != node && other.process.is_some());
+        let mut told = false;
+        for address in others.filter_map(|(_, other)| Some(other.announcement.as_ref()?.grpc.clone())) {
+            let Ok(layout) = admin::layout(&address).await else { continue };
+            told = true;
+            let is_member =
+                layout.members.iter().any(|member| Some(format!("{:016x}", member.node_id)) == id);
+            ensure!(!is_member, "{name} is still a member of the cluster");
+        }
+        ensure!(told, "no other node tells whether {name} is still a member of the cluster");
+        if let Some(process) = self.nodes[node].process.take() {
+            process.stop().await;
+        }
+        self.record.removed.insert(self.nodes[node].number);
+        self.record.save(&self.directory)?;
+        self.nodes.remove(node);
+        Ok(())
+    }
+
+    fn seeds(&self) -> Vec<String> {
+        let running = self.nodes.iter().filter_map(|node| node.announcement.as_ref());
+        running.map(|announcement| announcement.peer.clone()).collect()
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -70,7 +145,7 @@ impl LocalCluster {
     }
 
     pub(crate) fn settings(&self) -> &ClusterSettings {
-        &self.record.settings
+        &self.quorums
     }
 
     /// The nodes that have ever run, in order.
@@ -178,7 +253,10 @@ impl LocalCluster {
                 members
             }
         };
-        for ((node, status), member) in self.nodes.iter().zip(&statuses).zip(&members) {
+        // Nodes that came later are no founders, and get the layout from these.
+        let founder = |name: &str| members.iter().find(|member| member.name == name);
+        for (node, status) in self.nodes.iter().zip(&statuses) {
+            let Some(member) = founder(&node.spec.name) else { continue };
             ensure!(
                 format!("{:016x}", status.node_id) == member.node,
                 "{} is now node {:016x}, and was {}: its data in {} is not what it was",
@@ -188,7 +266,10 @@ impl LocalCluster {
                 node.spec.directory.display()
             );
         }
-        statuses.retain(|status| status.cluster_id.is_empty());
+        let ids: Vec<String> = members.iter().map(|member| member.node.clone()).collect();
+        statuses.retain(|status| {
+            status.cluster_id.is_empty() && ids.contains(&format!("{:016x}", status.node_id))
+        });
         let members = members.iter().map(wire_member).collect::<Result<Vec<_>>>()?;
         let request = self.record.settings.bootstrap(cluster_id, members);
         for status in &statuses {
@@ -214,7 +295,18 @@ impl LocalCluster {
                 let status = status.map_or("unknown".into(), |status| status.to_string());
                 bail!("{} died while the cluster was starting ({status})", self.nodes[at].spec.name);
             }
-            let statuses = self.statuses().await?;
+            let mut statuses = self.statuses().await?;
+            // One that was started and never added, or that has left, waits for somebody to say what becomes of it.
+            statuses.retain(|status| {
+                let founded = self.record.members.iter().flatten();
+                let mut founders = founded.map(|member| member.node.as_str());
+                let is_founder = founders.any(|node| node == format!("{:016x}", status.node_id));
+                match status.membership() {
+                    v1::Membership::Member => true,
+                    v1::Membership::None => is_founder,
+                    v1::Membership::Left => false,
+                }
+            });
             let ids: Vec<u64> = statuses.iter().map(|status| status.node_id).collect();
             let links_up = |status: &v1::StatusResponse| {
                 let mut peers = status.peers.iter().filter(|peer| ids.contains(&peer.node_id));

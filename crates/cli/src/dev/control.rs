@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use quorate_proto::v1;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -38,6 +39,22 @@ pub(crate) enum Order {
     Resume(usize),
     /// Starts it where it was; nothing if it runs.
     Revive(usize),
+    /// Starts one node more, the last one from then on.
+    Add,
+    /// Stops it for good; refused while it is a member of the cluster.
+    Remove(usize),
+}
+
+impl Order {
+    /// The node that is meant, by its index from 0.
+    pub(super) fn node(self) -> Option<usize> {
+        match self {
+            Self::Show | Self::Add => None,
+            Self::Kill(at) | Self::Pause(at) | Self::Resume(at) | Self::Revive(at) | Self::Remove(at) => {
+                Some(at)
+            }
+        }
+    }
 }
 
 /// How the cluster is after an order.
@@ -114,10 +131,7 @@ impl Drop for Control {
 /// Carries an order out.
 pub(super) async fn obey(cluster: &mut LocalCluster, order: Order) -> Result<()> {
     let count = cluster.nodes().len();
-    let (Order::Kill(at) | Order::Pause(at) | Order::Resume(at) | Order::Revive(at)) = order else {
-        return Ok(());
-    };
-    ensure!(at < count, "there are {count} nodes");
+    ensure!(order.node().is_none_or(|at| at < count), "there are {count} nodes");
     match order {
         Order::Show => {}
         Order::Kill(at) => cluster.kill(at).await?,
@@ -128,6 +142,8 @@ pub(super) async fn obey(cluster: &mut LocalCluster, order: Order) -> Result<()>
                 cluster.revive(at).await?;
             }
         }
+        Order::Add => cluster.add().await?,
+        Order::Remove(at) => cluster.remove(at).await?,
     }
     Ok(())
 }
@@ -181,6 +197,15 @@ impl Connection {
         let connection = Self { directory: directory.to_owned() };
         let controlled = connection.give(Order::Show).await?;
         Ok((connection, controlled))
+    }
+
+    /// To the `quorate dev` on this machine that runs the node which says this of itself.
+    pub(crate) async fn of_node(status: &v1::StatusResponse) -> Option<(Self, Controlled)> {
+        // The node's data lies in the directory of its `dev`, and that one knows it.
+        let directory = Path::new(&status.data_dir).parent()?;
+        let (connection, controlled) = Self::open(directory).await.ok()?;
+        let id = format!("{:016x}", status.node_id);
+        controlled.nodes.iter().any(|node| node.id == id).then_some((connection, controlled))
     }
 
     pub(crate) fn directory(&self) -> &Path {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod control;
+mod grow;
 mod node;
 mod ports;
 mod process;
@@ -13,12 +14,15 @@ pub(crate) use cluster::{ClusterOptions, LocalCluster};
 pub(crate) use control::{Connection, Controlled, Order};
 pub(crate) use node::{NodeInfo, NodeState};
 pub(crate) use setting::NodeSetting;
-pub(crate) use supervise::run;
 
 use std::path::PathBuf;
 
-use clap::Args;
+use anyhow::Result;
+use clap::{Args, Subcommand};
 
+use crate::args::Global;
+use crate::layout::How;
+use crate::output::Done;
 use crate::settings::ClusterSettings;
 
 /// Run a whole cluster on this machine.
@@ -26,7 +30,10 @@ use crate::settings::ClusterSettings;
 /// Each node is a process of its own, with its data in a directory. Ctrl-C stops them and leaves the data; the next `dev` on
 /// the same directory goes on with it.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DevArgs {
+    #[command(subcommand)]
+    command: Option<DevCommand>,
     /// How many nodes [default: 3].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=100))]
     nodes: Option<u16>,
@@ -49,4 +56,43 @@ pub(crate) struct DevArgs {
     /// may be repeated.
     #[arg(long = "node-setting", value_name = "NAME=VALUE")]
     node_settings: Vec<NodeSetting>,
+}
+
+/// What a running `dev` is told.
+#[derive(Clone, Debug, Subcommand)]
+enum DevCommand {
+    /// Start one node more, and give it its share of the data.
+    Add {
+        /// The data directory of the `dev` [default: that of the node at --endpoint].
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+        /// The new node's failure zone.
+        #[arg(long, default_value = "", hide_default_value = true)]
+        zone: String,
+        /// Its share of the data relative to the others'.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+        weight: u32,
+        /// Do not wait until it has its share.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Remove a node: it is stopped once what it holds is elsewhere.
+    Remove {
+        /// The node by number, name or id.
+        node: String,
+        /// The data directory of the `dev` [default: that of the node at --endpoint].
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+}
+
+pub(crate) async fn run(args: DevArgs, global: &Global) -> Result<Done> {
+    match args.command {
+        None => supervise::run(args, global.output).await,
+        Some(DevCommand::Add { data, zone, weight, no_wait }) => {
+            let how = How { no_wait, ..How::default() };
+            grow::add(data.as_deref(), zone, weight, &how, global).await
+        }
+        Some(DevCommand::Remove { node, data }) => grow::remove(data.as_deref(), &node, global).await,
+    }
 }

@@ -11,6 +11,8 @@ use super::record::node_name;
 use super::setting::NodeSetting;
 
 pub(super) struct LocalNode {
+    /// Counted from 0, and never used again.
+    pub(super) number: u16,
     pub(super) spec: NodeSpec,
     /// None: it is not running.
     pub(super) process: Option<NodeProcess>,
@@ -43,12 +45,12 @@ pub(crate) struct NodeInfo {
 impl LocalNode {
     pub(super) fn new(
         directory: &Path,
-        at: usize,
+        number: u16,
         ports: &Ports,
         unsafe_fault_injection: bool,
         settings: &[NodeSetting],
     ) -> Self {
-        let name = node_name(at);
+        let name = node_name(number.into());
         let address = |port: u16| format!("127.0.0.1:{port}");
         let spec = NodeSpec {
             directory: directory.join(&name),
@@ -61,7 +63,7 @@ impl LocalNode {
             unsafe_fault_injection,
             settings: settings.to_vec(),
         };
-        Self { spec, process: None, announcement: None }
+        Self { number, spec, process: None, announcement: None }
     }
 
     /// Starts it where it was before, if it was, and returns when it listens.

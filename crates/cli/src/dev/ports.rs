@@ -28,14 +28,14 @@ pub(super) fn plan(base: u16, nodes: u16) -> Result<Vec<Ports>> {
     all.with_context(|| format!("--port-base {base}: there is no room for {nodes} nodes below port 65536"))
 }
 
-/// Finds out whether one of them is taken, before anything is started.
-pub(super) fn check_free(all: &[Ports]) -> Result<()> {
-    for (node, ports) in all.iter().enumerate() {
+/// Finds out whether a port of these nodes, by their numbers, is taken, before anything is started.
+pub(super) fn check_free<'a>(all: impl IntoIterator<Item = (u16, &'a Ports)>) -> Result<()> {
+    for (node, ports) in all {
         for (port, what) in [(ports.grpc, "gRPC"), (ports.http, "HTTP"), (ports.peer, "peers")] {
             if port != 0
                 && let Err(error) = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             {
-                let name = super::record::node_name(node);
+                let name = super::record::node_name(node.into());
                 if error.kind() == std::io::ErrorKind::AddrInUse {
                     bail!(
                         "port {port} ({name}, {what}) is taken: stop what listens there, or choose other ports with \
@@ -69,7 +69,7 @@ mod tests {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let ports = [Ports::default(), Ports { http: port, ..Ports::default() }];
-        let error = check_free(&ports).unwrap_err().to_string();
+        let error = check_free((0..).zip(&ports)).unwrap_err().to_string();
         assert!(error.contains(&port.to_string()) && error.contains("node-2, HTTP"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! What a data directory is of: kept in it, so that the next `dev` goes on with the same cluster.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::Write as _;
 use std::path::Path;
@@ -24,7 +25,11 @@ pub(super) struct Record {
     version: u32,
     /// 128 bits in hexadecimal.
     cluster: String,
+    /// How many nodes it has ever had: they are numbered from 0, and a number is never used again.
     pub(super) nodes: u16,
+    /// The numbers of those that have left.
+    #[serde(default)]
+    pub(super) removed: BTreeSet<u16>,
     /// With all that has a default filled in.
     pub(super) settings: ClusterSettings,
     /// Of the last run.
@@ -94,7 +99,20 @@ impl Record {
             buckets: settings.buckets.clone(),
         };
         let cluster = format!("{:032x}", rand::random::<u128>());
-        Ok(Self { version: VERSION, cluster, nodes, settings, port_base: PORT_BASE, members: None })
+        Ok(Self {
+            version: VERSION,
+            cluster,
+            nodes,
+            settings,
+            port_base: PORT_BASE,
+            members: None,
+            removed: BTreeSet::new(),
+        })
+    }
+
+    /// The numbers of the nodes that it has now.
+    pub(super) fn present(&self) -> impl Iterator<Item = u16> {
+        (0..self.nodes).filter(|number| !self.removed.contains(number))
     }
 
     fn check_unchanged(
@@ -104,7 +122,7 @@ impl Record {
         settings: &ClusterSettings,
     ) -> Result<()> {
         let numbers = [
-            ("nodes", nodes.map(u32::from), Some(u32::from(self.nodes))),
+            ("nodes", nodes.map(u32::from), u32::try_from(self.present().count()).ok()),
             ("n", settings.n, self.settings.n),
             ("r", settings.r, self.settings.r),
             ("w", settings.w, self.settings.w),
@@ -113,8 +131,10 @@ impl Record {
             if let (Some(asked), Some(is)) = (asked, is)
                 && asked != is
             {
+                // Nodes have come and gone since, perhaps.
+                let how = if flag == "nodes" { "has" } else { "was made with" };
                 bail!(
-                    "--{flag} {asked}: the cluster in {} was made with {is}; leave the flag out, or choose another \
+                    "--{flag} {asked}: the cluster in {} {how} {is}; leave the flag out, or choose another \
                      directory",
                     directory.display()
                 );
@@ -201,7 +221,7 @@ mod tests {
         let moved = Record::open(path, None, &settings(None, None), Some(8000)).unwrap();
         assert_eq!((moved.port_base, moved.cluster), (8000, made.cluster));
         for (nodes, settings, flag) in [
-            (Some(3), settings(None, None), "--nodes 3"),
+            (Some(3), settings(None, None), "--nodes 3: the cluster in"),
             (None, settings(Some(1), None), "--n 1"),
             (None, settings(None, Some(1)), "--w 1"),
             (
@@ -211,8 +231,14 @@ mod tests {
             ),
         ] {
             let error = Record::open(path, nodes, &settings, None).unwrap_err().to_string();
-            assert!(error.contains(flag) && error.contains("was made with"), "{error}");
+            let says_what_is = error.contains("was made with") || error.contains(" has 2;");
+            assert!(error.contains(flag) && says_what_is, "{error}");
         }
+        // It has grown by one and shrunk by another.
+        let grown = Record { nodes: 3, removed: BTreeSet::from([1]), ..again };
+        grown.save(path).unwrap();
+        let again = Record::open(path, Some(2), &settings(None, None), None).unwrap();
+        assert_eq!(again.present().collect::<Vec<_>>(), [0, 2]);
     }
 
     #[test]

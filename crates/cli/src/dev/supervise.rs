@@ -1,5 +1,6 @@
 //! Watching over a cluster until told to stop.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -79,16 +80,21 @@ async fn next_order(control: &mut Option<Control>) -> Asked {
 /// Does what another command asks for, and tells both sides.
 async fn carry_out(cluster: &mut LocalCluster, asked: Asked, fault_injection: bool) {
     let order = asked.order;
+    let names = |cluster: &LocalCluster| cluster.nodes().into_iter().map(|node| node.name);
+    let before = order.node().and_then(|at| names(cluster).nth(at));
     let done = control::obey(cluster, order).await;
     let told = match order {
         Order::Show => None,
-        Order::Kill(at) => Some((at, "killed")),
-        Order::Pause(at) => Some((at, "paused")),
-        Order::Resume(at) => Some((at, "resumed")),
-        Order::Revive(at) => Some((at, "revived")),
+        Order::Kill(_) => Some("killed as `quorate chaos` asked"),
+        Order::Pause(_) => Some("paused as `quorate chaos` asked"),
+        Order::Resume(_) => Some("resumed as `quorate chaos` asked"),
+        Order::Revive(_) => Some("revived as `quorate chaos` asked"),
+        Order::Add => Some("started, to be added to the cluster"),
+        Order::Remove(_) => Some("stopped for good: it has left the cluster"),
     };
-    if let (Some((at, what)), Ok(())) = (told, &done) {
-        output::note(format!("{} {what} as `quorate chaos` asked", node_name(at)));
+    let name = before.or_else(|| names(cluster).next_back());
+    if let (Some(what), Some(name), Ok(())) = (told, name, &done) {
+        output::note(format!("{name} {what}"));
     }
     asked.answer(done.map(|()| Controlled { fault_injection, nodes: cluster.nodes() }));
 }
@@ -101,7 +107,7 @@ async fn watch(
     signals: &mut Signals,
 ) -> Result<()> {
     // Of each node: when it was last started again, and how long to wait before doing so once more.
-    let mut restarts = vec![(Instant::now(), RESTART_PAUSE); cluster.nodes().len()];
+    let mut restarts: BTreeMap<String, (Instant, Duration)> = BTreeMap::new();
     loop {
         let (at, status) = tokio::select! {
             death = cluster.next_death() => death,
@@ -123,7 +129,7 @@ async fn watch(
             }
             continue;
         }
-        let (started, pause) = &mut restarts[at];
+        let (started, pause) = restarts.entry(name.clone()).or_insert((Instant::now(), RESTART_PAUSE));
         if started.elapsed() > SETTLED {
             *pause = RESTART_PAUSE;
         }

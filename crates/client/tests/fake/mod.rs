@@ -77,10 +77,23 @@ fn member(node: usize) -> layout::Member {
 
 impl Fake {
     pub(crate) fn start(nodes: usize) -> Self {
+        Self::start_with(nodes, nodes as u32)
+    }
+
+    /// The node leaves: all others hold the layout in which it is no member.
+    pub(crate) fn remove(&self, node: usize) {
+        let mut held = self.shared.layout.lock().unwrap();
+        let alteration = layout::Alteration { remove: vec![member(node).node], ..Default::default() };
+        let begun = held.as_ref().unwrap().ordered(&layout::Order::Alter(alteration)).unwrap();
+        *held = begun.advanced().and_then(|handing_over| handing_over.advanced());
+    }
+
+    /// With so many owners of each key.
+    pub(crate) fn start_with(nodes: usize, n: u32) -> Self {
         let settings = layout::Bootstrap {
             cluster: ClusterId(1),
             partitions: 8,
-            n: nodes as u32,
+            n,
             r: 1,
             w: 1,
             members: (0..nodes).map(member).collect(),
@@ -352,6 +365,34 @@ impl Admin for Service {
             layout: Some(layout_to_wire(layout)),
             addresses: addresses.iter().enumerate().map(peer).collect(),
         }))
+    }
+
+    async fn change_layout(
+        &self,
+        _: Request<ChangeLayoutRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn create_bucket(
+        &self,
+        _: Request<CreateBucketRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn alter_bucket(
+        &self,
+        _: Request<AlterBucketRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
+
+    async fn drop_bucket(
+        &self,
+        _: Request<DropBucketRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
     }
 
     async fn list_buckets(

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use quorate_protocol::effect::BootstrapError;
+use quorate_protocol::chain::Preview;
+use quorate_protocol::effect::{BootstrapError, ChangeError};
 use quorate_protocol::id::NodeId;
 use quorate_protocol::layout::Layout;
 use quorate_protocol::message::{Message, Stamp};
@@ -46,6 +47,8 @@ pub trait StorePressure {
 enum Waiting {
     Operation(Reply),
     Bootstrap(oneshot::Sender<Result<Arc<Layout>, BootstrapError>>),
+    Change(oneshot::Sender<Result<Arc<Layout>, ChangeError>>),
+    Preview(oneshot::Sender<Result<Preview, ChangeError>>),
 }
 
 /// Everything that the loop owns.
@@ -158,6 +161,19 @@ where
                 let request = RequestId(self.state.waiting.insert(Waiting::Bootstrap(reply)) as u64);
                 self.handle(Event::Bootstrap { request, settings });
             }
+            Input::Change { expected, order, reply } => {
+                let request = RequestId(self.state.waiting.insert(Waiting::Change(reply)) as u64);
+                tracing::info!(
+                    ?order,
+                    expected = expected.map_or(0, |epoch| epoch.0),
+                    "a change of the layout is asked for"
+                );
+                self.handle(Event::Change { request, expected, order });
+            }
+            Input::Preview { expected, order, reply } => {
+                let request = RequestId(self.state.waiting.insert(Waiting::Preview(reply)) as u64);
+                self.handle(Event::Preview { request, expected, order });
+            }
             Input::Peer(event, permit) => {
                 self.handle(event);
                 drop(permit);
@@ -207,6 +223,7 @@ where
             stats: self.node.stats().clone(),
             gauges: self.node.gauges(),
             anti_entropy: self.node.anti_entropy(self.now().mono),
+            change: self.node.progress(),
             store_refusal: self.state.store_refusal.clone(),
         }
     }
@@ -251,9 +268,20 @@ where
                         let _ = reply.send(result);
                     }
                 }
+                Effect::AnswerChange { request, result } => {
+                    if let Some(Waiting::Change(reply)) = self.take_waiting(request) {
+                        let _ = reply.send(result);
+                    }
+                }
+                Effect::AnswerPreview { request, result } => {
+                    if let Some(Waiting::Preview(reply)) = self.take_waiting(request) {
+                        let _ = reply.send(result);
+                    }
+                }
                 Effect::Notice(notice) => log::notice(&notice),
                 Effect::LayoutAdopted(layout) => {
-                    tracing::info!(epoch = %layout.epoch, members = layout.members.len(), "layout adopted");
+                    let (stage, members) = (layout.stage(), layout.members.len());
+                    tracing::info!(epoch = %layout.epoch, ?stage, members, "layout adopted");
                     self.layout.send_replace(Some(layout));
                 }
                 Effect::PeerChanged { peer, state } => log::verdict(peer, state),

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use quorate_protocol::effect::BootstrapError;
-use quorate_protocol::layout::{Bootstrap, Layout};
+use quorate_protocol::chain::Preview;
+use quorate_protocol::effect::{BootstrapError, ChangeError};
+use quorate_protocol::id::Epoch;
+use quorate_protocol::layout::{Bootstrap, Layout, Order};
 use quorate_protocol::operation::{Failure, OperationError, OperationResult, Timed};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -67,6 +69,26 @@ impl Driver {
         }
     }
 
+    /// Gives the cluster another layout; answers when it is chosen and durable here.
+    pub async fn change(&self, expected: Option<Epoch>, order: Order) -> Result<Arc<Layout>, ChangeFailure> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.inputs.send(Input::Change { expected, order, reply }).is_ok();
+        match answer.await {
+            Ok(result) => result.map_err(ChangeFailure::Refused),
+            Err(_) => Err(ChangeFailure::Stopping { attempted: sent }),
+        }
+    }
+
+    /// What another layout would move; nothing is changed.
+    pub async fn preview(&self, expected: Option<Epoch>, order: Order) -> Result<Preview, ChangeFailure> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.inputs.send(Input::Preview { expected, order, reply });
+        match answer.await {
+            Ok(result) => result.map_err(ChangeFailure::Refused),
+            Err(_) => Err(ChangeFailure::Stopping { attempted: false }),
+        }
+    }
+
     /// The layout that the node holds, if any.
     pub fn layout(&self) -> Option<Arc<Layout>> {
         self.layout.borrow().clone()
@@ -112,6 +134,20 @@ pub enum BootstrapFailure {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+}
+
+/// Why the layout was not changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ChangeFailure {
+    /// The core says why.
+    #[error(transparent)]
+    Refused(ChangeError),
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping {
+        /// Whether it may still happen.
+        attempted: bool,
+    },
 }
 
 fn overloaded(queued_max: usize) -> OperationError {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use quorate_protocol::Event;
-use quorate_protocol::effect::BootstrapError;
-use quorate_protocol::layout::{Bootstrap, Layout};
+use quorate_protocol::chain::Preview;
+use quorate_protocol::effect::{BootstrapError, ChangeError};
+use quorate_protocol::id::Epoch;
+use quorate_protocol::layout::{Bootstrap, Layout, Order};
 use quorate_protocol::operation::{OperationResult, Timed};
 use quorate_protocol::store::{CommitNumber, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -37,6 +39,24 @@ pub(crate) enum Input {
         settings: Bootstrap,
         /// Who waits.
         reply: oneshot::Sender<Result<Arc<Layout>, BootstrapError>>,
+    },
+    /// Another layout.
+    Change {
+        /// The epoch that the asker has seen.
+        expected: Option<Epoch>,
+        /// What is asked.
+        order: Order,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Arc<Layout>, ChangeError>>,
+    },
+    /// What another layout would move.
+    Preview {
+        /// The epoch that the asker has seen.
+        expected: Option<Epoch>,
+        /// What is asked.
+        order: Order,
+        /// Who waits.
+        reply: oneshot::Sender<Result<Preview, ChangeError>>,
     },
     /// Events of links; the permit holds the link's place in the queue until they are handled.
     Peer(Event, Option<OwnedSemaphorePermit>),

@@ -18,8 +18,9 @@ use quorate_storage::SledStore;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use engine::{Outbox, StorePressure};
-pub use handle::{BootstrapFailure, Driver, SessionAnswers};
+pub use handle::{BootstrapFailure, ChangeFailure, Driver, SessionAnswers};
 pub(crate) use input::Input;
+pub(crate) use view::lacks_quorum;
 pub use view::{PartitionCounts, View};
 
 use engine::{Engine, State};

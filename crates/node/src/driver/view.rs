@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quorate_protocol::id::NodeId;
-use quorate_protocol::layout::Layout;
-use quorate_protocol::{GossipFigures, PeerState};
+use quorate_protocol::id::{NodeId, PartitionId};
+use quorate_protocol::layout::{Layout, QuorumSizes, Side};
+use quorate_protocol::{GossipFigures, PeerState, Progress};
 
 /// What the gossip says of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct View {
     pub gauges: Gauges,
     /// How far anti-entropy is.
     pub anti_entropy: AntiEntropy,
+    /// This node's part of the change of the layout that is under way, if one is.
+    pub change: Option<Progress>,
     /// Why the store takes no writes; none when it does.
     pub store_refusal: Option<String>,
 }
@@ -54,6 +56,11 @@ pub struct PartitionCounts {
 }
 
 impl View {
+    /// Whether the node has left the cluster whose layout it holds.
+    pub fn has_left(&self) -> bool {
+        self.layout.as_ref().is_some_and(|layout| layout.member(self.node).is_none())
+    }
+
     /// What the gossip says of a node, if anything.
     pub fn verdict(&self, node: NodeId) -> Option<&Verdict> {
         let at = self.verdicts.binary_search_by_key(&node, |verdict| verdict.node).ok()?;
@@ -72,15 +79,26 @@ impl View {
     pub fn partitions(&self) -> PartitionCounts {
         let mut counts = PartitionCounts::default();
         let Some(layout) = &self.layout else { return counts };
-        let (n, needed) =
-            layout.bucket("").map_or((layout.n, layout.n), |bucket| (bucket.n, bucket.r.max(bucket.w)));
-        for owners in &layout.owners {
-            let up = |owner: &&NodeId| **owner == self.node || self.reachable.binary_search(owner).is_ok();
-            let counting = &owners[..owners.len().min(n as usize)];
+        for partition in layout.all_partitions() {
+            let owners = layout.owners(partition);
+            let up = |owner: &NodeId| *owner == self.node || self.reachable.binary_search(owner).is_ok();
             counts.owned += u32::from(owners.contains(&self.node));
-            counts.unavailable += u32::from(counting.iter().filter(up).count() < needed as usize);
-            counts.under_replicated += u32::from(owners.iter().any(|owner| !up(&owner)));
+            counts.unavailable += u32::from(lacks_quorum(layout, partition, |node| up(&node)));
+            counts.under_replicated += u32::from(owners.iter().any(|owner| !up(owner)));
         }
         counts
     }
+}
+
+/// Whether of a partition fewer owners can be reached than the default bucket's quorums need: those that answer reads, and in a
+/// change those on either side that acknowledge writes.
+pub(crate) fn lacks_quorum(layout: &Layout, partition: PartitionId, is_up: impl Fn(NodeId) -> bool) -> bool {
+    let Some(bucket) = layout.bucket("") else { return false };
+    let lacks = |side: Side, of: fn(QuorumSizes) -> u32| {
+        let sizes = layout.sizes(bucket, side);
+        let counting = layout.owners_of(partition, side).iter().take(sizes.n as usize);
+        counting.filter(|&&node| is_up(node)).count() < of(sizes) as usize
+    };
+    let writes = layout.writing_sides(partition).iter();
+    lacks(layout.reading_side(), |sizes| sizes.r) || writes.copied().any(|side| lacks(side, |sizes| sizes.w))
 }

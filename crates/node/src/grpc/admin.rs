@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use quorate_proto::convert::change::progress_to_wire;
 use quorate_proto::convert::failure::field;
 use quorate_proto::convert::layout::{
     bootstrap_from_wire, bucket_to_wire, cluster_id_to_wire, layout_to_wire,
@@ -10,7 +11,8 @@ use quorate_proto::convert::layout::{
 use quorate_proto::v1;
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
-    AntiEntropy, BootstrapRequest, BootstrapResponse, GetLayoutRequest, GetLayoutResponse,
+    AlterBucketRequest, AntiEntropy, BootstrapRequest, BootstrapResponse, ChangeLayoutRequest,
+    ChangeLayoutResponse, CreateBucketRequest, DropBucketRequest, GetLayoutRequest, GetLayoutResponse,
     InjectFaultsRequest, InjectFaultsResponse, ListBucketsRequest, ListBucketsResponse, PartitionState, Peer,
     RepairRequest, RepairResponse, StatusRequest, StatusResponse,
 };
@@ -21,7 +23,7 @@ use quorate_protocol::operation::Failure;
 use tonic::{Request, Response, Status};
 
 use super::status::refused;
-use super::{GrpcState, faults};
+use super::{GrpcState, change, faults};
 use crate::addresses::NodeAddresses;
 use crate::driver::{BootstrapFailure, View};
 
@@ -90,6 +92,11 @@ impl AdminService {
                 dropped: view.stats.hints_dropped,
             }),
             tombstones: view.gauges.forgettable as u64,
+            membership: membership(view).into(),
+            change: view.change.as_ref().map(progress_to_wire),
+            configured_name: self.state.configured.name.clone(),
+            configured_zone: self.state.configured.zone.clone(),
+            configured_weight: self.state.configured.weight,
         }
     }
 }
@@ -131,6 +138,42 @@ impl Admin for AdminService {
         Ok(Response::new(GetLayoutResponse { layout: Some(layout_to_wire(layout)), addresses }))
     }
 
+    async fn change_layout(
+        &self,
+        request: Request<ChangeLayoutRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        let request = request.into_inner();
+        change::change(&self.state, request.expected_epoch, request.preview, request.order).await
+    }
+
+    async fn create_bucket(
+        &self,
+        request: Request<CreateBucketRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        let CreateBucketRequest { expected_epoch, bucket } = request.into_inner();
+        let alteration = v1::Alteration { create: bucket.into_iter().collect(), ..Default::default() };
+        change::alter(&self.state, expected_epoch, "bucket", alteration).await
+    }
+
+    async fn alter_bucket(
+        &self,
+        request: Request<AlterBucketRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        let AlterBucketRequest { expected_epoch, sizes } = request.into_inner();
+        let alteration = v1::Alteration { sizes: sizes.into_iter().collect(), ..Default::default() };
+        change::alter(&self.state, expected_epoch, "sizes", alteration).await
+    }
+
+    async fn drop_bucket(
+        &self,
+        request: Request<DropBucketRequest>,
+    ) -> Result<Response<ChangeLayoutResponse>, Status> {
+        let DropBucketRequest { expected_epoch, bucket } = request.into_inner();
+        let named = (!bucket.is_empty()).then_some(bucket);
+        let alteration = v1::Alteration { drop: named.into_iter().collect(), ..Default::default() };
+        change::alter(&self.state, expected_epoch, "bucket", alteration).await
+    }
+
     async fn list_buckets(
         &self,
         _request: Request<ListBucketsRequest>,
@@ -150,6 +193,14 @@ impl Admin for AdminService {
         let faults = &self.state.faults;
         faults::set(faults, view.node, members, &asked)?;
         Ok(Response::new(faults::shown(faults)))
+    }
+}
+
+fn membership(view: &View) -> v1::Membership {
+    match view.layout {
+        None => v1::Membership::None,
+        Some(_) if view.has_left() => v1::Membership::Left,
+        Some(_) => v1::Membership::Member,
     }
 }
 
@@ -201,7 +252,7 @@ fn not_founded(error: BootstrapError) -> Status {
     }
 }
 
-fn stopping() -> Status {
+pub(super) fn stopping() -> Status {
     Status::unavailable("the node is stopping")
 }
 

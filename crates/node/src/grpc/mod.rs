@@ -4,10 +4,11 @@
 //! | --- | --- |
 //! | `server` | listens, and puts the services together |
 //! | `kv`, `keys`, `session` | the data plane: single calls and batches, listings, streams |
-//! | `admin`, `faults` | running a cluster, and breaking it |
+//! | `admin`, `change`, `faults` | running a cluster, giving it another layout, and breaking it |
 //! | `status` | failures as gRPC statuses |
 
 mod admin;
+mod change;
 mod faults;
 mod kv;
 mod server;
@@ -27,6 +28,7 @@ use crate::addresses::Addresses;
 use crate::driver::Driver;
 use crate::faults::Faults;
 use crate::observe::SharedObserver;
+use crate::peers::Introducer;
 
 /// What the services stand on.
 #[derive(Clone)]
@@ -45,6 +47,21 @@ pub struct GrpcState {
     pub faults: Arc<Faults>,
     /// Where the node keeps its data, for who asks.
     pub data_dir: PathBuf,
+    /// Makes nodes known that are to be added.
+    pub introducer: Arc<dyn Introducer>,
+    /// What the node says of itself to who adds it to a cluster.
+    pub configured: Configured,
+}
+
+/// What a node is to be in a cluster, as its configuration says.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
+    /// A label for people.
+    pub name: String,
+    /// Its failure zone.
+    pub zone: String,
+    /// Its share of the data.
+    pub weight: u32,
 }
 
 impl std::fmt::Debug for GrpcState {

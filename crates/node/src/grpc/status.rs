@@ -45,7 +45,7 @@ fn code(error: &OperationError) -> Code {
         Failure::Invalid { .. } | Failure::TooLarge { .. } | Failure::UnknownBucket(_) => {
             Code::InvalidArgument
         }
-        Failure::NotBootstrapped | Failure::ReadFirst(_) => Code::FailedPrecondition,
+        Failure::NotBootstrapped | Failure::NotAMember | Failure::ReadFirst(_) => Code::FailedPrecondition,
         Failure::Overloaded(_) | Failure::DiskFull => Code::ResourceExhausted,
         // Clients may take "unavailable" for leave to try again.
         Failure::QuorumUnavailable { .. } | Failure::CoordinatorLost(_) if may_have_happened => Code::Aborted,
@@ -78,6 +78,7 @@ mod tests {
             ),
             (OperationError::not_attempted(Failure::UnknownBucket("b".into())), Code::InvalidArgument),
             (OperationError::not_attempted(Failure::NotBootstrapped), Code::FailedPrecondition),
+            (OperationError::not_attempted(Failure::NotAMember), Code::FailedPrecondition),
             (OperationError::not_attempted(Failure::DiskFull), Code::ResourceExhausted),
             (OperationError::not_attempted(Failure::Overloaded("much".into())), Code::ResourceExhausted),
         ];

@@ -36,6 +36,8 @@ pub(super) enum Code {
     Storage,
     /// 503: the node has no layout yet.
     NotBootstrapped,
+    /// The node that was asked has left the cluster.
+    NotAMember,
     /// 503: the node does not answer for itself.
     NotAlive,
     /// 503: not enough replicas can be reached.
@@ -71,6 +73,7 @@ impl Code {
             Self::Overloaded => ("overloaded", StatusCode::TOO_MANY_REQUESTS),
             Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NotBootstrapped => ("not_bootstrapped", StatusCode::SERVICE_UNAVAILABLE),
+            Self::NotAMember => ("not_a_member", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotAlive => ("not_alive", StatusCode::SERVICE_UNAVAILABLE),
             Self::QuorumUnavailable => ("quorum_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::TimedOut => ("timed_out", StatusCode::SERVICE_UNAVAILABLE),
@@ -127,6 +130,7 @@ impl From<OperationError> for ApiError {
             Failure::TooLarge { field, .. } => (Code::TooLarge, Some(*field)),
             Failure::UnknownBucket(_) => (Code::UnknownBucket, Some("bucket")),
             Failure::NotBootstrapped => (Code::NotBootstrapped, None),
+            Failure::NotAMember => (Code::NotAMember, None),
             Failure::ReadFirst(_) => (Code::ReadFirst, Some("context")),
             Failure::Overloaded(_) => (Code::Overloaded, None),
             Failure::DiskFull => (Code::DiskFull, None),
@@ -209,6 +213,7 @@ mod tests {
             Code::Overloaded,
             Code::Storage,
             Code::NotBootstrapped,
+            Code::NotAMember,
             Code::NotAlive,
             Code::QuorumUnavailable,
             Code::TimedOut,

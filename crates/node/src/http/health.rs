@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use super::HttpState;
 use super::error::{ApiError, Code, ErrorAnswer};
-use crate::driver::View;
+use crate::driver::{View, lacks_quorum};
 
 /// A loop that does not turn for this long is taken for dead.
 const ALIVE_WITHIN: Duration = Duration::from_secs(2);
@@ -88,6 +88,9 @@ fn not_ready(view: &View) -> Option<String> {
     let Some(layout) = &view.layout else {
         return Some("the cluster is not bootstrapped".into());
     };
+    if view.has_left() {
+        return Some("this node has left the cluster".into());
+    }
     if let Some(refusal) = &view.store_refusal {
         return Some(format!("the store takes no writes: {refusal}"));
     }
@@ -100,11 +103,9 @@ fn not_ready(view: &View) -> Option<String> {
 /// Partitions of `node` of which fewer owners can be reached than the default bucket's quorums need. Those of others
 /// do not matter here: requests for them fail at every node alike.
 fn owned_without_quorum(layout: &Layout, node: NodeId, reachable: &[NodeId]) -> usize {
-    let Some(bucket) = layout.bucket("") else { return 0 };
-    let needed = bucket.r.max(bucket.w) as usize;
-    let up = |owner: &&NodeId| **owner == node || reachable.contains(owner);
-    let lacks = |owners: &&Vec<NodeId>| owners.iter().take(bucket.n as usize).filter(up).count() < needed;
-    layout.owners.iter().filter(|owners| owners.contains(&node)).filter(lacks).count()
+    let is_up = |owner: NodeId| owner == node || reachable.contains(&owner);
+    let owned = layout.all_partitions().filter(|&partition| layout.is_owner(partition, node));
+    owned.filter(|&partition| lacks_quorum(layout, partition, is_up)).count()
 }
 
 #[cfg(test)]
@@ -143,6 +144,7 @@ mod tests {
             stats: Stats::default(),
             gauges: Gauges::default(),
             anti_entropy: quorate_protocol::stats::AntiEntropy::default(),
+            change: None,
             store_refusal: None,
         }
     }
@@ -158,6 +160,7 @@ mod tests {
         let reason = |view: View| not_ready(&view).expect("it is not ready");
         assert!(reason(view(&[])).contains("of 16 of its partitions"));
         assert!(reason(View { layout: None, ..view(&[2, 3]) }).contains("not bootstrapped"));
+        assert!(reason(View { node: NodeId(9), ..view(&[2, 3]) }).contains("has left"));
         let full = View { store_refusal: Some("the disk is full".into()), ..view(&[2, 3]) };
         assert!(reason(full).contains("the disk is full"));
     }

@@ -15,7 +15,7 @@ use tonic::transport::Endpoint;
 use super::hello::Mismatch;
 use super::registry::queue;
 use super::server::FRAME_BYTES_MAX;
-use super::{PING_INTERVAL, PING_TIMEOUT, Shared, hello, link};
+use super::{Introduced, PING_INTERVAL, PING_TIMEOUT, Shared, hello, link};
 use crate::addresses::Addresses as _;
 
 /// How often it is looked whether somebody is to be dialed.
@@ -35,12 +35,18 @@ struct Target {
 }
 
 /// Dials until told to stop.
-pub(super) async fn run(shared: Arc<Shared>, seeds: Vec<String>, mut shutdown: watch::Receiver<bool>) {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    seeds: Vec<String>,
+    introduced: Arc<Introduced>,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let mut targets: BTreeMap<String, Target> = BTreeMap::new();
     let mut dials: JoinSet<(String, Result<NodeId, DialError>)> = JoinSet::new();
     loop {
         let now = Instant::now();
-        for address in wanted(&shared, &seeds, &targets) {
+        let named: Vec<String> = seeds.iter().cloned().chain(introduced.addresses()).collect();
+        for address in wanted(&shared, &named, &targets) {
             let target = targets.entry(address.clone()).or_insert(Target {
                 backoff: BACKOFF_FIRST,
                 due: now,
@@ -71,8 +77,8 @@ pub(super) async fn run(shared: Arc<Shared>, seeds: Vec<String>, mut shutdown: w
     }
 }
 
-/// The addresses of members without a link, and of seeds that are not known to be linked.
-fn wanted(shared: &Shared, seeds: &[String], targets: &BTreeMap<String, Target>) -> BTreeSet<String> {
+/// The addresses of members without a link, and those named otherwise that are not known to be linked.
+fn wanted(shared: &Shared, named: &[String], targets: &BTreeMap<String, Target>) -> BTreeSet<String> {
     let own = shared.addresses.own().peer;
     let mut wanted = BTreeSet::new();
     if let Some(layout) = shared.layouts.borrow().as_ref() {
@@ -85,7 +91,7 @@ fn wanted(shared: &Shared, seeds: &[String], targets: &BTreeMap<String, Target>)
             }
         }
     }
-    for seed in seeds {
+    for seed in named {
         let linked = targets.get(seed).and_then(|target| target.node);
         if !linked.is_some_and(|node| node == shared.node || shared.registry.is_linked(node)) {
             wanted.insert(seed.clone());

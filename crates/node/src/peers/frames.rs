@@ -52,6 +52,22 @@ pub(super) fn message_bytes(message: &Message) -> usize {
             keys.iter().map(|found| found.key.key.len() + 48).sum()
         }
         Message::PurgeVote { result: Ok(vote), .. } => vote.confirmed.len() + vote.mine.len() * 8,
+        Message::Accept { layout, .. } | Message::Prepared { result: Ok(Some((_, layout))), .. } => {
+            layout.len()
+        }
+        Message::ReportReply { report, .. } => {
+            let sizes = report.sizes.as_ref().map_or(0, |sizes| sizes.len() * 16);
+            (report.caught_up.len() + report.handed_over.len()) * 4 + sizes
+        }
+        Message::SurveyReply { result: Ok(quorate_protocol::message::Surveyed::Leaves(leaves)), .. } => {
+            leaves.len() * 16
+        }
+        Message::Pull { leaves, after, .. } => {
+            leaves.len() * 2 + after.as_ref().map_or(0, |after| after.key.len())
+        }
+        Message::PullReply { result: Ok(page), .. } => {
+            page.records.iter().map(|(key, container)| key.key.len() + container.0.len() + 48).sum()
+        }
         Message::Exchange { key, container, .. } => key.key.len() + container.0.len(),
         _ => 0,
     };

@@ -10,9 +10,12 @@ mod link;
 mod registry;
 mod server;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use quorate_protocol::id::{NodeId, StartId};
 use quorate_protocol::layout::Layout;
 use quorate_protocol::message::{Message, Stamp};
@@ -27,6 +30,9 @@ use registry::Registry;
 
 /// A peer that has not answered a ping for this long is gone.
 pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(1);
+/// A node that is to be added has this long to take a link.
+const INTRODUCED_FOR: Duration = Duration::from_secs(3);
+const LINK_LOOK: Duration = Duration::from_millis(20);
 /// How long the answer to a ping may take.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -40,16 +46,60 @@ pub(crate) struct Shared {
     pub(crate) inputs: mpsc::UnboundedSender<Input>,
 }
 
+/// Makes a link to a node that no layout names yet.
+pub trait Introducer: Send + Sync {
+    /// Dials this node at its peer address; resolves when it is linked, or does not answer.
+    fn introduce(&self, node: NodeId, address: String) -> BoxFuture<'static, ()>;
+}
+
+/// Peer addresses that are dialed for a while, although neither a layout nor the configuration names them.
+#[derive(Debug, Default)]
+pub(crate) struct Introduced(Mutex<BTreeMap<String, Instant>>);
+
+impl Introduced {
+    fn add(&self, address: String) {
+        self.0.lock().insert(address, Instant::now() + INTRODUCED_FOR);
+    }
+
+    /// Those that are to be dialed now.
+    fn addresses(&self) -> Vec<String> {
+        let mut introduced = self.0.lock();
+        let now = Instant::now();
+        introduced.retain(|_, until| *until > now);
+        introduced.keys().cloned().collect()
+    }
+}
+
 /// The links of this node.
 #[derive(Clone)]
 pub(crate) struct Peers {
     registry: Arc<Registry>,
+    introduced: Arc<Introduced>,
+}
+
+impl Introducer for Peers {
+    fn introduce(&self, node: NodeId, address: String) -> BoxFuture<'static, ()> {
+        let peers = self.clone();
+        Box::pin(async move {
+            if address.is_empty() || peers.registry.is_linked(node) {
+                return;
+            }
+            peers.introduced.add(address);
+            let linked = async {
+                while !peers.registry.is_linked(node) {
+                    tokio::time::sleep(LINK_LOOK).await;
+                }
+            };
+            // The core says what it means that there is no link.
+            let _ = tokio::time::timeout(INTRODUCED_FOR, linked).await;
+        })
+    }
 }
 
 impl Peers {
     /// No links yet; made before the loop, which sends through it.
     pub(crate) fn new(inputs: &mpsc::UnboundedSender<Input>, faults: Arc<Faults>) -> Self {
-        Self { registry: Arc::new(Registry::new(inputs.clone(), faults)) }
+        Self { registry: Arc::new(Registry::new(inputs.clone(), faults)), introduced: Arc::default() }
     }
 
     /// Takes links on `listener` and dials members and seeds, until `shutdown`.
@@ -61,7 +111,7 @@ impl Peers {
         shutdown: watch::Receiver<bool>,
     ) -> Result<(), tonic::transport::Error> {
         let shared = Arc::new(shared);
-        tokio::spawn(dialer::run(shared.clone(), seeds, shutdown.clone()));
+        tokio::spawn(dialer::run(shared.clone(), seeds, self.introduced.clone(), shutdown.clone()));
         tokio::spawn(forget_links_of_no_cluster(shared.clone()));
         server::serve(listener, shared, shutdown).await
     }

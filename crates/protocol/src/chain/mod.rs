@@ -8,9 +8,11 @@
 //! | `acceptor` | a voter's durable promises |
 //! | `proposer` | brings a layout, or one that somebody began to bring, through both phases |
 //! | `orders` | what clients ask of the layout |
+//! | `preview` | what that would move, before anything is changed |
 
 mod acceptor;
 mod orders;
+mod preview;
 mod proposer;
 
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use acceptor::{Acceptance, Acceptor, Ballot};
+pub(crate) use preview::Previews;
+pub use preview::{Moves, Preview};
 pub(crate) use proposer::Proposals;
 
 use crate::commits::Waiter;
@@ -152,6 +156,7 @@ impl Node {
             turn.effects.push(Effect::AnswerBootstrap { request, result: Ok(layout.clone()) });
         }
         self.proposal_adopted(turn);
+        self.previews_adopted(turn);
     }
 
     /// The epoch held; 0 without a layout.

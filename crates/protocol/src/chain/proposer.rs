@@ -65,6 +65,16 @@ impl Proposals {
         self.proposal.iter().map(|proposal| proposal.timer.min(proposal.deadline)).chain(self.finish).min()
     }
 
+    /// While one is under way: those of the voters that have not answered yet.
+    pub(crate) fn silent(&self, voters: &[NodeId]) -> Vec<NodeId> {
+        let heard = match self.proposal.as_ref().map(|proposal| &proposal.phase) {
+            Some(Phase::Prepare { heard, .. } | Phase::Accept { heard, .. }) => heard,
+            // All have answered, or nobody was asked.
+            Some(Phase::Beaten) | None => return Vec::new(),
+        };
+        voters.iter().copied().filter(|voter| !heard.contains(voter)).collect()
+    }
+
     /// Whether one is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.proposal.is_some()

@@ -35,9 +35,8 @@ impl Node {
 
     fn try_admit(&mut self, turn: &mut Turn<'_>, source: &Source, timed: Timed) -> Result<(), Failure> {
         let layout = self.layout.clone().ok_or(Failure::NotBootstrapped)?;
-        // Who has left, or was taken out, knows no longer who owns what.
         if layout.member(self.config.node).is_none() {
-            return Err(Failure::NotBootstrapped);
+            return Err(Failure::NotAMember);
         }
         let limits = &self.config.limits;
         let deadline = turn.time() + check_timeout(limits, timed.timeout)?;

@@ -50,7 +50,7 @@ impl Node {
             }
             return;
         }
-        let Ok((_, operation)) = self.as_operation(job) else { return };
+        let Some((_, operation)) = self.as_operation(job) else { return };
         let timeout = deadline.since(turn.time()).max(Duration::from_millis(1));
         self.admit(turn, source, Timed { operation, timeout });
     }

@@ -137,6 +137,7 @@ fn may_succeed_elsewhere(failure: &Failure) -> bool {
         Failure::Overloaded(_)
         | Failure::DiskFull
         | Failure::NotBootstrapped
+        | Failure::NotAMember
         | Failure::QuorumUnavailable { .. }
         | Failure::Storage(_) => true,
         Failure::Invalid { .. }

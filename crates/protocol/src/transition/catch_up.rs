@@ -97,6 +97,11 @@ impl CatchUp {
         self.due
     }
 
+    /// The partitions that are not caught up with, each with the old owners that all is merged of.
+    pub(super) fn left(&self) -> impl Iterator<Item = (PartitionId, &BTreeSet<NodeId>)> {
+        self.left.iter().map(|(&partition, replica)| (partition, &replica.heard))
+    }
+
     /// Puts a partition into another step.
     fn set(&mut self, partition: PartitionId, step: Step, timer: Time) {
         let Some(replica) = self.left.get_mut(&partition) else { return };
@@ -272,9 +277,8 @@ impl Node {
         epoch: Epoch,
         result: Result<PulledPage, Refusal>,
     ) {
-        if epoch != self.epoch() {
-            return;
-        }
+        // Of another epoch nothing is taken; it is asked for again soon.
+        let result = if epoch == self.epoch() { result } else { Err(Refusal::Epoch(epoch)) };
         let Some(&partition) = self.transition.catch_up.asked.get(&tag) else { return };
         let Some(replica) = self.transition.catch_up.left.get_mut(&partition) else { return };
         let Step::Pulling { from: asked, leaves, after, .. } = &mut replica.step else { return };

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::progress::Measures;
 use crate::id::{Epoch, NodeId, PartitionId};
 use crate::layout::{Layout, Needs, Side, Stage};
 use crate::message::{Message, Report};
@@ -18,8 +19,10 @@ const STEP: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Driving {
     /// What members have said in the present epoch.
-    reports: BTreeMap<NodeId, Report>,
+    pub(super) reports: BTreeMap<NodeId, Report>,
     due: Option<Time>,
+    /// How much this node has to take, and how fast it does.
+    pub(super) measures: Measures,
 }
 
 impl Driving {
@@ -33,7 +36,9 @@ impl Node {
     pub(super) fn drive_anew(&mut self, turn: &Turn<'_>) {
         let changing = self.layout.as_ref().is_some_and(|layout| !layout.is_stable());
         let due = changing.then(|| turn.time() + STEP);
-        self.transition.driving = Driving { reports: BTreeMap::new(), due };
+        let began = self.layout.as_deref().and_then(|layout| Some(layout.change.as_deref()?.began));
+        let measures = std::mem::take(&mut self.transition.driving.measures).of(began.unwrap_or_default());
+        self.transition.driving = Driving { reports: BTreeMap::new(), due, measures };
     }
 
     /// Asks the others, and proposes the next stage when it is time.
@@ -43,42 +48,47 @@ impl Node {
         }
         self.transition.driving.due = Some(turn.time() + STEP);
         let Some(layout) = self.layout.clone() else { return };
+        self.measure(turn, &layout);
         if !self.drives(&layout) {
             return;
         }
         let me = self.config.node;
-        let own = self.report();
+        let own = self.report(false);
         self.transition.driving.reports.insert(me, own);
         let epoch = layout.epoch;
         for member in &layout.members {
             if member.node != me && self.links.is_live(member.node) {
-                turn.send(member.node, Message::ReportAsk { epoch });
+                turn.send(member.node, Message::ReportAsk { epoch, sizes: false });
             }
         }
         self.propose_next(turn, &layout);
     }
 
     /// Whether it is this node's turn to see to the change.
-    fn drives(&self, layout: &Layout) -> bool {
+    pub(super) fn drives(&self, layout: &Layout) -> bool {
         let me = self.config.node;
         let alive = |node: &NodeId| *node == me || (self.links.is_live(*node) && !layout.is_lost(*node));
         layout.members.iter().map(|member| member.node).find(alive) == Some(me)
     }
 
     /// A member wants to know how far this one is.
-    pub(crate) fn on_report_ask(&mut self, turn: &mut Turn<'_>, from: NodeId, epoch: Epoch) {
+    pub(crate) fn on_report_ask(&mut self, turn: &mut Turn<'_>, from: NodeId, epoch: Epoch, sizes: bool) {
         if self.fence_member(turn, from, epoch).is_ok() {
-            let report = self.report();
+            let report = self.report(sizes);
             turn.send(from, Message::ReportReply { epoch, report });
         }
     }
 
     /// A member has said how far it is.
     pub(crate) fn on_report(&mut self, turn: &mut Turn<'_>, from: NodeId, epoch: Epoch, report: Report) {
-        let Some(layout) = self.layout.clone().filter(|layout| layout.epoch == epoch && !layout.is_stable())
-        else {
+        let Some(layout) = self.layout.clone().filter(|layout| layout.epoch == epoch) else { return };
+        if let Some(sizes) = &report.sizes {
+            self.preview_heard(turn, from, sizes);
+            self.measured(&layout, from, sizes);
+        }
+        if layout.is_stable() {
             return;
-        };
+        }
         self.transition.driving.reports.insert(from, report);
         if self.drives(&layout) {
             self.propose_next(turn, &layout);
@@ -86,13 +96,14 @@ impl Node {
     }
 
     /// How far this node is.
-    pub(crate) fn report(&self) -> Report {
+    pub(crate) fn report(&self, sizes: bool) -> Report {
         let Some(layout) = self.layout.as_deref() else { return Report::default() };
         Report {
             caught_up: layout.changing().filter(|&partition| self.has_caught_up(partition)).collect(),
             handed_over: self.transition.hand_over.done().collect(),
             keeps_nothing: self.keeps_no_data(),
             pulled_bytes: self.transition.catch_up.pulled_bytes,
+            sizes: sizes.then(|| self.partition_sizes()),
         }
     }
 
@@ -127,7 +138,7 @@ fn is_done(layout: &Layout, reports: &BTreeMap<NodeId, Report>) -> bool {
 }
 
 /// Every added owner, and enough new owners in all, have caught up.
-fn enough_caught_up(
+pub(super) fn enough_caught_up(
     layout: &Layout,
     needs: &Needs,
     reports: &BTreeMap<NodeId, Report>,

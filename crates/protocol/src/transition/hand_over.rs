@@ -66,6 +66,11 @@ impl HandOver {
         self.due
     }
 
+    /// The partitions that it leaves and that are not done, each with the new owners that hold all of it.
+    pub(super) fn left(&self) -> impl Iterator<Item = (PartitionId, &BTreeSet<NodeId>)> {
+        self.left.iter().map(|(&partition, leaving)| (partition, &leaving.covered))
+    }
+
     /// The partitions that it leaves and that are done.
     pub(super) fn done(&self) -> impl Iterator<Item = PartitionId> {
         self.done.iter().copied()
@@ -133,8 +138,11 @@ impl Node {
         let new: Vec<NodeId> = new.filter(|&owner| !layout.is_lost(owner)).collect();
         let covered = new.iter().filter(|owner| leaving.covered.contains(owner)).count();
         if covered >= needs.cover.min(new.len()) {
-            self.transition.hand_over.left.remove(&partition);
-            self.transition.hand_over.done.insert(partition);
+            let hand_over = &mut self.transition.hand_over;
+            hand_over.left.remove(&partition);
+            hand_over.done.insert(partition);
+            // There is room for another one.
+            hand_over.due = (!hand_over.left.is_empty()).then(|| turn.time());
             return;
         }
         // A record that is lost here cannot be handed over: it is healed first.

@@ -8,6 +8,7 @@
 //! | `source` | an old owner shows and gives it |
 //! | `hand_over` | an old owner that leaves makes sure that enough new ones hold what it holds |
 //! | `drive` | reports are gathered, and the next stage is proposed |
+//! | `progress` | how far this node is, and what the change waits for |
 //!
 //! Replicas are compared by their Merkle trees, and only leaves that differ are moved: the bulk of data and the last bit of it
 //! go the same way, and what was broken off goes on where it was.
@@ -16,6 +17,7 @@ mod catch_up;
 mod clear;
 mod drive;
 mod hand_over;
+mod progress;
 mod source;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ use catch_up::CatchUp;
 use clear::Clearing;
 use drive::Driving;
 use hand_over::HandOver;
+pub use progress::{Progress, Wait};
 
 /// What a node has done for the change of a partition, durably.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

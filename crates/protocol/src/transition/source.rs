@@ -15,6 +15,9 @@ use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::EncodedContainer;
 
+/// Containers in the store's order, and up to which key they are all; none: up to the partition's end.
+type Records = (Vec<(KeyRef, EncodedContainer)>, Option<KeyRef>);
+
 impl Node {
     /// Another owner compares a partition with this one's.
     #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
@@ -62,10 +65,10 @@ impl Node {
         epoch: Epoch,
         result: Result<Surveyed, Refusal>,
     ) {
-        if epoch == self.epoch() {
-            self.catch_up_surveyed(turn, from, tag, result.clone());
-            self.hand_over_surveyed(turn, from, tag, result);
-        }
+        // One that was in another epoch when it was asked is asked again soon: epochs spread in a moment.
+        let result = if epoch == self.epoch() { result } else { Err(Refusal::Epoch(epoch)) };
+        self.catch_up_surveyed(turn, from, tag, result.clone());
+        self.hand_over_surveyed(turn, from, tag, result);
     }
 
     /// Data is gathered from old owners whose part is whole.
@@ -133,7 +136,7 @@ impl Node {
         turn: &mut Turn<'_>,
         leaves: &BTreeSet<u16>,
         result: Result<ScanPage, StoreError>,
-    ) -> Result<(Vec<(KeyRef, EncodedContainer)>, Option<KeyRef>), Refusal> {
+    ) -> Result<Records, Refusal> {
         let page = result.map_err(|_| Refusal::Storage)?;
         let through = page.last().filter(|_| page.more).and_then(keys::key_of);
         if page.more && through.is_none() {

@@ -268,6 +268,7 @@ fn failed<T>(status: &Status) -> Answer<T> {
         | Code::TooLarge
         | Code::UnknownBucket
         | Code::NotBootstrapped
+        | Code::NotAMember
         | Code::ReadFirst
         | Code::Overloaded
         | Code::DiskFull

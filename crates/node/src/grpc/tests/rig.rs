@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use quorate_proto::convert::layout::cluster_id_to_wire;
 use quorate_proto::v1;
 use quorate_proto::v1::admin_client::AdminClient;
 use quorate_proto::v1::kv_client::KvClient;
 use quorate_protocol::id::{ClusterId, NodeId, StartId};
+use quorate_protocol::identity::Kept;
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
 use quorate_protocol::{Limits, Node, NodeConfig};
@@ -23,8 +25,9 @@ use tonic::transport::Channel;
 use crate::addresses::{Addresses, NodeAddresses};
 use crate::driver::{self, Driver, Inputs, Outbox, StorePressure};
 use crate::faults::Faults;
-use crate::grpc::{GrpcState, ServeError, serve};
+use crate::grpc::{Configured, GrpcState, ServeError, serve};
 use crate::observe::Observer;
+use crate::peers::Introducer;
 
 pub(super) const NODE: u64 = 0xA11CE;
 pub(super) const PARTITIONS: u32 = 8;
@@ -101,6 +104,14 @@ impl Outbox for NoPeers {
     fn send(&mut self, _to: NodeId, _stamp: Stamp, _messages: Vec<Message>) {}
 }
 
+struct Nobody;
+
+impl Introducer for Nobody {
+    fn introduce(&self, _node: NodeId, _address: String) -> BoxFuture<'static, ()> {
+        Box::pin(async {})
+    }
+}
+
 struct Fixed(SocketAddr);
 
 impl Addresses for Fixed {
@@ -150,7 +161,7 @@ impl Rig {
             limits: Limits::default(),
             token_secret: None,
         };
-        let node = Node::new(config, None, Vec::new());
+        let node = Node::new(config, Kept::default());
         let (driver, _) = driver::start(node, Arc::new(store), NoPeers, inputs, 1024).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -163,6 +174,8 @@ impl Rig {
             observer: heard.clone(),
             faults: Arc::new(Faults::new(fault_injection)),
             data_dir: "somewhere".into(),
+            introducer: Arc::new(Nobody),
+            configured: Configured { name: "alice".into(), zone: "north".into(), weight: 2 },
         };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(listener, state, async {

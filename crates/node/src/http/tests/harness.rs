@@ -88,9 +88,14 @@ impl Served {
             limits: limits.clone(),
             token_secret: None,
         };
-        let (driver, _) =
-            driver::start(Node::new(config, None, Vec::new()), Arc::new(store), Nowhere, inputs, 100)
-                .expect("it starts");
+        let (driver, _) = driver::start(
+            Node::new(config, quorate_protocol::identity::Kept::default()),
+            Arc::new(store),
+            Nowhere,
+            inputs,
+            100,
+        )
+        .expect("it starts");
         if let Some(members) = members {
             driver.bootstrap(settings(members)).await.expect("it is bootstrapped");
         }
