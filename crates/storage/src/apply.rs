@@ -28,7 +28,8 @@ impl Background {
                 Some(value) => (key, New::Put(value)),
                 None => (key, New::Delete),
             });
-            let run = Run { base: &self.base, copy: self.rewrite.as_ref(), version: sequence, replayed: false };
+            let run =
+                Run { base: &self.base, copy: self.rewrite.as_ref(), version: sequence, replayed: false };
             match self.keep.take(&run, changes, &mut last) {
                 Ok(()) => {}
                 Err(KeepError::NoSpace(error)) => {

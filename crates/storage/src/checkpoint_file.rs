@@ -58,8 +58,7 @@ impl Checkpoint {
         );
         for note in &self.files {
             let FileNote { id, salt, extent, birth, tombstone_bytes, tombstone_version } = note;
-            text +=
-                &format!("file = {id} {salt} {extent} {birth} {tombstone_bytes} {tombstone_version}\n");
+            text += &format!("file = {id} {salt} {extent} {birth} {tombstone_bytes} {tombstone_version}\n");
         }
         let crc = crc32c::crc32c(text.as_bytes());
         format!("{text}crc32c = {crc:08x}\n")

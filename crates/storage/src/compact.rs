@@ -171,10 +171,10 @@ impl Background {
                         .is_some_and(|entry| entry.file == copying.victim && u64::from(entry.offset) == at);
                     match header.kind {
                         Kind::Put if is_live && whole => output.push(Kind::Put, key, header.version, value),
-                        Kind::Put | Kind::Lost if is_live => output.push(Kind::Lost, key, header.version, &[]),
-                        Kind::Delete
-                            if indexed.is_none() && header.version > tombstones_needed_above =>
-                        {
+                        Kind::Put | Kind::Lost if is_live => {
+                            output.push(Kind::Lost, key, header.version, &[])
+                        }
+                        Kind::Delete if indexed.is_none() && header.version > tombstones_needed_above => {
                             output.push(Kind::Delete, key, header.version, &[])
                         }
                         _ => continue,
@@ -261,8 +261,8 @@ impl Background {
             match walk.step() {
                 Step::Record { at, header, key, .. } if header.kind != Kind::Delete => {
                     let old = self.base.get(key)?;
-                    let Some(old) = old
-                        .filter(|old| victims.contains(&old.file) && old.version == header.version)
+                    let Some(old) =
+                        old.filter(|old| victims.contains(&old.file) && old.version == header.version)
                     else {
                         continue;
                     };
@@ -312,9 +312,8 @@ impl From<Trouble> for Failure {
 
 fn flush(output: &mut FileWriter) -> Result<(), Failure> {
     let written = output.flush().and_then(|()| output.sync_portion());
-    written.map_err(|error| {
-        Failure::of(&error, || format!("write value file {:08x}: {error}", output.note.id))
-    })
+    written
+        .map_err(|error| Failure::of(&error, || format!("write value file {:08x}: {error}", output.note.id)))
 }
 
 /// Notes the loss of what the index has within the unreadable stretches of a file: only the index knows these keys. Reads all of

@@ -91,7 +91,9 @@ impl Directory {
     pub(crate) fn rebuild_reason(&self, disk: &dyn Disk) -> Option<String> {
         let file = disk.open(&self.root.join(REBUILD_FILE)).ok()?;
         // Whatever became of the reason, the file is there.
-        Some(read_all(file.as_ref()).map_or(String::new(), |text| String::from_utf8_lossy(&text).into_owned()))
+        Some(
+            read_all(file.as_ref()).map_or(String::new(), |text| String::from_utf8_lossy(&text).into_owned()),
+        )
     }
 
     /// Has the next opening build the index anew.
@@ -129,13 +131,15 @@ impl Directory {
         let path = self.root.join(CHECKPOINT_FILES[0]);
         let newest = found.iter().flatten().max_by_key(|checkpoint| checkpoint.serial);
         if let Some(newest) = newest {
-            if found.len() < CHECKPOINT_FILES.len() || found.iter().any(|each| each.as_ref() != Some(newest)) {
+            if found.len() < CHECKPOINT_FILES.len() || found.iter().any(|each| each.as_ref() != Some(newest))
+            {
                 // The other one was lost, or the writing of the two interrupted.
                 self.write_checkpoint(disk, newest).map_err(io_error("write", &path))?;
             }
             return Ok(newest.clone());
         }
-        let damaged = |detail: &str| OpenError::Damaged { file: path.clone(), offset: 0, detail: detail.into() };
+        let damaged =
+            |detail: &str| OpenError::Damaged { file: path.clone(), offset: 0, detail: detail.into() };
         // It is written before anything else is, so without it there can be nothing.
         for part in [self.log(), self.values()] {
             if !disk.list(&part).map_err(io_error("list", &part))?.is_empty() {

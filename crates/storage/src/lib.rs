@@ -44,7 +44,7 @@ mod values;
 
 pub use error::OpenError;
 pub use hooks::{Applied, Checkpointed, OnDurable, OnFailed, Rebuilding, StoreHooks, StoreObserver, Synced};
-pub use recover::OpenReport;
 pub use options::StoreOptions;
+pub use recover::OpenReport;
 pub use stats::{Pressure, StoreStats};
 pub use store::SledStore;

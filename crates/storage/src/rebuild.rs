@@ -59,13 +59,8 @@ pub(crate) fn rebuild(
     }
     base.flush(checkpoint.sequence).map_err(unusable)?;
     base.sync(disk).map_err(|detail| unusable(IndexError(detail)))?;
-    let rebuilt = Checkpoint {
-        serial: checkpoint.serial + 1,
-        base_id,
-        totals,
-        keys: Some(keys),
-        ..checkpoint.clone()
-    };
+    let rebuilt =
+        Checkpoint { serial: checkpoint.serial + 1, base_id, totals, keys: Some(keys), ..checkpoint.clone() };
     directory.write_checkpoint(disk, &rebuilt).map_err(io_error("write CHECKPOINT in", directory.root()))?;
     directory.forget_rebuild(disk)?;
     Ok(rebuilt)

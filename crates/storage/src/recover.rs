@@ -140,11 +140,7 @@ fn attempt(
 }
 
 /// Cuts listed files to what counts of them and removes the others. Returns the file to go on with, if it is whole.
-fn trim(
-    values: &Values,
-    checkpoint: &Checkpoint,
-    report: &mut OpenReport,
-) -> Result<Option<u32>, OpenError> {
+fn trim(values: &Values, checkpoint: &Checkpoint, report: &mut OpenReport) -> Result<Option<u32>, OpenError> {
     let (disk, directory) = (values.disk(), values.directory());
     for name in disk.list(directory).map_err(io_error("list", directory))? {
         let path = directory.join(name);

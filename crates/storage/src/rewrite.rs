@@ -82,7 +82,11 @@ impl Background {
             && disk_bytes > options.rewrite_factor.saturating_mul(fresh_bytes);
         let needed_bytes = fresh_bytes.saturating_mul(2);
         // Not beside a compaction, which changes entries everywhere.
-        if self.rewrite.is_some() || self.compaction.is_some() || !is_due || !self.shared.room.has(needed_bytes) {
+        if self.rewrite.is_some()
+            || self.compaction.is_some()
+            || !is_due
+            || !self.shared.room.has(needed_bytes)
+        {
             return;
         }
         let target_id = self.checkpoint.base_id + 1;

@@ -195,7 +195,8 @@ fn read_segment(
 fn first_of(disk: &dyn Disk, path: &Path, above: u64) -> Result<Option<u64>, OpenError> {
     let file = disk.open(path).map_err(io_error("open", path))?;
     let mut header = vec![0; SEGMENT_HEADER_BYTES];
-    let read = crate::values::file::read_up_to(file.as_ref(), &mut header, 0).map_err(io_error("read", path))?;
+    let read =
+        crate::values::file::read_up_to(file.as_ref(), &mut header, 0).map_err(io_error("read", path))?;
     header.truncate(read);
     Ok(SegmentHeader::decode(&header).map(|header| header.first_sequence).filter(|first| *first > above))
 }

@@ -147,9 +147,9 @@ impl Window {
     /// As [`Values::read`], with fewer reads of the file where records follow each other.
     pub(crate) fn read(&mut self, values: &Values, key: &[u8], entry: &Entry) -> Found {
         let (start, length) = (u64::from(entry.offset), entry.record_bytes(key));
-        let follows = self.expected.is_some_and(|(file, end)| {
-            file == entry.file && (end..end + WINDOW_BYTES / 4).contains(&start)
-        });
+        let follows = self
+            .expected
+            .is_some_and(|(file, end)| file == entry.file && (end..end + WINDOW_BYTES / 4).contains(&start));
         self.expected = Some((entry.file, start + length));
         if entry.kind != Kind::Put || length > WINDOW_BYTES {
             return values.read(key, entry);

@@ -137,7 +137,10 @@ mod tests {
         let mut record = Vec::new();
         write(&mut record, 7, Kind::Put, b"key", 99, b"value");
         let header = read(&record, 7).expect("whole");
-        assert_eq!((header.kind, header.version, header.record_bytes()), (Kind::Put, 99, record.len() as u64));
+        assert_eq!(
+            (header.kind, header.version, header.record_bytes()),
+            (Kind::Put, 99, record.len() as u64)
+        );
         assert!(header.matches(&record[header.value_at()..]));
         assert_eq!(read(&record, 8), None, "another file's");
         for bit in 0..record.len() * 8 {

@@ -87,8 +87,8 @@ impl Walk {
 
     /// These bytes, or fewer at the end of the file.
     fn bytes(&mut self, at: u64, length: usize) -> io::Result<&[u8]> {
-        let buffered = at >= self.buffer_at
-            && at + length as u64 <= self.buffer_at + self.buffer.len() as u64;
+        let buffered =
+            at >= self.buffer_at && at + length as u64 <= self.buffer_at + self.buffer.len() as u64;
         if !buffered {
             let left = usize::try_from(self.extent.saturating_sub(at)).unwrap_or(usize::MAX);
             self.buffer.resize(length.max(PORTION_BYTES).min(left), 0);
