@@ -35,6 +35,8 @@ impl Background {
                 Err(KeepError::NoSpace(error)) => {
                     self.applied_key = last;
                     self.shared.room.values_refused(&error);
+                    // Who waits for a checkpoint hears of it.
+                    self.shared.chores_changed.notify_all();
                     self.wait_for_room();
                     return Ok(());
                 }

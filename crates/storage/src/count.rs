@@ -38,7 +38,7 @@ impl Background {
         self.keep
             .ledger
             .finish_count()
-            .map_err(|detail| IndexError(format!("the index in {directory}: {detail}")))?;
+            .map_err(|detail| IndexError::damage(format!("the index in {directory}: {detail}")))?;
         self.publish();
         self.start_rewrite_if_due();
         self.start_compaction_if_due();

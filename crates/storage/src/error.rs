@@ -42,7 +42,7 @@ pub enum OpenError {
         /// What is wrong there.
         detail: String,
     },
-    /// Sled cannot be used, not even with new files. (Files of it that are damaged are no reason: they are built anew.)
+    /// Sled cannot be used: for want of space, or not even with new files. (Damaged files of it are no reason: they are built anew.)
     #[error("sled cannot be used in {}: {detail}", directory.display())]
     Base {
         /// Sled's directory.

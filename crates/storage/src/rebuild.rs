@@ -36,13 +36,13 @@ pub(crate) fn rebuild(
     let disk = values.disk();
     let base_id = checkpoint.base_id + 1;
     let path = directory.base(base_id);
-    let unusable = |error: IndexError| OpenError::Base { directory: path.clone(), detail: error.0 };
+    let unusable = |error: IndexError| OpenError::Base { directory: path.clone(), detail: error.detail };
     if disk.list(&path).is_ok() {
         disk.remove_dir(&path).map_err(io_error("remove", &path))?;
     }
     let base = Base::open(disk, &path, options.cache_bytes).map_err(unusable)?;
     let mut progress =
-        Rebuilding { reason: &reason.0, files: checkpoint.files.len(), files_done: 0, records: 0 };
+        Rebuilding { reason: &reason.detail, files: checkpoint.files.len(), files_done: 0, records: 0 };
     observer.rebuilding(&progress);
     for note in &checkpoint.files {
         progress.records += take_file(values, note, &base, &unusable)?;
@@ -58,7 +58,7 @@ pub(crate) fn rebuild(
         return Err(OpenError::Damaged { file: values.directory().to_path_buf(), offset: 0, detail });
     }
     base.flush(checkpoint.sequence).map_err(unusable)?;
-    base.sync(disk).map_err(|detail| unusable(IndexError(detail)))?;
+    base.sync(disk).map_err(|detail| unusable(IndexError::damage(detail)))?;
     let rebuilt =
         Checkpoint { serial: checkpoint.serial + 1, base_id, totals, keys: Some(keys), ..checkpoint.clone() };
     directory.write_checkpoint(disk, &rebuilt).map_err(io_error("write CHECKPOINT in", directory.root()))?;

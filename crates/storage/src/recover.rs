@@ -70,17 +70,17 @@ pub(crate) fn recover(
     observer: &dyn StoreObserver,
 ) -> Result<Recovered, OpenError> {
     let mut report = OpenReport::default();
-    let mut distrust = directory.rebuild_reason(disk.as_ref()).map(IndexError);
+    let mut distrust = directory.rebuild_reason(disk.as_ref()).map(IndexError::damage);
     loop {
         let values = Arc::new(Values::new(Arc::clone(&disk), directory.values()));
         let whole_active = trim(&values, &checkpoint, &mut report)?;
         if let Some(reason) = distrust.take() {
             if report.rebuilt.is_some() {
                 let directory = directory.base(checkpoint.base_id);
-                return Err(OpenError::Base { directory, detail: reason.0 });
+                return Err(OpenError::Base { directory, detail: reason.detail });
             }
             checkpoint = rebuild(directory, &values, &checkpoint, options, observer, &reason)?;
-            report.rebuilt = Some(reason.0);
+            report.rebuilt = Some(reason.detail);
         }
         let active = checkpoint
             .files
@@ -102,7 +102,11 @@ pub(crate) fn recover(
                 report.lost_values = replayed.lost_values;
                 return Ok(Recovered { base, keep, checkpoint, replayed, report });
             }
-            Err(Failure::Index(reason)) => distrust = Some(reason),
+            Err(Failure::Index(reason)) if reason.is_damage => distrust = Some(reason),
+            Err(Failure::Index(reason)) => {
+                let directory = directory.base(checkpoint.base_id);
+                return Err(OpenError::Base { directory, detail: reason.detail });
+            }
             Err(Failure::Open(error)) => return Err(error),
         }
     }
@@ -122,7 +126,7 @@ fn attempt(
     if mark < checkpoint.sequence {
         // Sled reads nothing beyond what it finds damaged, and says nothing of it.
         let sequence = checkpoint.sequence;
-        return Err(Failure::Index(IndexError(format!(
+        return Err(Failure::Index(IndexError::damage(format!(
             "the index in {} has lost writes: it reaches to record {mark}, the checkpoint to {sequence}",
             path.display()
         ))));

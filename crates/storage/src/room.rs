@@ -96,6 +96,11 @@ impl Room {
         self.short.store(true, Ordering::Relaxed);
     }
 
+    /// Whether what the log has cannot be moved for want of space.
+    pub(crate) fn refuses_values(&self) -> bool {
+        self.state.lock().values_refused
+    }
+
     /// Notes that value files are written.
     pub(crate) fn values_taken(&self) {
         let mut state = self.state.lock();

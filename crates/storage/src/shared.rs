@@ -166,7 +166,8 @@ impl Shared {
         self.chores_changed.notify_all();
         while chores.checkpoints_done < ticket {
             self.check_failed()?;
-            if let Some(full) = self.room.refusal().filter(|_| self.durable() < target) {
+            let is_stuck = || self.durable() < target || self.room.refuses_values();
+            if let Some(full) = self.room.refusal().filter(|_| is_stuck()) {
                 return Err(full);
             }
             self.chores_changed.wait(&mut chores);
@@ -197,14 +198,17 @@ impl Shared {
         self.wake_all();
     }
 
-    /// Ends all trust in the store for the sake of its index, which the next opening builds anew. Returns what callers are to hear.
+    /// Ends all trust in the store for the sake of its index, which the next opening builds anew if it is damaged. Returns what callers
+    /// are to hear.
     pub(crate) fn fail_index(&self, error: &IndexError) -> StoreError {
-        let detail = format!("{}; the next start builds it anew from the value files", error.0);
+        if !error.is_damage {
+            return self.fail_reading(error.detail.clone());
+        }
         if self.failure.get().is_none() {
             // If this cannot be written, the next start will meet the damage by itself.
-            let _ = self.directory.ask_for_rebuild(self.disk.as_ref(), &error.0);
+            let _ = self.directory.ask_for_rebuild(self.disk.as_ref(), &error.detail);
         }
-        self.fail_reading(detail)
+        self.fail_reading(format!("{}; the next start builds it anew from the value files", error.detail))
     }
 
     /// As [`fail`](Self::fail), for who has to answer.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Base, IndexError, keys};
-use crate::disk::Disk;
+use crate::disk::{Disk, is_no_space};
 
 /// Small, for an index is small, and gives space back by the segment. Never 16 MiB, the most that sled takes: sled counts the bytes of
 /// a segment being filled in 24 bits, so one that is filled to its last byte would overflow, is never written, and a flush waits for
@@ -20,8 +20,11 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 impl Base {
     /// Opens or creates sled's files.
     pub(crate) fn open(disk: &dyn Disk, directory: &Path, cache_bytes: u64) -> Result<Self, IndexError> {
-        let failed = |detail: String| IndexError(format!("the index in {}: {detail}", directory.display()));
-        clear(disk, directory).map_err(|error| failed(error.to_string()))?;
+        let failed =
+            |detail: String| IndexError::damage(format!("the index in {}: {detail}", directory.display()));
+        let io_failed =
+            |error: &io::Error| IndexError { is_damage: !is_no_space(error), ..failed(error.to_string()) };
+        clear(disk, directory).map_err(|error| io_failed(&error))?;
         wait_until_released(directory);
         let config = sled::Config::new()
             .path(directory)
@@ -31,7 +34,10 @@ impl Base {
             .flush_every_ms(None);
         let db = catch_unwind(AssertUnwindSafe(|| config.open()))
             .map_err(|_| failed("sled panicked".into()))?
-            .map_err(|error| failed(format!("sled: {error}")))?;
+            .map_err(|error| match &error {
+                sled::Error::Io(error) => io_failed(error),
+                error => failed(format!("sled: {error}")),
+            })?;
         Ok(Self { db, directory: directory.to_path_buf() })
     }
 

@@ -1,7 +1,7 @@
 //! Sled, the index: for each key the place of its newest record in the value files, and a mark of how far the log has been taken in.
 //!
-//! Nothing here is more than an index: any error of sled, and any panic (it meets some kinds of damage with one), means that it is
-//! dropped and built anew from the value files. So there is one kind of error, [`IndexError`].
+//! Nothing here is more than an index: any error of sled but want of space, and any panic (it meets some kinds of damage with one),
+//! means that it is dropped and built anew from the value files. So there is one kind of error, [`IndexError`].
 //!
 //! * `files`: opening, syncing and measuring sled's files.
 //! * `keys`: keys within sled.
@@ -13,14 +13,26 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use crate::disk::is_no_space;
 use crate::key::Key;
 use crate::values::entry::Entry;
 
 pub(crate) use files::CACHE_BYTES_MIN;
 
-/// Sled, or what it holds, is not to be trusted any more. Says why.
+/// Sled cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IndexError(pub(crate) String);
+pub(crate) struct IndexError {
+    pub(crate) detail: String,
+    /// Whether what it holds is not to be trusted any more.
+    pub(crate) is_damage: bool,
+}
+
+impl IndexError {
+    /// Damage, or what has to be taken for it.
+    pub(crate) fn damage(detail: String) -> Self {
+        Self { detail, is_damage: true }
+    }
+}
 
 /// Sled.
 pub(crate) struct Base {
@@ -78,12 +90,15 @@ impl Base {
     fn guarded<T>(&self, work: impl FnOnce() -> sled::Result<T>) -> Result<T, IndexError> {
         match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(self.error(&format!("sled: {error}"))),
+            Ok(Err(error)) => {
+                let is_damage = !matches!(&error, sled::Error::Io(error) if is_no_space(error));
+                Err(IndexError { is_damage, ..self.error(&format!("sled: {error}")) })
+            }
             Err(_) => Err(self.error("sled panicked")),
         }
     }
 
     fn error(&self, detail: &str) -> IndexError {
-        IndexError(format!("the index in {}: {detail}", self.directory.display()))
+        IndexError::damage(format!("the index in {}: {detail}", self.directory.display()))
     }
 }
