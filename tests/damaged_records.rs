@@ -26,7 +26,7 @@ fn open_store(data: &Path, node: usize) -> SledStore {
 
 /// Where a user's key is in a store.
 fn record_of(store: &SledStore, key: &str) -> Bytes {
-    let layout = recover(store, NodeId(0)).expect("it is a node's").layout.expect("it is bootstrapped");
+    let layout = recover(store, NodeId(0)).expect("it is a node's").kept.layout.expect("it is bootstrapped");
     let bucket = layout.bucket("").expect("there is one").id;
     keys::data(layout.partition_of(bucket, key.as_bytes()), bucket, key.as_bytes())
 }
@@ -80,7 +80,7 @@ fn a_node_heals_what_its_disk_has_altered() {
         assert_eq!(healed.get(record), whole.get(record));
         assert!(healed.get(record).is_ok_and(|value| value.is_some()));
     }
-    assert_eq!(recover(&healed, NodeId(0)).expect("it is a node's").holes, []);
+    assert_eq!(recover(&healed, NodeId(0)).expect("it is a node's").kept.holes, []);
 }
 
 /// The files of values of a node, with what they hold.

@@ -127,7 +127,10 @@ pub(crate) fn replay<E: From<OpenError>>(
     Ok(replayed)
 }
 
-/// Number, changes and end of the record at this place, which cannot be read whole; `None` if the log ends here.
+/// Number, changes and end of a record.
+type Salvaged = (u64, Vec<(Key, Logged)>, usize);
+
+/// What is left of the record at this place, which cannot be read whole; `None` if the log ends here.
 fn salvage(
     segment: &Segment,
     at: usize,
@@ -135,7 +138,7 @@ fn salvage(
     last: u64,
     next_first: Option<u64>,
     checkpoint: u64,
-) -> Result<Option<(u64, Vec<(Key, Logged)>, usize)>, OpenError> {
+) -> Result<Option<Salvaged>, OpenError> {
     let content = &segment.content;
     let later = record::find_later(content, at, salt, last);
     let (end, next) = match (later, next_first) {

@@ -1,7 +1,7 @@
 //! Reading single records of value files. Every read goes to the file: no copy of a value is kept, so that what a sweep verifies
 //! is what the system has of the disk.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +17,9 @@ use crate::values::record::{self, Header, Kind};
 
 /// Files kept open. More than this are closed again, for processes may have but a thousand.
 const OPEN_FILES_MAX: usize = 256;
-/// What [`Window`] reads at once where records follow each other.
-const WINDOW_BYTES: u64 = 64 << 10;
+/// What [`Window`] reads at once where records follow each other: little at first, for the scan may end soon.
+const WINDOW_BYTES_MIN: u64 = 4 << 10;
+const WINDOW_BYTES_MAX: u64 = 64 << 10;
 
 /// What reading a record came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ struct ValueFile {
 pub(crate) struct Values {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
-    files: RwLock<HashMap<u32, Arc<ValueFile>>>,
+    files: RwLock<BTreeMap<u32, Arc<ValueFile>>>,
     open_files: AtomicUsize,
 }
 
@@ -137,8 +138,11 @@ impl Values {
 #[derive(Default)]
 pub(crate) struct Window {
     file: u32,
+    salt: u64,
     at: u64,
     bytes: Vec<u8>,
+    /// What is read next.
+    next_bytes: u64,
     /// Where the record before ended.
     expected: Option<(u32, u64)>,
 }
@@ -149,35 +153,37 @@ impl Window {
         let (start, length) = (u64::from(entry.offset), entry.record_bytes(key));
         let follows = self
             .expected
-            .is_some_and(|(file, end)| file == entry.file && (end..end + WINDOW_BYTES / 4).contains(&start));
+            .is_some_and(|(file, end)| file == entry.file && (end..end + WINDOW_BYTES_MIN).contains(&start));
         self.expected = Some((entry.file, start + length));
-        if entry.kind != Kind::Put || length > WINDOW_BYTES {
+        if entry.kind != Kind::Put || length > WINDOW_BYTES_MAX {
             return values.read(key, entry);
         }
-        if let Some(found) = self.find(values, key, entry) {
+        if let Some(found) = self.find(key, entry) {
             return found;
         }
         if !follows {
+            self.next_bytes = 0;
             return values.read(key, entry);
         }
         self.bytes.clear();
-        if let Ok(Some((file, _))) = values.open(entry.file) {
-            self.bytes.resize(WINDOW_BYTES as usize, 0);
-            (self.file, self.at) = (entry.file, start);
+        if let Ok(Some((file, salt))) = values.open(entry.file) {
+            let wanted = self.next_bytes.clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX).max(length);
+            self.next_bytes = wanted * 4;
+            self.bytes.resize(usize::try_from(wanted).unwrap_or_default(), 0);
+            (self.file, self.salt, self.at) = (entry.file, salt, start);
             let read = read_up_to(file.as_ref(), &mut self.bytes, start);
             self.bytes.truncate(read.unwrap_or(0));
         }
-        self.find(values, key, entry).unwrap_or_else(|| values.read(key, entry))
+        self.find(key, entry).unwrap_or_else(|| values.read(key, entry))
     }
 
     /// What is read alone if it looks damaged here: this may be older than the index.
-    fn find(&self, values: &Values, key: &[u8], entry: &Entry) -> Option<Found> {
+    fn find(&self, key: &[u8], entry: &Entry) -> Option<Found> {
         let from = u64::from(entry.offset).checked_sub(self.at).filter(|_| self.file == entry.file)?;
         let from = usize::try_from(from).ok()?;
         let length = usize::try_from(entry.record_bytes(key)).ok()?;
         let record = self.bytes.get(from..from.checked_add(length)?)?;
-        let (_, salt) = values.open(entry.file).ok()??;
-        let header = verify(record, salt, key, entry).ok()?;
+        let header = verify(record, self.salt, key, entry).ok()?;
         // Copied, so that a value that is kept does not keep the window.
         Some(Found::Value(Bytes::copy_from_slice(&record[header.value_at()..])))
     }
