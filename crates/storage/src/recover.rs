@@ -1,7 +1,7 @@
 //! What an opening makes good: value files are cut to what counts, the log's rest is taken in, and the index is built anew if it, or
 //! what is made of it meanwhile, shows damage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::options::StoreOptions;
 use crate::rebuild::rebuild;
 use crate::values::file::Values;
 use crate::values::keep::{Keep, KeepError, New, Run};
-use crate::values::ledger::Ledger;
+use crate::values::ledger::{FileNote, Ledger};
 use crate::values::writer::{Active, FileWriter};
 
 /// What an opening found and did.
@@ -86,7 +86,11 @@ pub(crate) fn recover(
             .files
             .iter()
             .find(|note| Some(note.id) == whole_active && note.extent < options.value_file_bytes)
-            .map(|note| FileWriter::reopen(&values, *note))
+            .map(|note| {
+                // What the log brings again may get lower versions than it had the first time.
+                let birth = note.birth.min(checkpoint.sequence);
+                FileWriter::reopen(&values, FileNote { birth, ..*note })
+            })
             .transpose()
             .map_err(io_error("open a value file in", values.directory()))?;
         let keep = Keep {
@@ -146,9 +150,10 @@ fn attempt(
 /// Cuts listed files to what counts of them and removes the others. Returns the file to go on with, if it is whole.
 fn trim(values: &Values, checkpoint: &Checkpoint, report: &mut OpenReport) -> Result<Option<u32>, OpenError> {
     let (disk, directory) = (values.disk(), values.directory());
+    let listed: BTreeSet<_> = checkpoint.files.iter().map(|note| values.path(note.id)).collect();
     for name in disk.list(directory).map_err(io_error("list", directory))? {
         let path = directory.join(name);
-        if checkpoint.files.iter().all(|note| values.path(note.id) != path) {
+        if !listed.contains(&path) {
             disk.remove(&path).map_err(io_error("remove", &path))?;
         }
     }
