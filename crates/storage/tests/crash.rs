@@ -104,6 +104,12 @@ fn child() {
     let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
         return;
     };
+    // Whichever thread finds something wrong ends the process, for the parent to see: the others would go on.
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        std::process::abort();
+    }));
     let seed: u64 = std::env::var(CHILD_SEED).ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     static FIRST: AtomicU64 = AtomicU64::new(0);
     let on_durable = Box::new(|number: quorate_protocol::store::CommitNumber| {
@@ -139,6 +145,10 @@ fn child() {
                 let now = head(reading);
                 assert!(now >= before, "the head went back from {before} to {now}");
                 before = now;
+                if now == 0 {
+                    // An empty store, and the writers have not begun.
+                    continue;
+                }
                 let slot = format!("first/{:03}", now % SLOTS);
                 let found =
                     reading.get(slot.as_bytes()).expect("undamaged").expect("present since its stamp");
