@@ -50,6 +50,8 @@ fn what_broke_once_holds() {
     let seeds = [
         // A coordinator that had lost its own part of a write counted it again when another owner told of a loss.
         (Family::BadDisk, 266),
+        // A delete whose coordinator had lost its record was sent again as what was gathered since: with what it had deleted.
+        (Family::BadDisk, 4804),
         // Long quiet runs, mostly heartbeats, were taken for endless ones.
         (Family::BadDisk, 1078),
         (Family::Retry, 1285),

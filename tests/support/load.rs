@@ -38,16 +38,34 @@ impl Clients {
         self.0[turn % self.0.len()].clone()
     }
 
+    /// One attempt, at the first node from this one on that takes connections: where none is to be had nothing was tried.
+    async fn attempt<T, F>(&self, turn: usize, call: impl Fn(KvClient<Channel>) -> F) -> Result<T, Status>
+    where
+        F: Future<Output = Result<tonic::Response<T>, Status>>,
+    {
+        let mut last = Status::unavailable("there is no node");
+        for next in 0..self.0.len() {
+            match in_time(call(self.at(turn + next))).await {
+                Err(status) if status.message().contains("tcp connect error") => last = status,
+                answered => return answered,
+            }
+        }
+        Err(last)
+    }
+
     /// One attempt at one node, one more at the next. Says whether the first was enough.
     pub(crate) async fn put(&self, turn: usize, mut put: PutRequest) -> Result<(PutResponse, bool), Status> {
         put.operation_id = Bytes::copy_from_slice(&rand::random::<[u8; 16]>());
         put.timeout_ms = TIMEOUT_MS;
-        let first = in_time(self.at(turn).put(put.clone())).await;
-        match first {
+        let at = |mut node: KvClient<Channel>| {
+            let put = put.clone();
+            async move { node.put(put).await }
+        };
+        match self.attempt(turn, at).await {
             Ok(written) => Ok((written, true)),
             Err(first) => {
                 tokio::time::sleep(BACKOFF).await;
-                match in_time(self.at(turn + 1).put(put)).await {
+                match self.attempt(turn + 1, at).await {
                     Ok(written) => Ok((written, false)),
                     // The last word, with what came before it.
                     Err(second) => {
@@ -93,10 +111,14 @@ impl Clients {
             timeout_ms: TIMEOUT_MS,
             ..DeleteRequest::default()
         };
-        if in_time(self.at(turn).delete(delete.clone())).await.is_ok() {
+        let at = |mut node: KvClient<Channel>| {
+            let delete = delete.clone();
+            async move { node.delete(delete).await }
+        };
+        if self.attempt(turn, at).await.is_ok() {
             return Ok(());
         }
-        in_time(self.at(turn + 1).delete(delete)).await.map(drop)
+        self.attempt(turn + 1, at).await.map(drop)
     }
 }
 

@@ -87,8 +87,14 @@ pub(crate) async fn run(args: RepairArgs, global: &Global) -> Result<Done> {
         if Instant::now() >= deadline {
             let words = detail();
             progress.finish();
+            let silent: Vec<&str> = gathered.silent.iter().map(|(peer, _)| peer.name.as_str()).collect();
+            let away = if silent.is_empty() {
+                String::new()
+            } else {
+                format!(", and others cannot be compared while {} do not answer", silent.join(", "))
+            };
             bail!(
-                "after {:?}, {} of {total} replicas are equal to the others: {words}",
+                "after {:?}, {} of {total} replicas were compared with all others of their partition and found equal{away}: {words}",
                 args.timeout,
                 sum.clean
             );

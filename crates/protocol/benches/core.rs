@@ -6,6 +6,7 @@ use bytes::Bytes;
 use divan::{Bencher, black_box};
 use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{ActorId, BucketId, ClusterId, NodeId, OperationId, StartId};
+use quorate_protocol::identity::Kept;
 use quorate_protocol::layout::{Bootstrap, Layout, Member, partition_of};
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::{Get, Operation, Put, QuorumOptions, Timed, Ttl};
@@ -106,7 +107,7 @@ impl Cluster {
                 limits: Limits::default(),
                 token_secret: None,
             };
-            Node::new(config, Some(layout.clone()), Vec::new())
+            Node::new(config, Kept { layout: Some(layout.clone()), ..Kept::default() })
         };
         let mut cluster =
             Self { nodes: (1..=3).map(node).collect(), effects: Effects::default(), request: 0 };

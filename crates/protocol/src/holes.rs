@@ -199,7 +199,8 @@ impl Node {
         }
         let room = HEALED_AT_ONCE.saturating_sub(self.holes.asked.len());
         // What this node owns no more is cleared, and not healed.
-        let idle = self.holes.open.iter().filter(|(key, healing)| healing.is_none() && self.holds(key.partition));
+        let idle =
+            self.holes.open.iter().filter(|(key, healing)| healing.is_none() && self.holds(key.partition));
         let next: Vec<KeyRef> = idle.map(|(key, _)| key.clone()).take(room).collect();
         for key in next {
             self.heal_round(turn, &key, Round::Strike);

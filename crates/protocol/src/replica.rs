@@ -376,7 +376,9 @@ impl Node {
     ) {
         let fetched = match self.echoes.known_at(from, began) {
             // The partition has moved while the store was asked.
-            _ if place == Place::Replica && self.fence_reads(key.partition).is_err() => Err(Refusal::NotOwner),
+            _ if place == Place::Replica && self.fence_reads(key.partition).is_err() => {
+                Err(Refusal::NotOwner)
+            }
             _ if place == Place::Fallback && !self.is_fallback(key.partition) => Err(Refusal::NotOwner),
             // A fallback that keeps nothing of a key has nothing to say of it.
             _ if place == Place::Fallback && held.container.is_absent() => Err(Refusal::NothingKept),

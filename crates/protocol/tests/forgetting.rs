@@ -27,7 +27,7 @@ fn a_tombstone_is_forgotten_after_twice_the_bound_and_not_before() {
     // Nobody has known for long that there are no hints: that time is counted too.
     world.run(3 * BOUND);
     world.put(first, "k", QuorumMode::Strict).expect("all are there");
-    world.delete(first, "k").expect("all are there");
+    world.delete(first, "k", QuorumMode::Strict).expect("all are there");
     world.run(2 * BOUND);
     assert_eq!(owners_that_hold(&world), 3);
     world.run(BOUND);
@@ -51,7 +51,7 @@ fn nothing_is_forgotten_while_a_member_is_away() {
     let (first, other) = (world.owners()[0], world.other());
     world.put(first, "k", QuorumMode::Strict).expect("all are there");
     world.kill(other);
-    world.delete(first, "k").expect("all owners are there");
+    world.delete(first, "k", QuorumMode::Strict).expect("all owners are there");
     world.run(10 * BOUND);
     assert_eq!(owners_that_hold(&world), 3);
     // It says that it has no hints only when it has had none for long in this life.
@@ -68,7 +68,7 @@ fn what_was_read_too_long_ago_is_refused() {
     let first = world.owners()[0];
     world.put(first, "k", QuorumMode::Strict).expect("all are there");
     let late = world.replicated.first().cloned().expect("it was replicated");
-    world.delete(first, "k").expect("all are there");
+    world.delete(first, "k", QuorumMode::Strict).expect("all are there");
     world.run(6 * BOUND);
     assert_eq!(owners_that_hold(&world), 0);
     let to = late.to;

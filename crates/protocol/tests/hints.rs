@@ -63,6 +63,24 @@ fn a_strict_put_is_refused_where_a_sloppy_one_is_taken() {
 }
 
 #[test]
+fn a_sloppy_read_that_finds_too_few_who_know_the_key_says_so_at_once() {
+    let mut world = World::new(5, Limits::default());
+    let owners = world.owners();
+    world.put(owners[0], "k", QuorumMode::Sloppy).expect("all are there");
+    world.run(SECOND);
+    world.kill(owners[1]);
+    world.kill(owners[2]);
+    let began = world.lasted();
+    let error = world.delete(owners[0], "k", QuorumMode::Sloppy).expect_err("no fallback has anything of it");
+    assert_eq!(error.failure, Failure::QuorumUnavailable { needed: 2, reachable: 1 });
+    assert_eq!(error.attempted, Attempted::NotAttempted);
+    assert!(world.lasted() - began < SECOND / 5, "{:?}", world.lasted() - began);
+    // What fallbacks keep of it answers.
+    world.put(owners[0], "k", QuorumMode::Sloppy).expect("a fallback stands in");
+    world.delete(owners[0], "k", QuorumMode::Sloppy).expect("it has that one");
+}
+
+#[test]
 fn a_coordinator_that_is_well_needs_no_stand_in() {
     let mut world = World::new(5, Limits::default());
     let (owner, other) = (world.owners()[0], world.other());

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use quorate_protocol::echo::LinkTime;
 use quorate_protocol::effect::Notice;
 use quorate_protocol::id::{ActorId, BucketId, ClusterId, Epoch, NodeId, OperationId, PartitionId, StartId};
+use quorate_protocol::identity::Kept;
 use quorate_protocol::keys;
 use quorate_protocol::layout::{Bootstrap, Layout, Member};
 use quorate_protocol::message::{Fetched, Healing, KeyRef, Message, Place, Refusal, Stamp, Tag};
@@ -110,7 +111,7 @@ impl Rig {
             limits: Limits { cache_bytes: 0, ..Limits::default() },
             token_secret: None,
         };
-        let node = Node::new(config, Some(layout(nodes)), holes);
+        let node = Node::new(config, Kept { layout: Some(layout(nodes)), holes, ..Kept::default() });
         let mut rig = Self { node, now: Time(1), durable: CommitNumber(0) };
         for peer in 2..=nodes {
             rig.turn(link_up(NodeId(peer)));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::layout_of;
 use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
+use quorate_protocol::identity::Kept;
 use quorate_protocol::layout::{DEFAULT_BUCKET, Layout, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{Attempted, Failure, Operation, Outcome, Put, QuorumOptions, Timed, Ttl};
@@ -82,7 +83,8 @@ impl World {
             limits: Limits::default(),
             token_secret: None,
         };
-        self.nodes.insert(id, Node::new(config, Some(self.layout.clone()), Vec::new()));
+        self.nodes
+            .insert(id, Node::new(config, Kept { layout: Some(self.layout.clone()), ..Kept::default() }));
     }
 
     fn link(&mut self, a: u64, b: u64) {
@@ -136,6 +138,8 @@ impl World {
                 Effect::Answer { result, .. } => self.answers.push(result),
                 Effect::Scan { .. }
                 | Effect::AnswerBootstrap { .. }
+                | Effect::AnswerChange { .. }
+                | Effect::AnswerPreview { .. }
                 | Effect::LayoutAdopted(_)
                 | Effect::Notice(_) => {}
             }

@@ -215,7 +215,7 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
             Ok(()) => format!("accepted {}", ballot.round),
             Err(promised) => format!("not accepted {}: I have promised {}", ballot.round, promised.round),
         },
-        Message::ReportAsk { epoch } => format!("how far are you with the change, in epoch {epoch}?"),
+        Message::ReportAsk { epoch, .. } => format!("how far are you with the change, in epoch {epoch}?"),
         Message::ReportReply { report, .. } => format!(
             "I have caught up with {:?} and handed over {:?}{}",
             report.caught_up,
@@ -238,7 +238,9 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         }
         Message::PullReply { tag, result, .. } => match result {
             Ok(page) => {
-                let one = |(at, encoded): &(KeyRef, EncodedContainer)| format!("{} is {}", key(&at.key), container(encoded));
+                let one = |(at, encoded): &(KeyRef, EncodedContainer)| {
+                    format!("{} is {}", key(&at.key), container(encoded))
+                };
                 let list: Vec<String> = page.records.iter().map(one).collect();
                 let more = if page.through.is_some() { ", and more" } else { "" };
                 format!("pulled {}: [{}]{more}", short(tag.0), list.join(", "))

@@ -72,7 +72,11 @@ impl MovesPlan {
             let n = u32::try_from(rng.between(1, 4)).unwrap_or(3);
             let w = u32::try_from(rng.between(1, u64::from(n))).unwrap_or(1);
             let least_r = n + 1 - w;
-            let r = if rng.chance(0.8) { least_r } else { u32::try_from(rng.between(u64::from(least_r), u64::from(n))).unwrap_or(n) };
+            let r = if rng.chance(0.8) {
+                least_r
+            } else {
+                u32::try_from(rng.between(u64::from(least_r), u64::from(n))).unwrap_or(n)
+            };
             sizes.push(QuorumSizes { n, r, w });
         }
         Self {

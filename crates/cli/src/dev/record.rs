@@ -131,6 +131,7 @@ impl Record {
             if let (Some(asked), Some(is)) = (asked, is)
                 && asked != is
             {
+                // Nodes have come and gone since, perhaps.
                 let how = if flag == "nodes" { "has" } else { "was made with" };
                 bail!(
                     "--{flag} {asked}: the cluster in {} {how} {is}; leave the flag out, or choose another \
@@ -220,7 +221,7 @@ mod tests {
         let moved = Record::open(path, None, &settings(None, None), Some(8000)).unwrap();
         assert_eq!((moved.port_base, moved.cluster), (8000, made.cluster));
         for (nodes, settings, flag) in [
-            (Some(3), settings(None, None), "--nodes 3"),
+            (Some(3), settings(None, None), "--nodes 3: the cluster in"),
             (None, settings(Some(1), None), "--n 1"),
             (None, settings(None, Some(1)), "--w 1"),
             (
@@ -230,8 +231,14 @@ mod tests {
             ),
         ] {
             let error = Record::open(path, nodes, &settings, None).unwrap_err().to_string();
-            assert!(error.contains(flag) && error.contains("was made with"), "{error}");
+            let says_what_is = error.contains("was made with") || error.contains(" has 2;");
+            assert!(error.contains(flag) && says_what_is, "{error}");
         }
+        // It has grown by one and shrunk by another.
+        let grown = Record { nodes: 3, removed: BTreeSet::from([1]), ..again };
+        grown.save(path).unwrap();
+        let again = Record::open(path, Some(2), &settings(None, None), None).unwrap();
+        assert_eq!(again.present().collect::<Vec<_>>(), [0, 2]);
     }
 
     #[test]

@@ -190,3 +190,78 @@ fn preview(now: &Layout, asked: Asked) -> Preview {
     }
     Preview { layout: asked.next, moves, silent: asked.silent.into_iter().collect() }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests stop where something is wrong")]
+mod tests {
+    use super::*;
+    use crate::id::ClusterId;
+    use crate::layout::{Alteration, Bootstrap, Member};
+
+    fn member(node: u64) -> Member {
+        let peer_address = format!("127.0.0.1:{node}");
+        Member { node: NodeId(node), name: String::new(), peer_address, zone: String::new(), weight: 1 }
+    }
+
+    fn layout() -> Layout {
+        let (members, buckets) = ((1..=3).map(member).collect(), Vec::new());
+        Layout::first(&Bootstrap {
+            cluster: ClusterId(1),
+            partitions: 16,
+            n: 2,
+            r: 2,
+            w: 1,
+            members,
+            buckets,
+        })
+        .unwrap()
+    }
+
+    fn asked(now: &Layout, alteration: Alteration) -> Asked {
+        let next = Arc::new(now.ordered(&Order::Alter(alteration)).unwrap());
+        let sizes = now.all_partitions().map(|partition| (partition, 100)).collect();
+        Asked { next, sizes, silent: BTreeSet::from([NodeId(2)]), deadline: Time(0) }
+    }
+
+    #[test]
+    fn what_one_takes_others_give() {
+        let now = layout();
+        let preview =
+            preview(&now, asked(&now, Alteration { add: vec![member(4)], ..Alteration::default() }));
+        let new = preview.moves[&NodeId(4)];
+        assert_eq!((new.gained_partitions, new.gained_bytes, new.lost_partitions), (8, 800, 0));
+        let given: u32 = preview.moves.values().map(|moves| moves.lost_partitions).sum();
+        let given_bytes: u64 = preview.moves.values().map(|moves| moves.lost_bytes).sum();
+        assert_eq!((given, given_bytes, preview.silent), (8, 800, vec![NodeId(2)]));
+    }
+
+    #[test]
+    fn fewer_owners_take_nothing_and_orders_to_a_change_move_nothing() {
+        let now = layout();
+        let wanted = Alteration {
+            n: Some(1),
+            sizes: vec![crate::layout::BucketSizes { n: Some(1), r: Some(1), ..Default::default() }],
+            ..Alteration::default()
+        };
+        let begun = asked(&now, wanted);
+        let changing = begun.next.clone();
+        let moves = preview(&now, begun).moves;
+        assert!(moves.values().all(|moves| moves.gained_partitions == 0));
+        assert_eq!(moves.values().map(|moves| moves.lost_partitions).sum::<u32>(), 16);
+        assert!(moved(&changing, &changing.ordered(&Order::Pause).unwrap()).is_empty());
+    }
+
+    #[test]
+    fn only_owners_know_how_much_there_is() {
+        let now = layout();
+        let partition = PartitionId(0);
+        let owners = now.owners(partition);
+        let stranger =
+            now.members.iter().map(|member| member.node).find(|node| !owners.contains(node)).unwrap();
+        let mut known = BTreeMap::new();
+        for (node, bytes) in [(stranger, 900), (owners[0], 70), (owners[1], 50)] {
+            learn(&now, node, &[(partition, bytes)], &mut known);
+        }
+        assert_eq!(known, BTreeMap::from([(partition, 70)]));
+    }
+}

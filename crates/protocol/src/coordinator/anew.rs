@@ -23,7 +23,9 @@ impl Node {
                 // Its listing begins anew.
                 (_, Source::List { .. }) => {}
                 (Job::Write(_), _) => self.write_anew(turn, *running),
-                (Job::Put(_) | Job::Get(_) | Job::Delete(_) | Job::List(_), _) => self.begin_anew(turn, *running),
+                (Job::Put(_) | Job::Get(_) | Job::Delete(_) | Job::List(_), _) => {
+                    self.begin_anew(turn, *running)
+                }
             }
         }
     }
@@ -48,7 +50,7 @@ impl Node {
             }
             return;
         }
-        let Ok((_, operation)) = self.as_operation(job) else { return };
+        let Some((_, operation)) = self.as_operation(job) else { return };
         let timeout = deadline.since(turn.time()).max(Duration::from_millis(1));
         self.admit(turn, source, Timed { operation, timeout });
     }

@@ -21,13 +21,11 @@ impl Node {
             self.finish(turn, source, Err(OperationError { failure, ..expired }));
             return;
         }
-        let (primaries, operation) = match self.as_operation(job) {
-            Ok(operation) => operation,
-            Err(job) => {
-                self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
-                return;
-            }
-        };
+        if matches!(job, Job::Write(_) | Job::Forward(_)) {
+            self.coordinator.put_back(tag, Box::new(Running { source, began, deadline, timer, job }));
+            return;
+        }
+        let Some((primaries, operation)) = self.as_operation(job) else { return };
         let passed_on = match &source {
             Source::Client(_) | Source::List { .. } => {
                 self.forward(turn, &source, deadline, operation, primaries)
@@ -40,8 +38,8 @@ impl Node {
         }
     }
 
-    /// What its client has asked for, and the owners that can do it; the job itself when it is stored or passed on already.
-    pub(super) fn as_operation(&self, job: Job) -> Result<(Vec<NodeId>, Operation), Job> {
+    /// What its client has asked for, and the owners that can do it; none when it is stored or passed on already.
+    pub(super) fn as_operation(&self, job: Job) -> Option<(Vec<NodeId>, Operation)> {
         let (target, operation) = match job {
             Job::Put(waiting) => (waiting.target.clone(), Operation::Put(waiting.into_put())),
             Job::Get(reading) => {
@@ -62,12 +60,12 @@ impl Node {
                 let (key, quorum) = (target.key.key.clone(), target.quorums.asked);
                 (target, Operation::Delete(Delete { bucket, key, context, quorum }))
             }
-            Job::List(listing) => return Ok((Vec::new(), Operation::List(listing.into_list()))),
-            Job::Write(_) | Job::Forward(_) => return Err(job),
+            Job::List(listing) => return Some((Vec::new(), Operation::List(listing.into_list()))),
+            Job::Write(_) | Job::Forward(_) => return None,
         };
         let layout = self.layout.as_deref();
         let primaries = layout.map(|layout| target.quorums.reading(layout, target.key.partition).to_vec());
-        Ok((primaries.unwrap_or_default(), operation))
+        Some((primaries.unwrap_or_default(), operation))
     }
 
     fn bucket_name(&self, target: &Target) -> String {

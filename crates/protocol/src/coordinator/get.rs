@@ -11,7 +11,7 @@ use crate::id::{Epoch, NodeId};
 use crate::layout::Layout;
 use crate::message::{Fetched, Message, Place, Refusal, Tag};
 use crate::node::Node;
-use crate::operation::{Found, OperationError, Outcome, Written};
+use crate::operation::{Failure, Found, OperationError, Outcome, Written};
 use crate::time::{Now, Time};
 use crate::turn::Turn;
 use crate::version::{Container, Context, Digest, Sibling, Union};
@@ -37,6 +37,8 @@ pub(crate) struct Reading {
     /// Who has answered, and what it held.
     replies: Vec<(NodeId, Digest)>,
     asked: Vec<(NodeId, Time)>,
+    /// Fallbacks that keep nothing of the key.
+    empty: Vec<NodeId>,
 }
 
 impl Reading {
@@ -50,7 +52,16 @@ impl Reading {
 
     fn new(target: Target, counting: &[NodeId], purpose: Purpose) -> Self {
         let tally = Tally::of_read(counting, target.quorums.read);
-        Self { target, purpose, tally, local: None, merged: None, replies: Vec::new(), asked: Vec::new() }
+        Self {
+            target,
+            purpose,
+            tally,
+            local: None,
+            merged: None,
+            replies: Vec::new(),
+            asked: Vec::new(),
+            empty: Vec::new(),
+        }
     }
 
     /// What a delete that reads first has seen so far; none for a read.
@@ -68,6 +79,15 @@ impl Reading {
     /// Whether the link that went down may have carried a request or its reply.
     pub(super) fn waits_for(&self, peer: NodeId) -> bool {
         self.asked.iter().any(|&(asked, _)| asked == peer) && !self.tally.has(peer)
+    }
+
+    /// Whether all that could still answer are too few: some fallbacks have nothing to say of the key.
+    fn is_hopeless(&self, is_live: impl Fn(NodeId) -> bool) -> bool {
+        let may_answer = |&&(asked, _): &&(NodeId, Time)| {
+            !self.tally.has(asked) && !self.empty.contains(&asked) && is_live(asked)
+        };
+        let waiting = u32::try_from(self.asked.iter().filter(may_answer).count()).unwrap_or(u32::MAX);
+        !self.empty.is_empty() && self.tally.counted().saturating_add(waiting) < self.tally.needed()
     }
 
     fn fetch(&self, tag: Tag, epoch: Epoch, from: NodeId) -> Message {
@@ -193,6 +213,9 @@ impl Node {
         };
         let asked = reading.asked.iter().find(|asked| asked.0 == from).map(|asked| asked.1);
         if let (Some(asked), Some(local), false) = (asked, &reading.local, reading.tally.has(from)) {
+            if matches!(result, Err(Refusal::NothingKept)) && !reading.empty.contains(&from) {
+                reading.empty.push(from);
+            }
             let answer = match result {
                 Ok(Fetched::Same) => Some(None),
                 Ok(Fetched::Container { container, echo }) if self.is_fresh(turn, echo) => {
@@ -214,7 +237,12 @@ impl Node {
                 }
                 _ => {
                     reading.tally.fail(from);
-                    self.get_ask_fresh(turn, tag, reading);
+                    if !self.get_ask_fresh(turn, tag, reading)
+                        && reading.is_hopeless(|node| self.links.is_live(node))
+                    {
+                        self.get_fails(turn, *running);
+                        return;
+                    }
                 }
             }
         }
@@ -223,6 +251,14 @@ impl Node {
         } else {
             self.coordinator.put_back(tag, running);
         }
+    }
+
+    /// Nobody is left who could answer: better to say so now than when the time is over.
+    fn get_fails(&mut self, turn: &mut Turn<'_>, running: Running) {
+        let Job::Get(reading) = &running.job else { return };
+        let (needed, reachable) = (reading.tally.needed(), reading.tally.counted());
+        self.stats.quorum_shortfalls += 1;
+        self.finish(turn, running.source, Err(read_error(Failure::QuorumUnavailable { needed, reachable })));
     }
 
     /// R replicas have answered.

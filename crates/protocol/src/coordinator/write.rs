@@ -105,7 +105,8 @@ impl Node {
     /// The acknowledgements that a write needs.
     pub(super) fn write_tally(&self, target: &Target) -> Tally {
         let layout = self.layout.as_deref();
-        let sides = layout.into_iter().flat_map(|layout| target.quorums.writing(layout, target.key.partition));
+        let sides =
+            layout.into_iter().flat_map(|layout| target.quorums.writing(layout, target.key.partition));
         Tally::of_write(sides)
     }
 
@@ -217,9 +218,10 @@ impl Node {
             Place::Replica => self.working.peek(&writing.target.key),
             Place::Fallback => self.fallback.peek(&writing.target.key),
         }?;
-        let covers = newest.container.context.covers_all(&writing.held.container.context);
+        // After the loss of a record it may have seen the same and hold again what a delete had dropped.
+        let includes = newest.container.includes(&writing.held.container);
         let echo = self.echoes.known_at(to, turn.now.link)?;
-        covers.then(|| (newest.encoded.clone(), echo))
+        includes.then(|| (newest.encoded.clone(), echo))
     }
 
     /// An owner has missed it for now: it will be brought.

@@ -227,12 +227,15 @@ impl Node {
         key: &KeyRef,
         version: u64,
     ) {
-        let Some(place) = self.hints.get(owner, key).filter(|mark| mark.version == version).map(|mark| mark.place)
+        let Some(place) =
+            self.hints.get(owner, key).filter(|mark| mark.version == version).map(|mark| mark.place)
         else {
             return;
         };
         let wanted = self.recipients(owner, key, place);
-        let Some(mark) = self.hints.marks.get_mut(&owner).and_then(|marks| marks.get_mut(key)) else { return };
+        let Some(mark) = self.hints.marks.get_mut(&owner).and_then(|marks| marks.get_mut(key)) else {
+            return;
+        };
         if !mark.heard.contains(&from) {
             mark.heard.push(from);
         }
@@ -257,7 +260,8 @@ impl Node {
     /// Drops the hints that mean nothing in this layout, and looks whether the others go to their targets.
     pub(super) fn hints_resolved(&mut self, turn: &mut Turn<'_>) {
         let Some(layout) = self.layout.clone() else { return };
-        let all = self.hints.marks.iter().flat_map(|(&owner, marks)| marks.iter().map(move |mark| (owner, mark)));
+        let all =
+            self.hints.marks.iter().flat_map(|(&owner, marks)| marks.iter().map(move |mark| (owner, mark)));
         let mut meaningless = Vec::new();
         let mut astray = false;
         for (owner, (key, mark)) in all {

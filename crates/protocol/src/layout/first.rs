@@ -6,11 +6,11 @@ use std::time::Duration;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{
-    BUCKET_NAME_BYTES, Bucket, ConflictPolicy, DEFAULT_BUCKET, Layout, Member, PARTITIONS_MAX, QuorumMode, QuorumSizes,
-    REPLICAS_MAX,
-};
 use super::voters::voters;
+use super::{
+    BUCKET_NAME_BYTES, Bucket, ConflictPolicy, DEFAULT_BUCKET, Layout, Member, PARTITIONS_MAX, QuorumMode,
+    QuorumSizes, REPLICAS_MAX,
+};
 use crate::id::{BucketId, ClusterId, Epoch};
 use crate::limits::{TTL_MAX, ttl_ms};
 use crate::placement;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::first::{
-    BucketSettings, Defaults, InvalidSettings, check_members, check_quorums, check_replicas, invalid, make_bucket,
+    BucketSettings, Defaults, InvalidSettings, check_members, check_quorums, check_replicas, invalid,
+    make_bucket,
 };
 use super::voters::voters;
 use super::{Change, DEFAULT_BUCKET, Layout, Member, QuorumSizes, Stage};
@@ -201,8 +202,11 @@ impl Layout {
             self.member(node).map(|_| ()).ok_or_else(reason)
         };
         let mut gone = BTreeSet::new();
-        for (field, node) in
-            wanted.remove.iter().map(|node| ("remove", node)).chain(wanted.lost.iter().map(|node| ("lost", node)))
+        for (field, node) in wanted
+            .remove
+            .iter()
+            .map(|node| ("remove", node))
+            .chain(wanted.lost.iter().map(|node| ("lost", node)))
         {
             known(field, *node)?;
             if !gone.insert(*node) {
@@ -264,7 +268,8 @@ impl Layout {
     }
 
     fn with_buckets(&self, wanted: &Alteration) -> Result<Self, OrderError> {
-        let alone = Alteration { create: wanted.create.clone(), drop: wanted.drop.clone(), ..Alteration::default() };
+        let alone =
+            Alteration { create: wanted.create.clone(), drop: wanted.drop.clone(), ..Alteration::default() };
         if alone != *wanted {
             return Err(invalid("create", "buckets are created and dropped on their own".into()).into());
         }

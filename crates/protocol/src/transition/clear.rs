@@ -117,7 +117,8 @@ impl Node {
 
     /// Nothing is left of a partition.
     fn cleared(&mut self, turn: &mut Turn<'_>, partition: PartitionId) {
-        let ops: Vec<StoreOp> = self.holes.forget(partition).iter().map(|key| StoreOp::Delete { key: keys::hole(key) }).collect();
+        let ops: Vec<StoreOp> =
+            self.holes.forget(partition).iter().map(|key| StoreOp::Delete { key: keys::hole(key) }).collect();
         if !ops.is_empty() {
             self.commits.issue(turn.effects, ops);
         }

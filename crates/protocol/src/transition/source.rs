@@ -15,6 +15,9 @@ use crate::time::Time;
 use crate::turn::Turn;
 use crate::version::EncodedContainer;
 
+/// Containers in the store's order, and up to which key they are all; none: up to the partition's end.
+type Records = (Vec<(KeyRef, EncodedContainer)>, Option<KeyRef>);
+
 impl Node {
     /// Another owner compares a partition with this one's.
     #[expect(clippy::too_many_arguments, reason = "they are the message's fields")]
@@ -29,9 +32,8 @@ impl Node {
         durable: bool,
     ) {
         let fenced = if durable {
-            self.fence_member(turn, from, epoch).and_then(|()| {
-                if self.has_caught_up(partition) { Ok(()) } else { Err(Refusal::NotOwner) }
-            })
+            self.fence_member(turn, from, epoch)
+                .and_then(|()| if self.has_caught_up(partition) { Ok(()) } else { Err(Refusal::NotOwner) })
         } else {
             self.fence_source(turn, from, epoch, partition)
         };
@@ -102,7 +104,8 @@ impl Node {
         let room = if self.has_room() { Ok(()) } else { Err(Refusal::Overloaded) };
         match self.fence_source(turn, from, epoch, partition).and(room) {
             Ok(()) => {
-                let purpose = ScanFor::Pull { from, tag, leaves: leaves.into_iter().collect(), began: turn.now.link };
+                let purpose =
+                    ScanFor::Pull { from, tag, leaves: leaves.into_iter().collect(), began: turn.now.link };
                 let token = self.scans.begin(purpose, None);
                 self.scan_partition(turn, token, partition, after);
             }
@@ -121,7 +124,8 @@ impl Node {
     ) {
         let echo = self.echoes.known_at(from, began).ok_or(Refusal::TooOld);
         let page = self.records_in(turn, leaves, result);
-        let result = echo.and_then(|echo| page.map(|(records, through)| PulledPage { records, through, echo }));
+        let result =
+            echo.and_then(|echo| page.map(|(records, through)| PulledPage { records, through, echo }));
         self.reply_pull(turn, from, tag, result);
     }
 
@@ -132,7 +136,7 @@ impl Node {
         turn: &mut Turn<'_>,
         leaves: &BTreeSet<u16>,
         result: Result<ScanPage, StoreError>,
-    ) -> Result<(Vec<(KeyRef, EncodedContainer)>, Option<KeyRef>), Refusal> {
+    ) -> Result<Records, Refusal> {
         let page = result.map_err(|_| Refusal::Storage)?;
         let through = page.last().filter(|_| page.more).and_then(keys::key_of);
         if page.more && through.is_none() {

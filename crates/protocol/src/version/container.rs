@@ -116,6 +116,13 @@ impl Container {
         self.context.join(seen);
     }
 
+    /// Whether merging another into it would change nothing: it has seen all that the other has, and holds nothing that the other
+    /// has dropped.
+    pub fn includes(&self, other: &Self) -> bool {
+        let is_dropped = |ours: &Sibling| other.context.covers(ours.dot) && !other.has(ours.dot);
+        self.context.covers_all(&other.context) && !self.siblings.iter().any(is_dropped)
+    }
+
     /// Joins what another replica knows of the key: a sibling survives when both have it, or when one has it and
     /// the other has not seen it. Commutative, associative, idempotent; never forgets an unseen sibling.
     pub fn merge(&mut self, other: &Self) -> Merged {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
+use quorate_protocol::identity::Kept;
 use quorate_protocol::keys;
 use quorate_protocol::layout::{Layout, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
@@ -99,7 +100,8 @@ impl World {
             limits: self.limits.clone(),
             token_secret: None,
         };
-        self.nodes.insert(id, Node::new(config, Some(self.layout.clone()), Vec::new()));
+        self.nodes
+            .insert(id, Node::new(config, Kept { layout: Some(self.layout.clone()), ..Kept::default() }));
         self.disks.entry(id).or_default();
         self.handle(id, Event::Started);
         let peers: Vec<u64> = self.nodes.keys().copied().filter(|&peer| peer != id).collect();
@@ -136,9 +138,9 @@ impl World {
     }
 
     /// Deletes what a read at a node shows of a key.
-    pub fn delete(&mut self, at: u64, key: &str) -> Result<Written, OperationError> {
+    pub fn delete(&mut self, at: u64, key: &str, mode: QuorumMode) -> Result<Written, OperationError> {
         let key = Bytes::copy_from_slice(key.as_bytes());
-        let quorum = QuorumOptions::default();
+        let quorum = QuorumOptions { mode: Some(mode), ..QuorumOptions::default() };
         let context = ContextToken::new();
         self.written(at, Operation::Delete(Delete { bucket: String::new(), key, context, quorum }))
     }
@@ -155,6 +157,11 @@ impl World {
             }
         }
         panic!("it was never answered")
+    }
+
+    /// How long this has gone on.
+    pub fn lasted(&self) -> Duration {
+        Duration::from_micros(self.now_us)
     }
 
     /// Whether a node's disk has a record with this first byte: d, f or h.
@@ -267,6 +274,8 @@ impl World {
                 }
                 Effect::Answer { result, .. } => self.answers.push(result),
                 Effect::AnswerBootstrap { .. }
+                | Effect::AnswerChange { .. }
+                | Effect::AnswerPreview { .. }
                 | Effect::LayoutAdopted(_)
                 | Effect::PeerChanged { .. }
                 | Effect::Notice(_) => {}

@@ -67,7 +67,7 @@ fn gone_for_good(oracle: &Oracle, operation: usize, covered: &DotSet, disks: &Di
         }
         let holders = match &holders {
             Some(holders) => holders,
-            None => holders.insert(disks.durable(&history.store_key, history.bucket.n)?),
+            None => holders.insert(disks.acknowledged(&history.store_key, history.bucket.n)?),
         };
         let without = |container: &&Container| {
             history.is_known_to(&container.context, dot.dot)

@@ -124,9 +124,9 @@ impl Unremembered {
             return Err(violation("hints", detail));
         }
         let any = |layout: &Layout| {
-            let mut of_all = layout.all_partitions().flat_map(|partition| {
-                layout.owners(partition).iter().map(move |&owner| (owner, partition))
-            });
+            let mut of_all = layout
+                .all_partitions()
+                .flat_map(|partition| layout.owners(partition).iter().map(move |&owner| (owner, partition)));
             of_all.any(|(owner, partition)| process.node.compares_first(owner, partition))
         };
         if has_dropped && !process.node.layout().is_some_and(|layout| any(layout)) {

@@ -11,11 +11,8 @@ use crate::host::Host;
 /// A node is about to say, in this layout, that it has a write, or what it holds.
 pub(crate) fn answers_as_owner(layout: &Layout, node: NodeId, asked: &Asked, serves: bool) -> Check {
     let (Asked::Key(key) | Asked::After(key)) = asked;
-    let owns = if serves {
-        layout.is_owner(key.partition, node)
-    } else {
-        layout.is_holder(key.partition, node)
-    };
+    let owns =
+        if serves { layout.is_owner(key.partition, node) } else { layout.is_holder(key.partition, node) };
     let may = owns || layout.is_fallback(key.partition, node);
     if may {
         return Ok(());
@@ -31,7 +28,10 @@ pub(crate) fn cleared(layout: &Layout, host: &Host, name: &str) -> Check {
         if !layout.is_holder(partition, host.id) && !left.is_empty() {
             return Err(violation(
                 "owners",
-                format!("{name} keeps {} records of partition {partition}, which it does not own", left.len()),
+                format!(
+                    "{name} keeps {} records of partition {partition}, which it does not own",
+                    left.len()
+                ),
             ));
         }
     }

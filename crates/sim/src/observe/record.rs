@@ -40,6 +40,7 @@ impl Recorder {
                 | Failure::TooLarge { .. }
                 | Failure::UnknownBucket(_)
                 | Failure::NotBootstrapped
+                | Failure::NotAMember
                 | Failure::ReadFirst(_)
                 | Failure::Overloaded(_)
                 | Failure::DiskFull

@@ -170,6 +170,8 @@ impl World {
                     Ok(())
                 }
             },
+            // Operators here ask for no previews.
+            Effect::AnswerPreview { .. } => Ok(()),
             Effect::AnswerChange { result, .. } => {
                 self.order_answered(node, &result);
                 Ok(())

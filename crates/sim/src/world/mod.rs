@@ -230,7 +230,9 @@ impl World {
 
     fn all_have_layout(&self) -> bool {
         let members = self.hosts.iter().filter(|host| self.layout.member(host.id).is_some());
-        members.into_iter().all(|host| host.process.as_ref().is_some_and(|process| process.node.layout().is_some()))
+        members
+            .into_iter()
+            .all(|host| host.process.as_ref().is_some_and(|process| process.node.layout().is_some()))
     }
 
     /// Clients and faults, until all operations are done.
@@ -296,7 +298,8 @@ impl World {
 
 fn disks<'a>(layout: &Layout, hosts: &'a [Host], oracle: &Oracle, key: usize) -> Disks<'a> {
     let owners = layout.holders(oracle.keys[key].partition);
-    let owners: Vec<&Host> = owners.iter().filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).collect();
+    let owners: Vec<&Host> =
+        owners.iter().filter_map(|owner| hosts.iter().find(|host| host.id == *owner)).collect();
     let others = hosts.iter().filter(|host| owners.iter().all(|owner| owner.id != host.id));
     let others = others.map(|host| &host.disk).collect();
     let owners: Vec<_> = owners.iter().map(|host| &host.disk).collect();

@@ -269,7 +269,10 @@ impl World {
             rounds += 1;
             if rounds > ROUNDS_MAX {
                 let layout = describe::layout(&self.layout);
-                return Err(violation("transition", format!("operators do what they can, and it is: {layout}")));
+                return Err(violation(
+                    "transition",
+                    format!("operators do what they can, and it is: {layout}"),
+                ));
             }
             self.see_to_the_change()?;
         }
@@ -296,7 +299,8 @@ impl World {
                 if self.layout.stage() == stage { self.order_in_peace(&Order::Cancel) } else { Ok(()) }
             }
             (Some(missing), None) => {
-                let add = if self.layout.members.len() <= self.layout.n as usize { self.spare() } else { None };
+                let add =
+                    if self.layout.members.len() <= self.layout.n as usize { self.spare() } else { None };
                 let (add, lost) = (add.into_iter().collect(), vec![missing]);
                 self.order_in_peace(&Order::Alter(Alteration { add, lost, ..Alteration::default() }))
             }
@@ -340,7 +344,10 @@ impl World {
         let (epoch, until_us) = (self.layout.epoch, self.now_us + CHANGE_US);
         while self.layout.epoch == epoch {
             if self.now_us > until_us {
-                return Err(violation("transition", format!("it does not end: {}", describe::layout(&self.layout))));
+                return Err(violation(
+                    "transition",
+                    format!("it does not end: {}", describe::layout(&self.layout)),
+                ));
             }
             self.step()?;
         }
@@ -349,7 +356,9 @@ impl World {
 
     fn everyone_has_the_newest(&mut self) -> Check {
         let until_us = self.now_us + ORDER_US;
-        while let Some(node) = self.members().into_iter().find(|&node| self.hosts[node].epoch() != self.layout.epoch) {
+        while let Some(node) =
+            self.members().into_iter().find(|&node| self.hosts[node].epoch() != self.layout.epoch)
+        {
             if self.now_us > until_us {
                 let name = describe::node(node);
                 let detail = format!("{name} does not hold the layout of epoch {}", self.layout.epoch);

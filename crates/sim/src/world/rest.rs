@@ -71,7 +71,10 @@ impl World {
                     self.hosts[*node].process.as_ref().is_some_and(|process| process.node.gauges().hints > 0)
                 };
                 let nodes: Vec<String> = (0..self.hosts.len()).filter(keeps).map(describe::node).collect();
-                let left = format!("faults have been over for long, and hints are left, or not read, on {}", nodes.join(", "));
+                let left = format!(
+                    "faults have been over for long, and hints are left, or not read, on {}",
+                    nodes.join(", ")
+                );
                 return Err(violation("hints", left));
             }
             self.step()?;

@@ -22,6 +22,7 @@ use crate::dev::{ClusterOptions, LocalCluster};
 use crate::output::{self, Done, Format};
 use crate::progress::{Progress, Unit};
 use crate::settings::ClusterSettings;
+use crate::signals::Signals;
 use doors::Doors;
 use load::Load;
 
@@ -176,7 +177,12 @@ async fn measure_cluster_of(
         node_settings: Vec::new(),
     };
     let mut cluster = LocalCluster::start(options).await?;
-    let measured = measure(&mut cluster, settings, args, rows, progress).await;
+    let mut signals = Signals::new()?;
+    // An interrupted run stops its nodes and takes its directory with it.
+    let measured = tokio::select! {
+        measured = measure(&mut cluster, settings, args, rows, progress) => measured,
+        () = signals.next() => Err(anyhow::anyhow!("interrupted")),
+    };
     cluster.stop().await;
     measured
 }
