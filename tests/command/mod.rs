@@ -94,7 +94,13 @@ pub(crate) struct Dev {
 impl Dev {
     /// On this directory, with these further flags.
     pub(crate) fn start(data: &Path, flags: &[&str]) -> Self {
+        Self::start_with(data, flags, &[])
+    }
+
+    /// The same, with settings of the nodes, as the environment names them.
+    pub(crate) fn start_with(data: &Path, flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let mut child = quorate()
+            .envs(settings.iter().copied())
             .args(["dev", "--output", "json", "--port-base", "0", "--data"])
             .arg(data)
             .args(flags)

@@ -124,7 +124,7 @@ pub struct Settings {
     pub client_operations_max: usize,
     /// Memory for containers, in bytes, beside those in use.
     pub cache_bytes: usize,
-    /// Memory for the store's pages, in bytes.
+    /// Memory for the pages of the store's index, in bytes; 1 MiB at least.
     pub store_cache_bytes: u64,
     /// Whether reads repair replicas that answer with less than others. Off, only anti-entropy does.
     pub read_repair: bool,
@@ -267,6 +267,8 @@ impl Settings {
         bounded("hint_bytes_per_s", number(self.hint_bytes_per_s), 1, 1 << 40)?;
         bounded("transfer_bytes_per_s", number(self.transfer_bytes_per_s), 1, 1 << 40)?;
         bounded("weight", self.weight as usize, 1, 1 << 16)?;
+        let least = number(quorate_storage::StoreOptions::CACHE_BYTES_MIN);
+        bounded("store_cache_bytes", number(self.store_cache_bytes), least, 1 << 40)?;
         bounded("checkpoint_interval_s", number(self.checkpoint_interval_s), 1, 24 * 3600)?;
         for seed in &self.seeds {
             let address = seed.rsplit_once(':').filter(|(host, _)| !host.is_empty());

@@ -9,7 +9,7 @@ use prometheus::{
 };
 use quorate_protocol::PeerState;
 use quorate_protocol::layout::Stage;
-use quorate_storage::{Checkpointed, StoreObserver, StoreStats, Synced};
+use quorate_storage::{Checkpointed, Rebuilding, StoreObserver, StoreStats, Synced};
 
 use crate::driver::View;
 use crate::observe::{Observer, SharedObserver};
@@ -327,6 +327,7 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
         }),
         gauge("store_log_bytes", "Bytes of the commit log.", |s| s.store.log_bytes),
         gauge("store_base_bytes", "Bytes of the store's files behind the log.", |s| s.store.base_bytes),
+        gauge("store_index_bytes", "Those of the index among them.", |s| s.store.index_bytes),
         gauge("store_live_bytes", "Bytes of keys and values in them.", |s| s.store.live_bytes),
         gauge("store_writable", "1 when the store takes writes.", |s| {
             u64::from(s.view.store_refusal.is_none())
@@ -356,5 +357,18 @@ impl StoreObserver for StoreMetrics {
 
     fn checkpointed(&self, _checkpoint: &Checkpointed) {
         self.0.checkpoints.inc();
+    }
+
+    fn rebuilding(&self, progress: &Rebuilding<'_>) {
+        let Rebuilding { reason, files, files_done, records } = *progress;
+        if files_done == 0 {
+            tracing::warn!(
+                reason,
+                files,
+                "the store's index is not to be trusted: it is built anew from the value files"
+            );
+        } else {
+            tracing::info!(files_done, files, records, "building the store's index");
+        }
     }
 }

@@ -32,7 +32,7 @@ fn key(number: u64) -> Bytes {
     format!("key/{:016x}", (number % KEYS).wrapping_mul(0x9E37_79B9_7F4A_7C15)).into()
 }
 
-/// A put of a value that differs each time: sled skips equal ones.
+/// A put of a value that differs each time.
 fn put(number: u64) -> StoreOp {
     let mut value = vec![b'v'; VALUE_BYTES];
     value[..8].copy_from_slice(&number.to_le_bytes());
@@ -87,7 +87,7 @@ fn get_from_memtable(bencher: Bencher<'_, '_>) {
 }
 
 #[divan::bench(sample_count = 200, sample_size = 500)]
-fn get_from_sled(bencher: Bencher<'_, '_>) {
+fn get_from_files(bencher: Bencher<'_, '_>) {
     let (_directory, store) = open();
     for number in 0..KEYS {
         store.submit(vec![put(number)]).expect("there is room");
@@ -104,7 +104,7 @@ fn get_each(bencher: Bencher<'_, '_>, store: &SledStore) {
 }
 
 #[divan::bench(args = [10, 100])]
-fn scan_in_sled(bencher: Bencher<'_, '_>, entries: usize) {
+fn scan_in_files(bencher: Bencher<'_, '_>, entries: usize) {
     let (_directory, store) = open();
     for number in 0..KEYS {
         store.submit(vec![put(number)]).expect("there is room");

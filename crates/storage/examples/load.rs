@@ -110,7 +110,7 @@ fn main() {
         let stats = store.stats();
         eprintln!(
             "{second:3} s: {ops} ops/s, cpu {:.2} us/op, {syncs} syncs (mean {} us, max {} us, {} batches each), \
-             applied {} ops in {} ms, checkpoints {} ms, unapplied {} MiB, log {} MiB, sled {} MiB, live {} MiB, pressure {:.2}",
+             applied {} ops in {} ms, checkpoints {} ms, unapplied {} MiB, log {} MiB, files {} MiB, index {} MiB, live {} MiB, pressure {:.2}",
             (cpu_now - cpu_before).as_secs_f64() * 1e6 / ops.max(1) as f64,
             sync_us / syncs.max(1),
             take(&totals.sync_us_max),
@@ -120,7 +120,8 @@ fn main() {
             take(&totals.checkpoint_us) / 1000,
             stats.pressure.unapplied_bytes >> 20,
             stats.log_bytes >> 20,
-            stats.base_bytes >> 20,
+            (stats.base_bytes - stats.index_bytes) >> 20,
+            stats.index_bytes >> 20,
             stats.live_bytes >> 20,
             stats.pressure.fraction(),
         );

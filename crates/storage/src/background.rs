@@ -1,33 +1,68 @@
-//! The thread that moves durable generations to sled, makes checkpoints and keeps spare segments.
+//! The thread that moves durable generations to the value files, makes checkpoints, gives space back and keeps spare segments.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quorate_protocol::store::CommitNumber;
 
-use crate::base::{Base, Scratch};
-use crate::directory::Checkpoint;
+use crate::base::{Base, IndexError};
+use crate::checkpoint_file::Checkpoint;
+use crate::compact::Compaction;
+use crate::key::Key;
 use crate::log::segment::{create_spare, spare_path};
 use crate::rewrite::Rewrite;
 use crate::shared::Shared;
+use crate::stats::Counters;
+use crate::values::keep::Keep;
 
-/// State that only this thread has. Errors of its methods say what went wrong, for good: the store fails.
+/// What ends the store's work.
+pub(crate) enum Trouble {
+    /// What went wrong, for good.
+    Final(String),
+    /// The next opening builds the index anew.
+    Index(IndexError),
+}
+
+impl From<String> for Trouble {
+    fn from(detail: String) -> Self {
+        Self::Final(detail)
+    }
+}
+
+impl From<&str> for Trouble {
+    fn from(detail: &str) -> Self {
+        Self::Final(detail.into())
+    }
+}
+
+impl From<IndexError> for Trouble {
+    fn from(error: IndexError) -> Self {
+        Self::Index(error)
+    }
+}
+
+/// State that only this thread has.
 pub(crate) struct Background {
     pub(crate) shared: Arc<Shared>,
     /// What readers find in `Tables::base`.
     pub(crate) base: Arc<Base>,
+    pub(crate) keep: Keep,
     /// What the file CHECKPOINT says.
     pub(crate) checkpoint: Checkpoint,
-    /// The last batch that sled has, and the record of the log with which it has all up to there.
+    /// The last batch that the value files have, and the record of the log with which they have all up to there.
     pub(crate) applied: CommitNumber,
     pub(crate) applied_sequence: u64,
+    /// The last key applied of a generation that met a full disk.
+    pub(crate) applied_key: Option<Key>,
     pub(crate) rewrite: Option<Rewrite>,
+    pub(crate) compaction: Option<Compaction>,
+    /// When to try again, the disk having had no room.
+    pub(crate) checkpoint_again_at: Option<Instant>,
     /// Replaced by rewritten ones, but perhaps still being read.
     pub(crate) retired: Vec<Arc<Base>>,
-    pub(crate) scratch: Scratch,
     pub(crate) next_spare_id: u64,
-    /// Durable generations that sled has not got yet.
+    /// Durable generations that have not been applied yet.
     pub(crate) pending: VecDeque<(CommitNumber, u64)>,
     /// When to look again without being woken.
     pub(crate) look_again_in: Option<Duration>,
@@ -36,32 +71,42 @@ pub(crate) struct Background {
 impl Background {
     pub(crate) fn new(
         shared: Arc<Shared>,
+        keep: Keep,
         checkpoint: Checkpoint,
         applied_sequence: u64,
         next_spare_id: u64,
     ) -> Self {
         let base = Arc::clone(&shared.tables.read().base);
-        Self {
+        let background = Self {
             shared,
             base,
+            keep,
             checkpoint,
             applied: CommitNumber(0),
             applied_sequence,
+            applied_key: None,
             rewrite: None,
+            compaction: None,
+            checkpoint_again_at: None,
             retired: Vec::new(),
-            scratch: Scratch::default(),
             next_spare_id,
             pending: VecDeque::new(),
             look_again_in: None,
-        }
+        };
+        background.publish();
+        background
     }
 
-    /// Works until the store is closed or fails. What is not in sled by then is in the log.
+    /// Works until the store is closed or fails. What is not in the value files by then is in the log.
     pub(crate) fn run(mut self) {
         while self.wait_for_work() {
-            if let Err(detail) = self.work() {
-                self.shared.fail(detail);
-                return;
+            match self.work() {
+                Ok(()) => {}
+                Err(Trouble::Final(detail)) => return self.shared.fail(detail),
+                Err(Trouble::Index(error)) => {
+                    self.shared.fail_index(&error);
+                    return;
+                }
             }
         }
     }
@@ -85,11 +130,13 @@ impl Background {
         !chores.closing && self.shared.failure().is_none()
     }
 
-    fn work(&mut self) -> Result<(), String> {
+    fn work(&mut self) -> Result<(), Trouble> {
         self.apply_pending()?;
         self.fill_spares();
         self.checkpoint_if_due()?;
+        self.count_step()?;
         self.rewrite_step()?;
+        self.compaction_step()?;
         self.remove_retired();
         Ok(())
     }
@@ -97,6 +144,13 @@ impl Background {
     /// Has the thread come back after this long, if nothing wakes it before.
     pub(crate) fn look_again_in(&mut self, pause: Duration) {
         self.look_again_in = Some(self.look_again_in.map_or(pause, |earlier| earlier.min(pause)));
+    }
+
+    /// Tells others how large things are.
+    pub(crate) fn publish(&self) {
+        let ledger = &self.keep.ledger;
+        Counters::set(&self.shared.counters.value_bytes, ledger.bytes());
+        Counters::set(&self.shared.counters.live_bytes, ledger.totals.live_bytes);
     }
 
     /// Spare segments are a matter of speed: one that cannot be made is not missed.

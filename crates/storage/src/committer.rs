@@ -134,7 +134,7 @@ fn write(shared: &Shared, log: &mut LogWriter) -> Result<(), String> {
             Ok(()) => break,
             Err(error) if is_no_space(&error) => {
                 refused = true;
-                shared.room.write_refused(&error);
+                shared.room.log_refused(&error);
                 // Those who wait for this batch's turn hear of it, and a checkpoint may make room.
                 shared.wake_all();
                 let mut queue = shared.queue.lock();
@@ -147,7 +147,7 @@ fn write(shared: &Shared, log: &mut LogWriter) -> Result<(), String> {
         }
     }
     if refused {
-        shared.room.write_taken();
+        shared.room.log_taken();
     }
     Ok(())
 }

@@ -3,65 +3,27 @@
 //! ```text
 //! LOCK                     locked by the process that has the store open
 //! FORMAT                   the version of all the rest
-//! CHECKPOINT               which sled directory counts and how much of the log it holds
+//! CHECKPOINT, CHECKPOINT.2 which of the rest counts, and how far
 //! log/                     the commit log: NUMBER.log, and spare files
-//! base-NUMBER/             sled
+//! values/                  the values: NUMBER.values
+//! base-NUMBER/             sled, the index of the values
+//! REBUILD                  why the index is to be built anew by the next opening, if it is
 //! ```
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint_file::Checkpoint;
 use crate::disk::{Disk, read_all, replace_file};
 use crate::error::{OpenError, io_error};
 
-const FORMAT: &str = "quorate-storage 1\n";
+const FORMAT: &str = "quorate-storage 2\n";
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
-const CHECKPOINT_FILE: &str = "CHECKPOINT";
+const CHECKPOINT_FILES: [&str; 2] = ["CHECKPOINT", "CHECKPOINT.2"];
+const REBUILD_FILE: &str = "REBUILD";
 const BASE_PREFIX: &str = "base-";
-
-/// The content of the file CHECKPOINT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Checkpoint {
-    /// The number in the name of sled's directory.
-    pub(crate) base_id: u64,
-    /// All records of the log up to this one are durable in sled.
-    pub(crate) sequence: u64,
-    /// Bytes of keys and values in sled.
-    pub(crate) live_bytes: u64,
-    /// How large sled's files were when last rewritten, in percent of the live bytes: small entries take several times their
-    /// bytes at best.
-    pub(crate) fresh_percent: u64,
-}
-
-impl Checkpoint {
-    const FRESH: Self = Self { base_id: 1, sequence: 0, live_bytes: 0, fresh_percent: 0 };
-
-    fn encode(self) -> String {
-        let Self { base_id, sequence, live_bytes, fresh_percent } = self;
-        let text = format!(
-            "base = {base_id}\nsequence = {sequence}\nlive_bytes = {live_bytes}\nfresh_percent = {fresh_percent}\n"
-        );
-        let crc = crc32c::crc32c(text.as_bytes());
-        format!("{text}crc32c = {crc:08x}\n")
-    }
-
-    fn decode(content: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(content).ok()?;
-        let numbers: Vec<u64> = text
-            .lines()
-            .zip(["base = ", "sequence = ", "live_bytes = ", "fresh_percent = "])
-            .filter_map(|(line, name)| line.strip_prefix(name)?.parse().ok())
-            .collect();
-        let &[base_id, sequence, live_bytes, fresh_percent] = numbers.as_slice() else {
-            return None;
-        };
-        let checkpoint = Self { base_id, sequence, live_bytes, fresh_percent };
-        // Comparing the whole text includes the checksum.
-        (checkpoint.encode() == text).then_some(checkpoint)
-    }
-}
 
 /// A store's directory, locked.
 pub(crate) struct Directory {
@@ -96,8 +58,9 @@ impl Directory {
             replace_file(disk, root, FORMAT_FILE, FORMAT.as_bytes())
                 .map_err(io_error("create FORMAT in", root))?;
         }
-        let log = directory.log();
-        disk.create_dir(&log).map_err(io_error("create", &log))?;
+        for part in [directory.log(), directory.values()] {
+            disk.create_dir(&part).map_err(io_error("create", &part))?;
+        }
         let checkpoint = directory.read_checkpoint(disk)?;
         Ok((directory, checkpoint))
     }
@@ -114,8 +77,37 @@ impl Directory {
         self.root.join(format!("{BASE_PREFIX}{id:016x}"))
     }
 
-    pub(crate) fn write_checkpoint(&self, disk: &dyn Disk, checkpoint: Checkpoint) -> io::Result<()> {
-        replace_file(disk, &self.root, CHECKPOINT_FILE, checkpoint.encode().as_bytes())
+    pub(crate) fn values(&self) -> PathBuf {
+        self.root.join("values")
+    }
+
+    /// Durable when this returns; not to be taken for undone when it fails, for one of the two files may say it.
+    pub(crate) fn write_checkpoint(&self, disk: &dyn Disk, checkpoint: &Checkpoint) -> io::Result<()> {
+        let content = checkpoint.encode();
+        CHECKPOINT_FILES.iter().try_for_each(|name| replace_file(disk, &self.root, name, content.as_bytes()))
+    }
+
+    /// Why the index is to be built anew, if it is.
+    pub(crate) fn rebuild_reason(&self, disk: &dyn Disk) -> Option<String> {
+        let file = disk.open(&self.root.join(REBUILD_FILE)).ok()?;
+        // Whatever became of the reason, the file is there.
+        Some(
+            read_all(file.as_ref()).map_or(String::new(), |text| String::from_utf8_lossy(&text).into_owned()),
+        )
+    }
+
+    /// Has the next opening build the index anew.
+    pub(crate) fn ask_for_rebuild(&self, disk: &dyn Disk, reason: &str) -> io::Result<()> {
+        replace_file(disk, &self.root, REBUILD_FILE, reason.as_bytes())
+    }
+
+    /// The index is a new one.
+    pub(crate) fn forget_rebuild(&self, disk: &dyn Disk) -> Result<(), OpenError> {
+        let path = self.root.join(REBUILD_FILE);
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
+            _ => disk.sync_dir(&self.root).map_err(io_error("sync", &self.root)),
+        }
     }
 
     /// Removes sled directories that do not count: what an unfinished or a finished rewrite left behind.
@@ -130,31 +122,33 @@ impl Directory {
     }
 
     fn read_checkpoint(&self, disk: &dyn Disk) -> Result<Checkpoint, OpenError> {
-        let path = self.root.join(CHECKPOINT_FILE);
         let names = disk.list(&self.root).map_err(io_error("list", &self.root))?;
-        if names.iter().any(|name| name == CHECKPOINT_FILE) {
-            let content = read_file(disk, &path)?;
-            let checkpoint = Checkpoint::decode(&content).ok_or_else(|| OpenError::Damaged {
-                file: path.clone(),
-                offset: 0,
-                detail: "it is not a valid checkpoint".into(),
-            })?;
-            let base = self.base(checkpoint.base_id);
-            if checkpoint != Checkpoint::FRESH && disk.list(&base).is_err() {
-                let detail = format!("it names {}, which does not exist", base.display());
-                return Err(OpenError::Damaged { file: path, offset: 0, detail });
+        let present = CHECKPOINT_FILES.iter().filter(|file| names.iter().any(|name| name == **file));
+        let mut found = Vec::new();
+        for name in present {
+            found.push(Checkpoint::decode(&read_file(disk, &self.root.join(name))?));
+        }
+        let path = self.root.join(CHECKPOINT_FILES[0]);
+        let newest = found.iter().flatten().max_by_key(|checkpoint| checkpoint.serial);
+        if let Some(newest) = newest {
+            if found.len() < CHECKPOINT_FILES.len() || found.iter().any(|each| each.as_ref() != Some(newest))
+            {
+                // The other one was lost, or the writing of the two interrupted.
+                self.write_checkpoint(disk, newest).map_err(io_error("write", &path))?;
             }
-            return Ok(checkpoint);
+            return Ok(newest.clone());
         }
+        let damaged =
+            |detail: &str| OpenError::Damaged { file: path.clone(), offset: 0, detail: detail.into() };
         // It is written before anything else is, so without it there can be nothing.
-        let log = self.log();
-        let held = disk.list(&log).map_err(io_error("list", &log))?;
-        if !held.is_empty() {
-            let detail = "it is missing, though the log is not empty".into();
-            return Err(OpenError::Damaged { file: path, offset: 0, detail });
+        for part in [self.log(), self.values()] {
+            if !disk.list(&part).map_err(io_error("list", &part))?.is_empty() {
+                return Err(damaged("neither it nor CHECKPOINT.2 is a valid checkpoint"));
+            }
         }
-        self.write_checkpoint(disk, Checkpoint::FRESH).map_err(io_error("write", &path))?;
-        Ok(Checkpoint::FRESH)
+        let fresh = Checkpoint::fresh();
+        self.write_checkpoint(disk, &fresh).map_err(io_error("write", &path))?;
+        Ok(fresh)
     }
 }
 
@@ -182,22 +176,4 @@ fn lock(root: &Path) -> Result<File, OpenError> {
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, OpenError> {
     let file = disk.open(path).map_err(io_error("open", path))?;
     read_all(file.as_ref()).map_err(io_error("read", path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_checkpoint_is_read_back_and_no_changed_byte_goes_unnoticed() {
-        let checkpoint = Checkpoint { base_id: 3, sequence: 1234, live_bytes: 99, fresh_percent: 5 };
-        let text = checkpoint.encode().into_bytes();
-        assert_eq!(Checkpoint::decode(&text), Some(checkpoint));
-        for at in 0..text.len() {
-            let mut changed = text.clone();
-            changed[at] ^= 1;
-            assert_eq!(Checkpoint::decode(&changed), None, "byte {at}");
-            assert_eq!(Checkpoint::decode(&text[..at]), None, "cut at {at}");
-        }
-    }
 }

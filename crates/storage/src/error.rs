@@ -23,7 +23,7 @@ pub enum OpenError {
         found: String,
     },
     /// The store was written by another version.
-    #[error("{} has the format {found:?}; this program reads {expected:?}", directory.display())]
+    #[error("{} has the format {found:?} (file FORMAT); this program reads only {expected:?}", directory.display())]
     Version {
         /// The store's directory.
         directory: PathBuf,
@@ -42,23 +42,13 @@ pub enum OpenError {
         /// What is wrong there.
         detail: String,
     },
-    /// Sled cannot read its files. The directory cannot be trusted.
-    #[error("sled cannot open {}: {detail}", directory.display())]
+    /// Sled cannot be used: for want of space, or not even with new files. (Damaged files of it are no reason: they are built anew.)
+    #[error("sled cannot be used in {}: {detail}", directory.display())]
     Base {
         /// Sled's directory.
         directory: PathBuf,
         /// What sled says.
         detail: String,
-    },
-    /// Sled came up with less than the last checkpoint had made durable. The directory cannot be trusted.
-    #[error("sled in {} has lost writes: it reaches to record {found}, the checkpoint to {expected}", directory.display())]
-    BaseBehind {
-        /// Sled's directory.
-        directory: PathBuf,
-        /// The last log record that sled has wholly taken.
-        found: u64,
-        /// The one that it had taken at the last checkpoint.
-        expected: u64,
     },
     /// The system refused an operation on a file.
     #[error("cannot {action} {}: {source}", path.display())]

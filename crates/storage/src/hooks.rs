@@ -32,10 +32,12 @@ impl Default for StoreHooks {
 pub trait StoreObserver: Send + Sync {
     /// A group of batches became durable.
     fn synced(&self, _group: &Synced) {}
-    /// A generation of the memtable was moved to sled.
+    /// A generation of the memtable was moved to the value files.
     fn applied(&self, _generation: &Applied) {}
     /// A checkpoint was made.
     fn checkpointed(&self, _checkpoint: &Checkpointed) {}
+    /// The opening builds the index anew. Called at the beginning, and after each value file.
+    fn rebuilding(&self, _progress: &Rebuilding<'_>) {}
 }
 
 /// Observes nothing.
@@ -54,7 +56,7 @@ pub struct Synced {
     pub took: Duration,
 }
 
-/// A generation that was moved to sled.
+/// A generation that was moved to the value files.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied {
     /// Operations submitted.
@@ -74,4 +76,17 @@ pub struct Checkpointed {
     pub rewritten: bool,
     /// How long it took.
     pub took: Duration,
+}
+
+/// How far the building of the index has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Rebuilding<'a> {
+    /// Why it is built anew.
+    pub reason: &'a str,
+    /// Value files to read.
+    pub files: usize,
+    /// Those that have been read.
+    pub files_done: usize,
+    /// Records in them.
+    pub records: u64,
 }

@@ -1,4 +1,4 @@
-//! What was submitted and is not in sled yet, in generations: one that takes writes, then frozen ones on their way to sled.
+//! What was submitted and is not in the value files yet, in generations: one that takes writes, then frozen ones on their way there.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;

@@ -1,45 +1,26 @@
-//! Opening: finds out what is there, takes the log's rest into sled, starts the threads.
+//! Opening: finds out what is there, starts the threads. What has to be made good first is `recover`'s.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::apply::apply_change;
 use crate::background::Background;
-use crate::base::{Base, Scratch};
-use crate::batch::{Change, OP_OVERHEAD_BYTES};
 use crate::committer::Committer;
 use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::error::{OpenError, io_error};
 use crate::hooks::StoreHooks;
-use crate::key::Key;
-use crate::log::replay::replay;
 use crate::log::segment::{self, create_spare, spare_path};
 use crate::log::writer::{LogWriter, SegmentPool};
 use crate::memtable::Tables;
 use crate::options::StoreOptions;
+use crate::recover::{OpenReport, Recovered, recover};
 use crate::room::Room;
 use crate::shared::{Parts, Shared};
-
-/// What an opening found and did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenReport {
-    /// Records of the log that sled did not have for certain, taken in again.
-    pub replayed_records: u64,
-    /// Their bytes.
-    pub replayed_bytes: u64,
-    /// Bytes of an unfinished record that were cut off the log's end.
-    pub torn_bytes: u64,
-    /// How long the opening took.
-    pub took: Duration,
-}
 
 /// A store's threads and what they share.
 pub(crate) struct Opened {
@@ -63,24 +44,12 @@ pub(crate) fn open(
     let room = Room::new(Arc::clone(&disk), path.to_path_buf(), options.free_reserve_bytes, interval);
     room.check_if_due();
 
-    let base_directory = directory.base(checkpoint.base_id);
-    let base = Base::open(disk.as_ref(), &base_directory, options.cache_bytes, checkpoint.live_bytes)?;
-    let base_error =
-        |error: sled::Error| OpenError::Base { directory: base_directory.clone(), detail: error.to_string() };
-    let mark = base.mark().map_err(base_error)?;
-    if mark < checkpoint.sequence {
-        return Err(OpenError::BaseBehind {
-            directory: base_directory,
-            found: mark,
-            expected: checkpoint.sequence,
-        });
-    }
+    let observer = hooks.observer.as_ref();
+    let Recovered { base, keep, checkpoint, replayed, mut report } =
+        recover(Arc::clone(&disk), &directory, checkpoint, &options, observer)?;
+    directory.remove_other_bases(disk.as_ref(), checkpoint.base_id)?;
 
     let log = directory.log();
-    let mut intake = Intake::new(&base, &options).map_err(base_error)?;
-    let replayed = replay(disk.as_ref(), &log, checkpoint.sequence, |changes| intake.take(changes))?;
-    intake.finish()?;
-
     let mut next_spare_id = 1;
     let spares = usable_spares(disk.as_ref(), &log, &options, &room, &mut next_spare_id)?;
     let pool = SegmentPool { closed: replayed.segments, spares };
@@ -91,9 +60,10 @@ pub(crate) fn open(
         LogWriter::start(Arc::clone(&disk), log.clone(), Arc::clone(&pool), id, first, options.segment_bytes)
             .map_err(io_error("start a segment in", &log))?;
 
-    let tables = Tables::new(Arc::new(base));
-    let shared = Arc::new(Shared::new(Parts { options, disk, directory, hooks, room, pool, tables }));
-    let background = Background::new(Arc::clone(&shared), checkpoint, replayed.last_sequence, next_spare_id);
+    let (tables, values) = (Tables::new(Arc::new(base)), Arc::clone(&keep.values));
+    let shared = Arc::new(Shared::new(Parts { options, disk, directory, hooks, room, pool, tables, values }));
+    let background =
+        Background::new(Arc::clone(&shared), keep, checkpoint, replayed.last_sequence, next_spare_id);
     let committer = Committer::new(Arc::clone(&shared), writer);
     let committer = spawn("quorate-commit", &shared, path, move || committer.run())?;
     let background = match spawn("quorate-apply", &shared, path, move || background.run()) {
@@ -108,58 +78,8 @@ pub(crate) fn open(
     };
     // The log may be long enough for a checkpoint already, and spare segments are wanted.
     shared.wake_background();
-    let report = OpenReport {
-        replayed_records: replayed.records,
-        replayed_bytes: replayed.bytes,
-        torn_bytes: replayed.torn_bytes,
-        took: started.elapsed(),
-    };
+    report.took = started.elapsed();
     Ok(Opened { shared, committer, background, report })
-}
-
-/// Takes the log's changes into sled, sorted and coalesced as in operation.
-struct Intake<'a> {
-    base: &'a Base,
-    options: &'a StoreOptions,
-    entries: BTreeMap<Key, Option<Bytes>>,
-    weight_bytes: usize,
-    /// An earlier attempt at these changes may have been interrupted between the chunks of a value.
-    leftovers: bool,
-    scratch: Scratch,
-}
-
-impl<'a> Intake<'a> {
-    fn new(base: &'a Base, options: &'a StoreOptions) -> sled::Result<Self> {
-        let leftovers = base.has_chunks()?;
-        Ok(Self {
-            base,
-            options,
-            entries: BTreeMap::new(),
-            weight_bytes: 0,
-            leftovers,
-            scratch: Scratch::default(),
-        })
-    }
-
-    fn take(&mut self, changes: Vec<Change>) -> Result<(), OpenError> {
-        for (key, value) in changes {
-            self.weight_bytes += key.len() + value.as_ref().map_or(0, Bytes::len) + OP_OVERHEAD_BYTES;
-            self.entries.insert(key, value);
-        }
-        let is_full = self.entries.len() >= self.options.generation_ops
-            || self.weight_bytes >= self.options.generation_bytes;
-        if is_full { self.finish() } else { Ok(()) }
-    }
-
-    fn finish(&mut self) -> Result<(), OpenError> {
-        for (key, value) in std::mem::take(&mut self.entries) {
-            apply_change(self.base, &key, value.as_ref(), self.leftovers, &mut self.scratch).map_err(
-                |detail| OpenError::Base { directory: self.base.directory().to_path_buf(), detail },
-            )?;
-        }
-        self.weight_bytes = 0;
-        Ok(())
-    }
 }
 
 /// Spare files of the right length; others are removed. Makes sure of one for the segment that is about to start.

@@ -1,5 +1,6 @@
 //! What can be set when a store is opened.
 
+use crate::base::CACHE_BYTES_MIN;
 use crate::error::OpenError;
 
 const KIB: u64 = 1024;
@@ -29,15 +30,19 @@ pub struct StoreOptions {
     /// A checkpoint is made whenever the log has grown by this much since the last. Bounds the log's space and the
     /// time of an opening. Default 256 MiB.
     pub checkpoint_log_bytes: u64,
-    /// Memory for sled's cache of pages. While sled is being rewritten, up to twice as much. Default 256 MiB.
+    /// Memory for sled's cache of the index. While sled is being rewritten, up to twice as much. At least
+    /// [`CACHE_BYTES_MIN`](Self::CACHE_BYTES_MIN). Default 256 MiB.
     pub cache_bytes: u64,
-    /// Batches are refused with `Full` while the file system has less free space than this. Sled needs room to take what the
-    /// log has accepted already: keep it above `unapplied_bytes_max`. Default 512 MiB.
+    /// Batches are refused with `Full` while the file system has less free space than this. The value files need room to take what
+    /// the log has accepted already: keep it above `unapplied_bytes_max`. Default 512 MiB.
     pub free_reserve_bytes: u64,
     /// Shortest time between two looks at the free space. Default 250 ms.
     pub room_check_interval_ms: u64,
-    /// Sled never gives space back. When its files hold more than `rewrite_factor` times the live bytes, and at least
-    /// this much, they are rewritten in the background. Default 64 MiB: eight of sled's segments.
+    /// A value file takes no more records once it has this many bytes. Files half of which is dead are compacted, and with all keys
+    /// deleted two at most are left. Default 16 MiB.
+    pub value_file_bytes: u64,
+    /// Sled never gives space back. When its files, the index, hold more than `rewrite_factor` times what they would hold when
+    /// fresh, and at least this much, they are rewritten in the background. Default 16 MiB: eight of sled's segments.
     pub rewrite_min_bytes: u64,
     /// See `rewrite_min_bytes`. Default 4.
     pub rewrite_factor: u64,
@@ -57,13 +62,17 @@ impl Default for StoreOptions {
             cache_bytes: 256 * MIB,
             free_reserve_bytes: 512 * MIB,
             room_check_interval_ms: 250,
-            rewrite_min_bytes: 64 * MIB,
+            value_file_bytes: 16 * MIB,
+            rewrite_min_bytes: 16 * MIB,
             rewrite_factor: 4,
         }
     }
 }
 
 impl StoreOptions {
+    /// The least that sled's cache may be.
+    pub const CACHE_BYTES_MIN: u64 = CACHE_BYTES_MIN;
+
     /// Everything small, for tests and simulations with real files: several segments, generations and checkpoints within
     /// a few hundred kilobytes, and no reserve of free space.
     pub fn tiny() -> Self {
@@ -79,6 +88,7 @@ impl StoreOptions {
             cache_bytes: 8 * MIB,
             free_reserve_bytes: 0,
             room_check_interval_ms: 1,
+            value_file_bytes: 64 * KIB,
             rewrite_min_bytes: 64 * MIB,
             rewrite_factor: 4,
         }
@@ -96,6 +106,12 @@ impl StoreOptions {
             return wrong(
                 "unapplied_bytes_max must be at least twice generation_bytes, unsynced_bytes_max above zero",
             );
+        }
+        if self.value_file_bytes < 4 * KIB || self.value_file_bytes > 1024 * MIB {
+            return wrong("value_file_bytes must be between 4 KiB and 1 GiB");
+        }
+        if self.cache_bytes < Self::CACHE_BYTES_MIN {
+            return wrong("cache_bytes must be at least 1 MiB");
         }
         if self.rewrite_factor < 2 {
             return wrong("rewrite_factor must be at least 2");

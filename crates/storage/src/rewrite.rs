@@ -1,4 +1,4 @@
-//! Gives back the space that sled never does: copies what is live into a fresh sled and puts that in the old one's place.
+//! Gives back the space that sled never does: copies the index into a fresh sled and puts that in the old one's place.
 //!
 //! The thread that applies generations also copies, a slice at a time in key order, so nothing happens in between. A
 //! change to a key that was copied already goes to both; to one that was not, only to the old, to be copied with the rest.
@@ -7,14 +7,13 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::background::Background;
-use crate::base::Base;
+use crate::background::{Background, Trouble};
+use crate::base::{Base, IndexError};
 use crate::key::Key;
 use crate::stats::Counters;
 
 /// Copied at one go, so that generations and checkpoints need not wait long.
 const SLICE_ENTRIES: usize = 1000;
-const SLICE_BYTES: usize = 1 << 20;
 const FRESH_PERCENT_MAX: u64 = 1000;
 /// The pause after each slice is this many times as long as the slice took: space is not urgent.
 const PAUSE_FACTOR: u32 = 1;
@@ -41,9 +40,9 @@ impl Rewrite {
         }
     }
 
-    /// The size of the fresh files in percent of the live bytes, within reason: next to nothing takes a file of some size, too.
-    pub(crate) fn fresh_percent(&self) -> u64 {
-        let percent = self.target.disk_bytes().saturating_mul(100) / self.target.live_bytes().max(1);
+    /// The size of the fresh files in percent of the entries' bytes, within reason: next to nothing takes a file of some size, too.
+    pub(crate) fn fresh_percent(&self, index_bytes: u64) -> u64 {
+        let percent = self.target.disk_bytes().saturating_mul(100) / index_bytes.max(1);
         percent.clamp(100, FRESH_PERCENT_MAX)
     }
 
@@ -52,25 +51,22 @@ impl Rewrite {
     }
 
     /// Copies some entries.
-    fn copy_slice(&mut self, source: &Base) -> Result<(), String> {
+    fn copy_slice(&mut self, source: &Base) -> Result<(), IndexError> {
         let Progress::CopiedTo(last) = &mut self.progress else {
             return Ok(());
         };
         let from = last.clone();
         let from = from.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let (mut entries, mut bytes) = (0, 0);
-        for entry in source.range(from) {
-            let (key, stored) = entry.map_err(|error| format!("rewriting sled: {error}"))?;
-            bytes += self.target.copy_from(source, &key, &stored).map_err(|error| {
-                format!("rewriting sled in {}: {error}", self.target.directory().display())
-            })?;
+        let mut entries = 0;
+        for entry in source.range(from).take(SLICE_ENTRIES) {
+            let (key, entry) = entry?;
+            self.target.put(&key, &entry)?;
             entries += 1;
             *last = Some(key);
-            if entries >= SLICE_ENTRIES || bytes >= SLICE_BYTES {
-                return Ok(());
-            }
         }
-        self.progress = Progress::Complete;
+        if entries < SLICE_ENTRIES {
+            self.progress = Progress::Complete;
+        }
         Ok(())
     }
 }
@@ -80,12 +76,17 @@ impl Background {
     /// put off to the next checkpoint.
     pub(crate) fn start_rewrite_if_due(&mut self) {
         let options = &self.shared.options;
-        let (disk_bytes, live_bytes) = (self.base.disk_bytes(), self.base.live_bytes());
-        let fresh_bytes = live_bytes.saturating_mul(self.checkpoint.fresh_percent) / 100;
+        let (disk_bytes, index_bytes) = (self.base.disk_bytes(), self.keep.ledger.totals.index_bytes);
+        let fresh_bytes = index_bytes.saturating_mul(self.checkpoint.fresh_percent) / 100;
         let is_due = disk_bytes >= options.rewrite_min_bytes
             && disk_bytes > options.rewrite_factor.saturating_mul(fresh_bytes);
         let needed_bytes = fresh_bytes.saturating_mul(2);
-        if self.rewrite.is_some() || !is_due || !self.shared.room.has(needed_bytes) {
+        // Not beside a compaction, which changes entries everywhere.
+        if self.rewrite.is_some()
+            || self.compaction.is_some()
+            || !is_due
+            || !self.shared.room.has(needed_bytes)
+        {
             return;
         }
         let target_id = self.checkpoint.base_id + 1;
@@ -94,14 +95,14 @@ impl Background {
         if disk.list(&directory).is_ok() && disk.remove_dir(&directory).is_err() {
             return;
         }
-        if let Ok(target) = Base::open(disk, &directory, options.cache_bytes, 0) {
+        if let Ok(target) = Base::open(disk, &directory, options.cache_bytes) {
             self.rewrite = Some(Rewrite { target, target_id, progress: Progress::CopiedTo(None) });
             self.look_again_in(Duration::ZERO);
         }
     }
 
     /// Copies a slice, if a rewrite is under way.
-    pub(crate) fn rewrite_step(&mut self) -> Result<(), String> {
+    pub(crate) fn rewrite_step(&mut self) -> Result<(), Trouble> {
         let Some(rewrite) = self.rewrite.as_mut() else {
             return Ok(());
         };

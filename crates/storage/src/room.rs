@@ -22,8 +22,10 @@ pub(crate) struct Room {
 
 struct State {
     checked: Option<Instant>,
-    /// The disk refused a write for want of space, and has not taken it since.
-    write_refused: bool,
+    /// The disk refused a write of the log for want of space, and has not taken it since.
+    log_refused: bool,
+    /// The same of a value file.
+    values_refused: bool,
     detail: String,
 }
 
@@ -34,7 +36,7 @@ impl Room {
         reserve_bytes: u64,
         interval: Duration,
     ) -> Self {
-        let state = State { checked: None, write_refused: false, detail: String::new() };
+        let state = State { checked: None, log_refused: false, values_refused: false, detail: String::new() };
         Self {
             disk,
             directory,
@@ -71,19 +73,40 @@ impl Room {
         self.is_short()
     }
 
-    /// Notes that the disk refused a write.
-    pub(crate) fn write_refused(&self, error: &std::io::Error) {
+    /// Notes that the disk refused a write of the log.
+    pub(crate) fn log_refused(&self, error: &std::io::Error) {
         let mut state = self.state.lock();
-        state.write_refused = true;
+        state.log_refused = true;
         state.detail = format!("the log cannot grow: {error}");
         self.short.store(true, Ordering::Relaxed);
     }
 
     /// Notes that the disk took the write that it had refused.
-    pub(crate) fn write_taken(&self) {
+    pub(crate) fn log_taken(&self) {
         let mut state = self.state.lock();
-        state.write_refused = false;
+        state.log_refused = false;
         self.look(&mut state);
+    }
+
+    /// Notes that the disk refused a write of a value file.
+    pub(crate) fn values_refused(&self, error: &std::io::Error) {
+        let mut state = self.state.lock();
+        state.values_refused = true;
+        state.detail = format!("the value files cannot grow: {error}");
+        self.short.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what the log has cannot be moved for want of space.
+    pub(crate) fn refuses_values(&self) -> bool {
+        self.state.lock().values_refused
+    }
+
+    /// Notes that value files are written.
+    pub(crate) fn values_taken(&self) {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.values_refused) {
+            self.look(&mut state);
+        }
     }
 
     /// Whether this much can be written without touching the reserve.
@@ -91,14 +114,14 @@ impl Room {
         self.free_bytes().is_none_or(|free| free >= self.reserve_bytes.saturating_add(bytes))
     }
 
-    /// Whether sled may write this much. It gets half of the reserve for what the log has accepted.
-    pub(crate) fn has_for_sled(&self, bytes: u64) -> bool {
+    /// Whether the value files and the index may grow by this much. They get half of the reserve for what the log has accepted.
+    pub(crate) fn has_for_values(&self, bytes: u64) -> bool {
         self.reserve_bytes == 0
             || self.free_bytes().is_none_or(|free| free >= (self.reserve_bytes / 2).saturating_add(bytes))
     }
 
     fn look(&self, state: &mut State) {
-        if state.write_refused {
+        if state.log_refused || state.values_refused {
             return;
         }
         // A system that cannot tell is taken to have room: the writes themselves will tell.

@@ -1,4 +1,4 @@
-//! Scans: a merge of the memtable's generations and sled, the newest source of each key winning.
+//! Scans: a merge of the memtable's generations and the index, the newest source of each key winning; values are read from their files.
 
 use std::iter::Peekable;
 use std::ops::Bound;
@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quorate_protocol::store::{ScanPage, StoreError};
 
-use crate::base::{Base, Found};
+use crate::base::Base;
 use crate::batch::Change;
 use crate::key::Key;
 use crate::memtable::{Generation, Tables};
 use crate::shared::Shared;
+use crate::values::file::{Found, Window};
 
 /// Entries of the active generation that are copied at one go, to hold its lock briefly.
 const STRETCH_ENTRIES: usize = 256;
@@ -26,6 +27,7 @@ struct Page<'a> {
     bytes_max: usize,
     bytes: usize,
     page: ScanPage,
+    window: Window,
 }
 
 /// What a stretch of the merge came to.
@@ -45,7 +47,8 @@ impl Shared {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<ScanPage, StoreError> {
-        let mut page = Page { prefix, entries_max, bytes_max, bytes: 0, page: ScanPage::default() };
+        let (page, window) = (ScanPage::default(), Window::default());
+        let mut page = Page { prefix, entries_max, bytes_max, bytes: 0, page, window };
         let mut from = match after {
             Some(after) if after >= prefix => Bound::Excluded(Key::from(after)),
             _ => Bound::Included(Key::from(prefix)),
@@ -121,7 +124,7 @@ impl Stretch {
                 generations.iter_mut().filter_map(|entries| entries.peek().map(|(key, _)| *key)).min();
             let in_base = match base.peek() {
                 Some(Ok((key, _))) => Some(key),
-                Some(Err(error)) => return Err(error.clone()),
+                Some(Err(error)) => return Err(shared.fail_index(error)),
                 None => None,
             };
             let next = [in_memory, in_base].into_iter().flatten().min();
@@ -143,22 +146,19 @@ impl Stretch {
                 (Some(value), _) => value,
                 // Whether it can be read is for the page that has room for it to find out.
                 (None, Some(_)) if is_full => Some(Bytes::new()),
-                (None, Some(Ok((_, stored)))) => {
-                    let found = match self.base.resolve(&key, &stored) {
-                        Ok(Found::Value(value)) => Ok(Some(value)),
-                        Ok(Found::Absent | Found::Moved) => shared.get(&key),
-                        Err(error) => Err(error),
-                    };
-                    match found {
+                (None, Some(Ok((_, entry)))) => match page.window.read(&shared.values, &key, &entry) {
+                    Found::Value(value) => Some(value),
+                    // What is not there as the index has it may have changed since.
+                    _ => match shared.get(&key) {
                         Ok(value) => value,
                         Err(StoreError::Corrupt { .. }) => {
                             page.add_damaged(&key);
                             continue;
                         }
                         Err(error) => return Err(error),
-                    }
-                }
-                (None, Some(Err(error))) => return Err(error),
+                    },
+                },
+                (None, Some(Err(error))) => return Err(shared.fail_index(&error)),
                 (None, None) => None,
             };
             match value {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 use quorate_protocol::store::{CommitNumber, StoreError};
 
-use crate::base::Found;
+use crate::base::IndexError;
 use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::hooks::StoreHooks;
@@ -18,6 +18,7 @@ use crate::options::StoreOptions;
 use crate::queue::Queue;
 use crate::room::Room;
 use crate::stats::Counters;
+use crate::values::file::{Found, Values};
 
 /// Locks are taken in the order `queue`, `tables`; the others are taken alone.
 pub(crate) struct Shared {
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) room: Room,
     pub(crate) pool: Arc<Mutex<SegmentPool>>,
     pub(crate) tables: RwLock<Tables>,
+    pub(crate) values: Arc<Values>,
     pub(crate) queue: Mutex<Queue>,
     /// The committer waits on it for batches.
     pub(crate) batches_waiting: Condvar,
@@ -68,11 +70,12 @@ pub(crate) struct Parts {
     pub(crate) room: Room,
     pub(crate) pool: Arc<Mutex<SegmentPool>>,
     pub(crate) tables: Tables,
+    pub(crate) values: Arc<Values>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { options, disk, directory, hooks, room, pool, tables } = parts;
+        let Parts { options, disk, directory, hooks, room, pool, tables, values } = parts;
         Self {
             options,
             disk,
@@ -82,6 +85,7 @@ impl Shared {
             room,
             pool,
             tables: RwLock::new(tables),
+            values,
             queue: Mutex::default(),
             batches_waiting: Condvar::new(),
             queue_shrunk: Condvar::new(),
@@ -120,6 +124,7 @@ impl Shared {
 
     /// See [`Store::get`](quorate_protocol::store::Store::get).
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let mut without_file = None;
         loop {
             let base = {
                 let tables = self.tables.read();
@@ -128,11 +133,21 @@ impl Shared {
                 }
                 Arc::clone(&tables.base)
             };
-            match base.get(key)? {
-                Found::Absent => return Ok(None),
+            let Some(entry) = base.get(key).map_err(|error| self.fail_index(&error))? else {
+                return Ok(None);
+            };
+            let detail = match self.values.read(key, &entry) {
                 Found::Value(value) => return Ok(Some(value)),
-                Found::Moved => {}
-            }
+                // It may have moved to another file since the index was asked.
+                Found::NoFile if without_file != Some(entry) => {
+                    without_file = Some(entry);
+                    continue;
+                }
+                Found::NoFile => format!("{} is missing", self.values.path(entry.file).display()),
+                Found::Damaged(detail) => detail,
+                Found::Unopened(detail) => return Err(self.fail_reading(detail)),
+            };
+            return Err(StoreError::Corrupt { key: Bytes::copy_from_slice(key), detail });
         }
     }
 
@@ -151,7 +166,8 @@ impl Shared {
         self.chores_changed.notify_all();
         while chores.checkpoints_done < ticket {
             self.check_failed()?;
-            if let Some(full) = self.room.refusal().filter(|_| self.durable() < target) {
+            let is_stuck = || self.durable() < target || self.room.refuses_values();
+            if let Some(full) = self.room.refusal().filter(|_| is_stuck()) {
                 return Err(full);
             }
             self.chores_changed.wait(&mut chores);
@@ -180,6 +196,25 @@ impl Shared {
             (self.hooks.on_failed)(&error);
         }
         self.wake_all();
+    }
+
+    /// Ends all trust in the store for the sake of its index, which the next opening builds anew if it is damaged. Returns what callers
+    /// are to hear.
+    pub(crate) fn fail_index(&self, error: &IndexError) -> StoreError {
+        if !error.is_damage {
+            return self.fail_reading(error.detail.clone());
+        }
+        if self.failure.get().is_none() {
+            // If this cannot be written, the next start will meet the damage by itself.
+            let _ = self.directory.ask_for_rebuild(self.disk.as_ref(), &error.detail);
+        }
+        self.fail_reading(format!("{}; the next start builds it anew from the value files", error.detail))
+    }
+
+    /// As [`fail`](Self::fail), for who has to answer.
+    pub(crate) fn fail_reading(&self, detail: String) -> StoreError {
+        self.fail(detail.clone());
+        self.failure.get().cloned().unwrap_or(StoreError::Failed { detail })
     }
 
     /// Wakes whoever waits, to look at what has changed. Each lock is taken, so that nobody between a look and

@@ -11,19 +11,23 @@ pub struct StoreStats {
     pub syncs: u64,
     /// Bytes of batches made durable.
     pub synced_bytes: u64,
-    /// Operations moved to sled, replaced ones included.
+    /// Operations moved to the value files, replaced ones included.
     pub applied_ops: u64,
-    /// Writes to sled that these came to.
+    /// Records that these came to.
     pub applied_keys: u64,
     /// Checkpoints made.
     pub checkpoints: u64,
     /// Rewrites of sled's files finished.
     pub rewrites: u64,
+    /// Compactions of value files finished.
+    pub compactions: u64,
     /// Bytes of records that the log holds.
     pub log_bytes: u64,
-    /// Bytes of sled's files.
+    /// Bytes of the value files and of sled's.
     pub base_bytes: u64,
-    /// Bytes of the keys and values in sled. Approximate after a crash, until the next rewrite.
+    /// Those of sled's files, the index, alone.
+    pub index_bytes: u64,
+    /// Bytes of the keys and values in the value files. Approximate after a crash, until the index has been counted.
     pub live_bytes: u64,
     /// See [`Pressure`].
     pub pressure: Pressure,
@@ -36,7 +40,7 @@ pub struct Pressure {
     pub unsynced_bytes: usize,
     /// The limit from which `submit` blocks.
     pub unsynced_bytes_max: usize,
-    /// Bytes in memory that wait for their move to sled; the unsynced ones included.
+    /// Bytes in memory that wait for their move to the value files; the unsynced ones included.
     pub unapplied_bytes: usize,
     /// The limit from which `submit` blocks.
     pub unapplied_bytes_max: usize,
@@ -63,6 +67,10 @@ pub(crate) struct Counters {
     pub(crate) applied_keys: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) rewrites: AtomicU64,
+    pub(crate) compactions: AtomicU64,
+    /// Bytes of value files, and of the live keys and values in them.
+    pub(crate) value_bytes: AtomicU64,
+    pub(crate) live_bytes: AtomicU64,
     /// Bytes of records in the segment that takes them.
     pub(crate) current_segment_bytes: AtomicU64,
 }
@@ -70,6 +78,10 @@ pub(crate) struct Counters {
 impl Counters {
     pub(crate) fn add(counter: &AtomicU64, amount: u64) {
         counter.fetch_add(amount, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set(counter: &AtomicU64, value: u64) {
+        counter.store(value, Ordering::Relaxed);
     }
 
     pub(crate) fn get(counter: &AtomicU64) -> u64 {

@@ -10,15 +10,16 @@ use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp
 use crate::disk::{Disk, SystemDisk};
 use crate::error::OpenError;
 use crate::hooks::StoreHooks;
-use crate::open::{OpenReport, Opened, open};
+use crate::open::{Opened, open};
 use crate::options::StoreOptions;
+use crate::recover::OpenReport;
 use crate::shared::Shared;
 use crate::stats::{Counters, Pressure, StoreStats};
 
-/// A [`Store`] in a directory: a commit log that makes batches durable, and sled, which takes them in later.
+/// A [`Store`] in a directory: a commit log that makes batches durable, and value files with an index, which take them in later.
 ///
 /// All methods may be called from any thread. `submit`, `durable`, `pressure` and reads of recent keys never wait for a disk (but
-/// see [`submit`](Store::submit)); reads of other keys wait for sled's, which has most of its pages in memory. Dropping the
+/// see [`submit`](Store::submit)); reads of other keys are reads of a file. Dropping the
 /// store makes durable what was submitted and waits for that.
 pub struct SledStore {
     shared: Arc<Shared>,
@@ -46,20 +47,27 @@ impl SledStore {
     }
 
     /// What the opening found and did.
-    pub fn open_report(&self) -> OpenReport {
-        self.report
+    pub fn open_report(&self) -> &OpenReport {
+        &self.report
     }
 
-    /// Alters a byte of what is stored for a key, as failing hardware does, for tests of what is made of it. What waits in the log
-    /// is taken in first, so that nothing takes the damaged value's place. Returns whether the key is there.
+    /// Alters a byte in the middle of the stored value of a key, in its file, as failing hardware does, for tests of what is made of it.
+    /// What waits in the log is taken in first, so that nothing takes the damaged value's place. Returns whether the key is there.
     pub fn damage(&self, key: &[u8]) -> Result<bool, StoreError> {
         self.checkpoint()?;
         let base = Arc::clone(&self.shared.tables.read().base);
+        let Some(entry) = base.get(key).map_err(|error| self.shared.fail_index(&error))? else {
+            return Ok(false);
+        };
+        let middle = entry.record_bytes(key) - u64::from(entry.value_bytes).div_ceil(2).max(1);
+        let at = u64::from(entry.offset) + middle;
+        let altered = self.shared.disk.open(&self.shared.values.path(entry.file)).and_then(|file| {
+            let mut byte = [0];
+            file.read_at(&mut byte, at)?;
+            file.write_at(&[byte[0] ^ 0x10], at)
+        });
         let failed = |error| StoreError::Failed { detail: format!("damaging a value: {error}") };
-        let is_there = base.alter(key).map_err(failed)?;
-        drop(base);
-        self.checkpoint()?;
-        Ok(is_there)
+        altered.map(|written| written == 1).map_err(failed)
     }
 
     /// How near `submit` is to blocking. Cheap.
@@ -77,6 +85,7 @@ impl SledStore {
         let counters = &self.shared.counters;
         let closed_bytes: u64 = self.shared.pool.lock().closed.iter().map(|segment| segment.bytes).sum();
         let base = Arc::clone(&self.shared.tables.read().base);
+        let index_bytes = base.disk_bytes();
         StoreStats {
             batches: Counters::get(&counters.batches),
             syncs: Counters::get(&counters.syncs),
@@ -86,8 +95,10 @@ impl SledStore {
             checkpoints: Counters::get(&counters.checkpoints),
             rewrites: Counters::get(&counters.rewrites),
             log_bytes: closed_bytes + Counters::get(&counters.current_segment_bytes),
-            base_bytes: base.disk_bytes(),
-            live_bytes: base.live_bytes(),
+            compactions: Counters::get(&counters.compactions),
+            base_bytes: Counters::get(&counters.value_bytes) + index_bytes,
+            index_bytes,
+            live_bytes: Counters::get(&counters.live_bytes),
             pressure: self.shared.pressure(),
         }
     }
@@ -122,7 +133,7 @@ impl Store for SledStore {
         self.shared.scan(prefix, after, entries_max, bytes_max)
     }
 
-    /// Waits until everything submitted so far is durable in sled. Not needed in operation: the store makes
+    /// Waits until everything submitted so far is durable in the value files. Not needed in operation: the store makes
     /// checkpoints by itself.
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.shared.checkpoint()

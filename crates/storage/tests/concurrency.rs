@@ -177,9 +177,9 @@ fn the_model_holds_while_sled_is_rewritten_again_and_again() {
 }
 
 #[test]
-fn a_rewrite_gives_space_back() {
+fn compaction_gives_space_back() {
     let directory = TempDir::new().expect("a temporary directory");
-    let options = StoreOptions { rewrite_min_bytes: 32 << 20, rewrite_factor: 2, ..StoreOptions::tiny() };
+    let options = StoreOptions { value_file_bytes: 1 << 20, ..StoreOptions::tiny() };
     let store =
         SledStore::open(directory.path(), options.clone(), StoreHooks::default()).expect("the store opens");
     let put =
@@ -194,11 +194,11 @@ fn a_rewrite_gives_space_back() {
         store.submit(batch.collect()).expect("there is room");
     }
     let most = store.stats().base_bytes;
-    // Rewrites go on between checkpoints, and end with one.
+    // Compactions go on between checkpoints, and end with one.
     while store.stats().base_bytes * 2 > most {
         store.checkpoint().expect("there is room");
     }
-    assert!(store.stats().rewrites > 0);
+    assert!(store.stats().compactions > 0);
     drop(store);
     let store = SledStore::open(directory.path(), options, StoreHooks::default()).expect("the store opens");
     for key in 0..30_000u64 {

@@ -10,11 +10,18 @@ struct InDirectory {
     directory: TempDir,
     stores: usize,
     options: StoreOptions,
+    /// Each opening finds no index.
+    loses_index: bool,
 }
 
 impl InDirectory {
     fn new(options: StoreOptions) -> Self {
-        Self { directory: TempDir::new().expect("a temporary directory"), stores: 0, options }
+        Self {
+            directory: TempDir::new().expect("a temporary directory"),
+            stores: 0,
+            options,
+            loses_index: false,
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -36,6 +43,14 @@ impl Factory for InDirectory {
 
     fn reopen(&mut self, store: SledStore) -> SledStore {
         drop(store);
+        if self.loses_index {
+            for name in std::fs::read_dir(self.path()).expect("the store is there") {
+                let path = name.expect("readable").path();
+                if path.to_string_lossy().contains("/base-") {
+                    std::fs::remove_dir_all(path).expect("removed");
+                }
+            }
+        }
         self.open()
     }
 }
@@ -56,4 +71,16 @@ fn against_the_model_with_many_openings_and_long_values() {
     let mut factory = InDirectory::new(StoreOptions::tiny());
     let run = ModelRun { seed: 7, steps: 2000, keys: 60, long_value_one_in: 20, reopen_one_in: 60 };
     conformance::check_against_model(&mut factory, run);
+}
+
+/// Overwritten, deleted and compacted all the time, in files of a few records: what is dead must not come back from any of them.
+#[test]
+fn against_the_model_with_the_index_built_anew_at_each_opening() {
+    for (seed, keys) in [(21, 40), (22, 400)] {
+        let options =
+            StoreOptions { value_file_bytes: 4 << 10, generation_bytes: 4 << 10, ..StoreOptions::tiny() };
+        let mut factory = InDirectory { loses_index: true, ..InDirectory::new(options) };
+        let run = ModelRun { seed, steps: 6000, keys, long_value_one_in: 400, reopen_one_in: 100 };
+        conformance::check_against_model(&mut factory, run);
+    }
 }

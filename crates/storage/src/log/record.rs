@@ -64,6 +64,23 @@ pub(crate) fn find_later(segment: &Bytes, from: usize, salt: u64, above: u64) ->
         .find(|(_, sequence)| *sequence > above)
 }
 
+/// The salt and number of the record at this offset, whatever segment it was written for, if one is there whole.
+pub(crate) fn peek(segment: &Bytes, at: usize) -> Option<(u64, u64)> {
+    let salt = segment.get(at + 8..at + 16)?.try_into().ok()?;
+    let salt = u64::from_le_bytes(salt);
+    Some((salt, read(segment, at, salt)?.sequence))
+}
+
+/// Whether a record stands anywhere that comes after this number and before the next few thousand million.
+pub(crate) fn has_any_after(segment: &Bytes, from: usize, above: u64) -> bool {
+    let last = segment.len().saturating_sub(RECORD_HEADER_BYTES);
+    (from..last).any(|at| {
+        let sequence = segment[at + 16..at + 24].try_into().map_or(0, u64::from_le_bytes);
+        let is_near = sequence > above && sequence - above < 1 << 32;
+        is_near && peek(segment, at).is_some()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
