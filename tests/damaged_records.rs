@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use command::{Dev, directory, eventually, run_with_input};
-use quorate_protocol::id::NodeId;
+use quorate_protocol::id::{NodeId, StartId};
 use quorate_protocol::identity::recover;
 use quorate_protocol::keys;
 use quorate_protocol::store::{Store as _, StoreError};
@@ -26,7 +26,11 @@ fn open_store(data: &Path, node: usize) -> SledStore {
 
 /// Where a user's key is in a store.
 fn record_of(store: &SledStore, key: &str) -> Bytes {
-    let layout = recover(store, NodeId(0)).expect("it is a node's").kept.layout.expect("it is bootstrapped");
+    let layout = recover(store, NodeId(0), StartId(0))
+        .expect("it is a node's")
+        .kept
+        .layout
+        .expect("it is bootstrapped");
     let bucket = layout.bucket("").expect("there is one").id;
     keys::data(layout.partition_of(bucket, key.as_bytes()), bucket, key.as_bytes())
 }
@@ -80,7 +84,7 @@ fn a_node_heals_what_its_disk_has_altered() {
         assert_eq!(healed.get(record), whole.get(record));
         assert!(healed.get(record).is_ok_and(|value| value.is_some()));
     }
-    assert_eq!(recover(&healed, NodeId(0)).expect("it is a node's").kept.holes, []);
+    assert_eq!(recover(&healed, NodeId(0), StartId(0)).expect("it is a node's").kept.holes, []);
 }
 
 /// The files of values of a node, with what they hold.

@@ -317,8 +317,8 @@ async fn memory_and_queues_are_bounded_while_a_peer_stands_and_is_dead() {
         ledger.failures.len(),
         resident_max / MIB
     );
-    // One owner that is away may take half of the room.
-    assert_eq!(hints_max, HINTS / 2, "the bound was not reached, or passed");
+    // One owner that is away may take half of the room; others that seem away for a moment take of the rest.
+    assert!((HINTS / 2..=HINTS).contains(&hints_max), "the bound was not reached, or passed: {hints_max}");
     // The program, containers 16 MiB and more for their structure, sled's pages twice 16, what waits for sled.
     assert!(resident_max < 384 * MIB, "{resident_max}");
     assert!(queued_max < 64 * MIB, "{queued_max}");

@@ -89,6 +89,7 @@ pub fn change_error_to_wire(error: &ChangeError) -> v1::ChangeLayoutError {
         ChangeError::Order(OrderError::Nothing) => Code::Nothing,
         ChangeError::NotBootstrapped => Code::NotBootstrapped,
         ChangeError::NotAMember => Code::NotAMember,
+        ChangeError::Starting => Code::Starting,
         ChangeError::ChangedMeanwhile { epoch } => {
             wire.epoch = epoch.0;
             Code::ChangedMeanwhile

@@ -44,6 +44,7 @@ pub fn code(failure: &Failure) -> Code {
         Failure::UnknownBucket(_) => Code::UnknownBucket,
         Failure::NotBootstrapped => Code::NotBootstrapped,
         Failure::NotAMember => Code::NotAMember,
+        Failure::Starting => Code::Starting,
         Failure::ReadFirst(_) => Code::ReadFirst,
         Failure::Overloaded(_) => Code::Overloaded,
         Failure::DiskFull => Code::DiskFull,
@@ -75,7 +76,9 @@ pub fn error_to_wire(error: OperationError) -> v1::OperationError {
         }
         Failure::UnknownBucket(name) => format!("{NO_BUCKET}{name}"),
         Failure::ReadFirst(reason) | Failure::Overloaded(reason) | Failure::Storage(reason) => reason,
-        Failure::NotBootstrapped | Failure::NotAMember | Failure::DiskFull => error.failure.to_string(),
+        Failure::NotBootstrapped | Failure::NotAMember | Failure::Starting | Failure::DiskFull => {
+            error.failure.to_string()
+        }
         Failure::QuorumUnavailable { needed, reachable } => {
             (wire.had, wire.bound) = (reachable.into(), needed.into());
             error.failure.to_string()
@@ -109,6 +112,7 @@ pub fn error_from_wire(wire: v1::OperationError) -> Result<OperationError, Conve
         }
         Code::NotBootstrapped => Failure::NotBootstrapped,
         Code::NotAMember => Failure::NotAMember,
+        Code::Starting => Failure::Starting,
         Code::ReadFirst => Failure::ReadFirst(wire.message),
         Code::Overloaded => Failure::Overloaded(wire.message),
         Code::DiskFull => Failure::DiskFull,
@@ -156,6 +160,7 @@ pub(super) mod tests {
             Failure::UnknownBucket(String::new()),
             Failure::NotBootstrapped,
             Failure::NotAMember,
+            Failure::Starting,
             Failure::ReadFirst("100 siblings".into()),
             Failure::Overloaded(String::new()),
             Failure::DiskFull,

@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use quorate_protocol::echo::LinkTime;
 use quorate_protocol::id::{BucketId, Epoch, NodeId, OperationId, PartitionId, StartId};
+use quorate_protocol::identity::Life;
 use quorate_protocol::message::{
     Fetched, Healing, KeyRef, Message, Place, Refusal, Scanned, ScannedKey, Stamp, Tag,
 };
 use quorate_protocol::operation::{List, Listed, Operation, OperationResult, Outcome, Timed};
+use quorate_protocol::store::Sequence;
 use quorate_protocol::time::{Hlc, Time};
 use quorate_protocol::version::{Digest, EncodedContainer};
 
@@ -26,6 +28,8 @@ pub fn batch_to_wire(stamp: Stamp, messages: Vec<Message>) -> v1::Batch {
         hlc_wall_ms: stamp.hlc.wall_ms,
         hlc_counter: stamp.hlc.counter,
         clock: Some(link_time_to_wire(stamp.clock)),
+        boot: stamp.life.map_or(0, |life| life.boot),
+        sequence: stamp.life.map_or(0, |life| life.sequence.0),
         messages: messages.into_iter().map(message_to_wire).collect(),
     }
 }
@@ -34,7 +38,10 @@ pub fn batch_to_wire(stamp: Stamp, messages: Vec<Message>) -> v1::Batch {
 pub fn batch_from_wire(batch: v1::Batch) -> Result<(Stamp, Vec<Message>), ConvertError> {
     let hlc = Hlc { wall_ms: batch.hlc_wall_ms, counter: batch.hlc_counter };
     let messages = batch.messages.into_iter().map(message_from_wire).collect::<Result<_, _>>()?;
-    Ok((Stamp { hlc, clock: link_time_from_wire(batch.clock)? }, messages))
+    let clock = link_time_from_wire(batch.clock)?;
+    let (boot, sequence) = (batch.boot, Sequence(batch.sequence));
+    let life = (boot > 0).then_some(Life { boot, start: clock.start, sequence });
+    Ok((Stamp { hlc, clock, life }, messages))
 }
 
 pub(super) fn link_time_to_wire(clock: LinkTime) -> v1::LinkTime {
@@ -44,6 +51,14 @@ pub(super) fn link_time_to_wire(clock: LinkTime) -> v1::LinkTime {
 pub(super) fn link_time_from_wire(clock: Option<v1::LinkTime>) -> Result<LinkTime, ConvertError> {
     let clock = clock.ok_or_else(|| ConvertError::missing("clock"))?;
     Ok(LinkTime { start: StartId(clock.start_id), at: Time(clock.micros) })
+}
+
+fn life_to_wire(life: Life) -> v1::Life {
+    v1::Life { boot: life.boot, start_id: life.start.0, sequence: life.sequence.0 }
+}
+
+fn life_from_wire(life: v1::Life) -> Life {
+    Life { boot: life.boot, start: StartId(life.start_id), sequence: Sequence(life.sequence) }
 }
 
 /// A message as it travels.
@@ -104,6 +119,10 @@ pub fn message_to_wire(message: Message) -> v1::Message {
         }
         Message::Forward { tag, timed } => Kind::Forward(forward_to_wire(tag, timed)),
         Message::ForwardReply { tag, result } => Kind::ForwardReply(forward_reply_to_wire(tag, result)),
+        Message::Recall => Kind::Recall(v1::Recall {}),
+        Message::Recalled { life, departed } => {
+            Kind::Recalled(v1::Recalled { life: life.map(life_to_wire), departed })
+        }
         Message::LayoutRequest => Kind::LayoutRequest(v1::LayoutRequest {}),
         Message::LayoutOffer(layout) => Kind::LayoutOffer(v1::LayoutOffer { layout }),
         Message::Prepare { epoch, ballot } => Kind::Prepare(chain::prepare_to_wire(epoch, ballot)),
@@ -249,6 +268,10 @@ pub fn message_from_wire(message: v1::Message) -> Result<Message, ConvertError> 
         }
         Kind::Forward(forward) => forward_from_wire(forward)?,
         Kind::ForwardReply(reply) => forward_reply_from_wire(reply)?,
+        Kind::Recall(v1::Recall {}) => Message::Recall,
+        Kind::Recalled(recalled) => {
+            Message::Recalled { life: recalled.life.map(life_from_wire), departed: recalled.departed }
+        }
         Kind::LayoutRequest(v1::LayoutRequest {}) => Message::LayoutRequest,
         Kind::LayoutOffer(offer) => Message::LayoutOffer(offer.layout),
         Kind::Prepare(prepare) => chain::prepare_from_wire(prepare)?,

@@ -36,6 +36,12 @@ fn messages() -> Vec<Message> {
     ];
     let echo = ECHO;
     let mut all = vec![
+        Message::Recall,
+        Message::Recalled { life: None, departed: true },
+        Message::Recalled {
+            life: Some(Life { boot: 1, start: StartId(2), sequence: Sequence(3) }),
+            departed: false,
+        },
         Message::LayoutRequest,
         Message::LayoutOffer(Bytes::from_static(b"layout")),
         Message::Gossip(Bytes::from_static(b"packet")),
@@ -182,7 +188,9 @@ fn transition_messages(container: &EncodedContainer) -> Vec<Message> {
 #[test]
 fn messages_come_back_as_they_went() {
     let hlc = Hlc { wall_ms: u64::MAX, counter: u32::MAX };
-    let stamp = Stamp { hlc, clock: LinkTime { start: StartId(1), at: Time(2) } };
+    let start = StartId(1);
+    let life = Some(Life { boot: 3, start, sequence: Sequence(u64::MAX) });
+    let stamp = Stamp { hlc, clock: LinkTime { start, at: Time(2) }, life };
     let encoded = Bytes::from(batch_to_wire(stamp, messages()).encode_to_vec());
     let (read_stamp, read) = batch_from_wire(v1::Batch::decode(encoded).unwrap()).unwrap();
     assert_eq!(read_stamp, stamp);

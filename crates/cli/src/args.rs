@@ -8,7 +8,8 @@ use quorate_client::{QuorumMode, QuorumOptions, Ttl};
 
 use crate::output::Format;
 use crate::{
-    bench, bootstrap, bucket, chaos, demo, dev, export, import, kv, layout, members, repair, status,
+    bench, bootstrap, bucket, chaos, demo, dev, directory, export, import, kv, layout, members, repair,
+    status,
 };
 
 /// Quorate: a key-value store that keeps what it acknowledged.
@@ -59,6 +60,8 @@ pub(crate) enum Command {
     /// Look at who owns what, and change it.
     #[command(subcommand)]
     Layout(layout::LayoutCommand),
+    #[command(subcommand)]
+    Directory(directory::DirectoryCommand),
     /// Look at the members of the cluster, add and remove some.
     #[command(subcommand)]
     Members(members::MembersCommand),

@@ -8,6 +8,7 @@ mod bucket;
 mod chaos;
 mod demo;
 mod dev;
+mod directory;
 mod export;
 mod import;
 mod kv;
@@ -54,6 +55,9 @@ fn run(cli: Cli) -> Result<Done> {
         quorate_node::start::main(args)?;
         return Ok(Done::Ok);
     }
+    if let Command::Directory(command) = cli.command {
+        return directory::run(command, cli.global.output);
+    }
     // One thread: what a session's answers wake runs at once and sends its next requests together.
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
@@ -61,7 +65,7 @@ fn run(cli: Cli) -> Result<Done> {
     runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => dev::run(args, &global).await,
-            Command::Node(_) => Ok(Done::Ok),
+            Command::Node(_) | Command::Directory(_) => Ok(Done::Ok),
             Command::Demo(command) => demo::run(command).await,
             Command::Put(args) => kv::put(args, &global).await,
             Command::Get(args) => kv::get(args, &global).await,

@@ -97,6 +97,7 @@ impl Reason {
             Self::Node(failure) => match failure {
                 Failure::NotBootstrapped
                 | Failure::NotAMember
+                | Failure::Starting
                 | Failure::Overloaded(_)
                 | Failure::DiskFull
                 | Failure::QuorumUnavailable { .. }

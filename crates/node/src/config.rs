@@ -149,6 +149,8 @@ pub struct Settings {
     pub hint_bytes_per_s: u64,
     /// Bytes of containers that the node takes in a second, on average, when a change of the layout makes it the owner of more.
     pub transfer_bytes_per_s: u64,
+    /// A node that was started again waits no longer than this, in seconds, to hear what others know of it.
+    pub start_wait_s: u64,
     /// How long after a write the store makes a checkpoint at the latest, in seconds.
     pub checkpoint_interval_s: u64,
     /// Writes are refused while the file system has less free space than this, in bytes.
@@ -188,6 +190,7 @@ impl Default for Settings {
             fallback_bytes_max: limits.fallback_bytes,
             hint_bytes_per_s: limits.hint_bytes_per_s,
             transfer_bytes_per_s: limits.transfer_bytes_per_s,
+            start_wait_s: limits.start_wait.as_secs(),
             checkpoint_interval_s: 60,
             free_reserve_bytes: 512 << 20,
         }
@@ -266,6 +269,7 @@ impl Settings {
         bounded("fallback_bytes_max", self.fallback_bytes_max, 0, 1 << 40)?;
         bounded("hint_bytes_per_s", number(self.hint_bytes_per_s), 1, 1 << 40)?;
         bounded("transfer_bytes_per_s", number(self.transfer_bytes_per_s), 1, 1 << 40)?;
+        bounded("start_wait_s", number(self.start_wait_s), 1, 3600)?;
         bounded("weight", self.weight as usize, 1, 1 << 16)?;
         let least = number(quorate_storage::StoreOptions::CACHE_BYTES_MIN);
         bounded("store_cache_bytes", number(self.store_cache_bytes), least, 1 << 40)?;
@@ -301,6 +305,7 @@ impl Settings {
             fallback_bytes: self.fallback_bytes_max,
             hint_bytes_per_s: self.hint_bytes_per_s,
             transfer_bytes_per_s: self.transfer_bytes_per_s,
+            start_wait: Duration::from_secs(self.start_wait_s),
             ..Limits::default()
         }
     }

@@ -7,6 +7,7 @@ pub mod addresses;
 mod checkpoints;
 mod clock;
 pub mod config;
+mod distrusted;
 pub mod driver;
 pub mod faults;
 pub mod grpc;
@@ -14,8 +15,9 @@ pub mod http;
 mod listing;
 mod metrics;
 pub mod observe;
+pub mod offline;
 mod peers;
 mod run;
 pub mod start;
 
-pub use run::run;
+pub use run::{End, run};

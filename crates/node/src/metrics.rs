@@ -207,6 +207,11 @@ fn counters() -> Result<Counters, prometheus::Error> {
             "Containers not merged because they had been read too long ago.",
             |view| view.stats.too_old,
         ),
+        counter(
+            "stale_lives_total",
+            "Batches of a life of a node that is not the newest it has shown: sent before it died, or by a copy of its directory.",
+            |view| view.stats.stale_lives,
+        ),
         counter("sweep_records_total", "Stored records that the background sweep has come by.", |view| {
             view.stats.swept_records
         }),
@@ -280,6 +285,16 @@ fn gauges() -> Result<Gauges, prometheus::Error> {
         gauge("anti_entropy_exchanges", "Exchanges with other owners under way or waiting.", |s| {
             s.view.anti_entropy.exchanges as u64
         }),
+        gauge(
+            "starting",
+            "Whether the node takes part in nothing yet, for it waits to hear what others know of it.",
+            |s| s.view.gauges.starting.into(),
+        ),
+        gauge(
+            "unvouched",
+            "Whether the node takes part although too few others had answered when it started.",
+            |s| s.view.gauges.unvouched.into(),
+        ),
         gauge("damaged_keys", "Keys whose record was damaged and is not healed yet.", |s| {
             s.view.gauges.holes as u64
         }),

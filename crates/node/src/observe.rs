@@ -40,6 +40,7 @@ pub fn outcome_name(result: &OperationResult) -> &'static str {
         Code::UnknownBucket => "unknown_bucket",
         Code::NotBootstrapped => "not_bootstrapped",
         Code::NotAMember => "not_a_member",
+        Code::Starting => "starting",
         Code::ReadFirst => "read_first",
         Code::Overloaded => "overloaded",
         Code::DiskFull => "disk_full",

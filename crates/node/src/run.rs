@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use quorate_protocol::id::{NodeId, StartId};
-use quorate_protocol::identity::recover;
+use quorate_protocol::identity::{RecoverError, Recovered, recover};
+use quorate_protocol::store::StoreError;
 use quorate_protocol::{Node, NodeConfig};
 use quorate_storage::{OpenError, SledStore, StoreHooks, StoreOptions};
 use rand::Rng as _;
@@ -18,11 +19,11 @@ use tokio::sync::watch;
 
 use crate::addresses::{AddressBook, NodeAddresses};
 use crate::config::Settings;
-use crate::driver::{self, Driver, Inputs};
+use crate::driver::{self, Driver, Ended, Inputs};
 use crate::faults::Faults;
 use crate::metrics::{Metrics, Sample};
 use crate::peers::{Peers, Shared};
-use crate::{checkpoints, grpc, http};
+use crate::{checkpoints, distrusted, grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
@@ -30,13 +31,26 @@ const QUEUED_FACTOR: usize = 2;
 /// How long the directory may still be in use when a node starts.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a node until `shutdown` resolves or its store fails. `announce` gets the line that says where it listens.
+/// How a node ended, when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to stop.
+    Stopped,
+    /// Its directory cannot be trusted: the next start sets it aside, and is another node's.
+    Distrusted,
+}
+
+/// Runs a node until `shutdown` resolves, its store fails, or its directory cannot be trusted. `announce` gets the line that says where
+/// it listens.
 pub async fn run(
     settings: Settings,
     announce: bool,
     shutdown: impl Future<Output = ()> + Send + 'static,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<End> {
     tracing::info!(?settings, version = env!("CARGO_PKG_VERSION"), "starting");
+    std::fs::create_dir_all(&settings.data_dir)
+        .with_context(|| format!("data_dir: cannot make {}", settings.data_dir.display()))?;
+    distrusted::set_aside(&settings.data_dir)?;
     let grpc_listener = listen("grpc_listen", &settings.grpc_listen).await?;
     let http_listener = listen("http_listen", &settings.http_listen).await?;
     let peer_listener = listen("peer_listen", &settings.peer_listen).await?;
@@ -55,15 +69,20 @@ pub async fn run(
 
     let metrics = Metrics::new().context("metrics")?;
     let inputs = Inputs::new();
-    let store = Arc::new(open_store(&settings, &inputs, &metrics)?);
-    let recovered = recover(store.as_ref(), NodeId(rand::rng().next_u64()))?;
+    let start = StartId(rand::rng().next_u64());
+    let (store, recovered) = match open_and_recover(&settings, start, &inputs, &metrics) {
+        Err(error) if is_damage(&error) => {
+            distrusted::mark(&settings.data_dir, &format!("{error:#}"))?;
+            return Ok(End::Distrusted);
+        }
+        opened => opened?,
+    };
     if !recovered.kept.holes.is_empty() {
         tracing::warn!(
             keys = recovered.kept.holes.len(),
             "damaged records of an earlier run are not healed yet"
         );
     }
-    let start = StartId(rand::rng().next_u64());
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
     let node = Node::new(
@@ -138,40 +157,67 @@ pub async fn run(
         },
     };
     let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_state, until(stopping.clone())));
-    if announce {
-        print_announcement(recovered.node, &addresses)?;
+    // Who started the process may listen to the first line only, and this may be the second start in it.
+    if announce && let Err(error) = print_announcement(recovered.node, &addresses) {
+        tracing::warn!(%error, "nobody heard the announcement");
     }
     tracing::info!(?addresses, "listening");
 
-    let failed = tokio::select! {
-        () = shutdown => None,
-        end = &mut ended => Some(end),
+    let ended = tokio::select! {
+        () = shutdown => {
+            driver.stop();
+            ended.await
+        }
+        end = &mut ended => end,
     };
     tracing::info!("stopping");
     stop.send_replace(true);
-    if failed.is_none() {
-        driver.stop();
-        let _ = ended.await;
-    }
     checkpoints.abort();
     links.abort();
     http.abort();
     grpc.abort();
-    // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.
-    if failed.is_none() {
-        let checkpoint =
-            tokio::task::spawn_blocking(move || quorate_protocol::store::Store::checkpoint(store.as_ref()));
-        if let Ok(Err(error)) = checkpoint.await {
-            tracing::warn!(%error, "no checkpoint");
+    match ended
+        .context("the loop ended unexpectedly")?
+        .context("the store failed; the node has to be started anew")?
+    {
+        Ended::GaveUp(betrayal) => {
+            distrusted::mark(&settings.data_dir, &betrayal.to_string())?;
+            Ok(End::Distrusted)
+        }
+        Ended::Stopped => {
+            // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.
+            let checkpoint = tokio::task::spawn_blocking(move || {
+                quorate_protocol::store::Store::checkpoint(store.as_ref())
+            });
+            if let Ok(Err(error)) = checkpoint.await {
+                tracing::warn!(%error, "no checkpoint");
+            }
+            Ok(End::Stopped)
         }
     }
-    match failed {
-        Some(Ok(Err(error))) => {
-            Err(anyhow::Error::new(error).context("the store failed; the node has to be started anew"))
-        }
-        Some(Err(_)) => anyhow::bail!("the loop ended unexpectedly"),
-        Some(Ok(Ok(()))) | None => Ok(()),
-    }
+}
+
+/// Opens the store, and records the start in it.
+fn open_and_recover(
+    settings: &Settings,
+    start: StartId,
+    inputs: &Inputs,
+    metrics: &Arc<Metrics>,
+) -> anyhow::Result<(Arc<SledStore>, Recovered)> {
+    let store = Arc::new(open_store(settings, inputs, metrics)?);
+    let recovered = recover(store.as_ref(), NodeId(rand::rng().next_u64()), start)
+        .with_context(|| format!("data_dir: {}", settings.data_dir.display()))?;
+    Ok((store, recovered))
+}
+
+/// Whether the directory was opened and holds what nobody wrote: then it cannot be trusted. What the system refuses says nothing of it.
+fn is_damage(error: &anyhow::Error) -> bool {
+    let opened = matches!(error.downcast_ref(), Some(OpenError::Damaged { .. }));
+    let record = matches!(
+        error.downcast_ref(),
+        Some(RecoverError::Record { .. } | RecoverError::Store(StoreError::Corrupt { .. }))
+    );
+    opened || record
 }
 
 async fn listen(field: &str, address: &str) -> anyhow::Result<TcpListener> {
@@ -189,9 +235,7 @@ fn open_store(settings: &Settings, inputs: &Inputs, metrics: &Arc<Metrics>) -> a
         on_failed: Box::new(inputs.on_failed()),
         observer: metrics.store_observer(),
     };
-    let directory: &Path = &settings.data_dir.join("store");
-    std::fs::create_dir_all(&settings.data_dir)
-        .with_context(|| format!("data_dir: cannot make {}", settings.data_dir.display()))?;
+    let directory: &Path = &settings.data_dir.join(distrusted::STORE);
     let store = open_unlocked(directory, &options, hooks)
         .with_context(|| format!("data_dir: cannot open the store in {}", directory.display()))?;
     tracing::info!(report = ?store.open_report(), "store opened");

@@ -1,11 +1,15 @@
 //! What a node's binary does around [`run`](crate::run): flags, logs, signals.
 
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::Context as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Args, LogFormat, Settings};
-use crate::run::run;
+use crate::run::{End, run};
 
 /// Runs a node as these flags say until it is told to stop by SIGTERM or SIGINT.
 pub fn main(args: &Args) -> anyhow::Result<()> {
@@ -35,7 +39,15 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     });
     // Reading standard input would hold the runtime up until somebody types.
     runtime.shutdown_background();
-    result
+    match result? {
+        End::Stopped => Ok(()),
+        // Nothing of this process may go on with the store: another program takes its place, under the same number.
+        End::Distrusted => {
+            let program = std::env::current_exe().context("finding this program")?;
+            let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
+            Err(error).context("starting anew")
+        }
+    }
 }
 
 /// A node that is paused (SIGSTOP) while whoever started it dies would never see that its standard input has ended: it is sent SIGCONT

@@ -10,7 +10,7 @@ use quorate_protocol::identity::Kept;
 use quorate_protocol::layout::{Bootstrap, Layout, Member, partition_of};
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::{Get, Operation, Put, QuorumOptions, Timed, Ttl};
-use quorate_protocol::store::CommitNumber;
+use quorate_protocol::store::{CommitNumber, Sequence};
 use quorate_protocol::time::{Hlc, Now, Time};
 use quorate_protocol::version::{Container, ContentType, Context, Dot, Sibling};
 use quorate_protocol::{Effect, Effects, Event, Limits, Node, NodeConfig, RequestId};
@@ -127,7 +127,6 @@ impl Cluster {
     fn turn(&mut self, at: usize, event: Event) -> Option<Bytes> {
         let now = Now { mono: Time(1), link: Time(1), wall_ms: 1 };
         self.nodes[at].handle(now, event, &mut self.effects);
-        let stamp = self.nodes[at].stamp(now);
         let effects: Vec<Effect> = self.effects.drain().collect();
         let mut context = None;
         for effect in effects {
@@ -135,10 +134,12 @@ impl Cluster {
                 Effect::Send { to, message } => {
                     let (to, from) = (usize::try_from(to.0).expect("small") - 1, NodeId(at as u64 + 1));
                     let messages: Vec<Message> = vec![message];
+                    let stamp = self.nodes[at].stamp(now, NodeId(to as u64 + 1));
                     self.turn(to, Event::Messages { from, stamp, messages })
                 }
                 Effect::Commit { number: CommitNumber(number), .. } => {
-                    self.turn(at, Event::Durable(CommitNumber(number)))
+                    let (through, sequence) = (CommitNumber(number), Sequence(number));
+                    self.turn(at, Event::Durable { through, sequence })
                 }
                 Effect::Read { token, .. } => self.turn(at, Event::ReadDone { token, result: Ok(None) }),
                 Effect::Answer { result, .. } => match result.expect("nothing fails here") {

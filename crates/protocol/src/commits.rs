@@ -39,14 +39,27 @@ pub(crate) struct Commits {
     durable: CommitNumber,
     /// Numbers never decrease towards the back.
     waiting: VecDeque<(CommitNumber, Waiter)>,
+    /// A change that goes with the next commit, whichever that is.
+    rider: Option<StoreOp>,
 }
 
 impl Commits {
     /// Emits a commit and returns its number.
-    pub(crate) fn issue(&mut self, effects: &mut Effects, ops: Vec<StoreOp>) -> CommitNumber {
+    pub(crate) fn issue(&mut self, effects: &mut Effects, mut ops: Vec<StoreOp>) -> CommitNumber {
+        ops.extend(self.rider.take());
         self.issued.0 += 1;
         effects.push(Effect::Commit { number: self.issued, ops });
         self.issued
+    }
+
+    /// Makes a change go with the next commit, instead of another that still waited for that.
+    pub(crate) fn ride(&mut self, op: StoreOp) {
+        self.rider = Some(op);
+    }
+
+    /// Whether a change waits for the next commit.
+    pub(crate) fn has_rider(&self) -> bool {
+        self.rider.is_some()
     }
 
     /// The last one.

@@ -78,7 +78,7 @@ impl Echoes {
 
 impl Node {
     /// This node's own link time.
-    pub(crate) fn link_time(&self, now: Now) -> LinkTime {
+    pub fn link_time(&self, now: Now) -> LinkTime {
         LinkTime { start: self.config.start, at: now.link }
     }
 

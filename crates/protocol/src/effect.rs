@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::chain::Preview;
 use crate::event::{ReadToken, RequestId};
 use crate::id::{Epoch, NodeId};
+use crate::identity::Betrayal;
 use crate::layout::Layout;
 use crate::membership::PeerState;
 use crate::message::{KeyRef, Message};
@@ -42,6 +43,9 @@ pub enum ChangeError {
     /// The node belongs to the cluster no more.
     #[error("the node is no member of the cluster any more")]
     NotAMember,
+    /// The node was started again, and waits to hear what others know of it.
+    #[error("the node has just started, and waits for word from the others: try again, or ask another")]
+    Starting,
     /// Somebody else has changed the layout.
     #[error("the layout was changed meanwhile: its epoch is {} now", epoch.0)]
     ChangedMeanwhile {
@@ -149,6 +153,8 @@ pub enum Effect {
         /// What it says now; none when it has forgotten the node.
         state: Option<PeerState>,
     },
+    /// This directory cannot be trusted: stop, set it aside, and start with an empty one, as another node. The core does nothing more.
+    GiveUp(Betrayal),
     /// For the log; nothing is to be done.
     Notice(Notice),
 }
@@ -167,6 +173,11 @@ pub enum Notice {
     RecordHealed {
         /// Which.
         key: KeyRef,
+    },
+    /// The node takes part from now on.
+    Standing {
+        /// Whether it has heard from all that it waited for. If not, some other node may know that the directory is an old copy.
+        vouched: bool,
     },
     /// There is no other owner of a damaged record: what it held is gone.
     RecordLost {

@@ -7,7 +7,7 @@ use crate::id::{Epoch, NodeId};
 use crate::layout::{Bootstrap, Order};
 use crate::message::{Message, Stamp};
 use crate::operation::Timed;
-use crate::store::{CommitNumber, ScanPage, StoreError};
+use crate::store::{CommitNumber, ScanPage, Sequence, StoreError};
 
 /// The shell's name for a client request; it comes back with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,8 +77,13 @@ pub enum Event {
         /// In the order of sending.
         messages: Vec<Message>,
     },
-    /// Every [`Commit`](crate::Effect::Commit) up to this number is durable.
-    Durable(CommitNumber),
+    /// Storage reports.
+    Durable {
+        /// Every [`Commit`](crate::Effect::Commit) up to this number is durable.
+        through: CommitNumber,
+        /// How far the directory's history goes now.
+        sequence: Sequence,
+    },
     /// A [`Read`](crate::Effect::Read) is done.
     ReadDone {
         /// Which.

@@ -6,6 +6,7 @@
 //! h | owner u64 | partition u16 | bucket u64 | user key   what to bring to an owner; one byte: 0 own replica, 1 fallback
 //! b | partition u16 | bucket u64 | user key   nothing: the container's record was damaged, and is not healed yet
 //! c | partition u16                           how far the node is with a change of the partition's owners
+//! s | boot u64                                a start: the life's name, and how far the directory went before it
 //! m | name                                    what a node knows of itself
 //! ```
 //! Numbers are big-endian, so that byte order is their order.
@@ -17,8 +18,8 @@ use crate::message::{KeyRef, Place};
 
 /// The node's identity.
 pub const IDENTITY: &[u8] = b"mnode";
-/// How often the node was started.
-pub const BOOT: &[u8] = b"mboot";
+/// What the node knows of the lives of other nodes.
+pub const LIVES: &[u8] = b"mlives";
 /// The layout that the node holds.
 pub const LAYOUT: &[u8] = b"mlayout";
 /// What the node has promised as a voter.
@@ -28,6 +29,8 @@ pub const BALLOT: &[u8] = b"mballot";
 pub const HOLES: &[u8] = b"b";
 /// What the marks of all changes start with.
 pub const MARKS: &[u8] = b"c";
+/// What the records of all starts start with.
+pub const STARTS: &[u8] = b"s";
 /// What all hints start with.
 pub const HINTS: &[u8] = b"h";
 
@@ -83,6 +86,16 @@ pub fn mark(partition: PartitionId) -> Bytes {
 pub fn marked(record: &[u8]) -> Option<PartitionId> {
     let bytes = record.strip_prefix(MARKS)?;
     Some(PartitionId(u16::from_be_bytes(bytes.try_into().ok()?)))
+}
+
+/// Where the record of a start is.
+pub fn start(boot: u64) -> Bytes {
+    Bytes::from([STARTS, &boot.to_be_bytes()].concat())
+}
+
+/// Reads what [`start`] made; none when it is something else.
+pub fn started(record: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(record.strip_prefix(STARTS)?.try_into().ok()?))
 }
 
 fn placed(kind: u8, partition: PartitionId, bucket: BucketId, key: &[u8]) -> Bytes {

@@ -50,6 +50,8 @@ pub struct Limits {
     pub hint_bytes_per_s: u64,
     /// Bytes of containers kept in memory beside those in use.
     pub cache_bytes: usize,
+    /// A node that was started again waits no longer than this for what others know of it.
+    pub start_wait: Duration,
     /// How often one other node is probed for life, while this one is well.
     pub probe_period: Duration,
     /// A probe that takes longer than this is tried by way of others; at most half the period is used.
@@ -97,6 +99,7 @@ impl Default for Limits {
             hint_age: Duration::from_secs(3 * 3600),
             hint_bytes_per_s: 32 << 20,
             cache_bytes: 128 << 20,
+            start_wait: Duration::from_secs(30),
             // Of five nodes one that dies is probed by some other within a second or two, so that all know of it within 5 s.
             probe_period: Duration::from_millis(500),
             probe_timeout: Duration::from_millis(200),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::id::{Epoch, NodeId};
+use crate::id::{Epoch, NodeId, StartId};
 
 /// Before anything was measured: a guess for one hop within a datacenter, generously.
 const FIRST_GUESS: Duration = Duration::from_millis(20);
@@ -15,17 +15,25 @@ const MEASURE_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 struct Link {
     epoch: Epoch,
+    /// Which life of the peer is at the other end.
+    start: StartId,
     /// Smoothed reply time, microseconds.
     mean_us: u64,
 }
 
 /// The peers whose links are up, and which nodes were declared down. A node is live for a coordinator exactly when its
-/// link is up and it was not.
+/// link is up, it was not declared down, and the two have made acquaintance: it has vouched for this node, and shown its life.
 #[derive(Debug)]
 pub(crate) struct Links {
     up: BTreeMap<NodeId, Link>,
     /// Nodes that the gossip has declared down, with a link or without.
     declared_down: BTreeSet<NodeId>,
+    /// Nodes that have been asked in this life what they know of this one, and know nothing against it.
+    vouched: BTreeSet<NodeId>,
+    /// The newest life that each node has shown, which itself holds to be trusted.
+    met: BTreeMap<NodeId, StartId>,
+    /// Whether this node takes part: before that nobody is asked for anything.
+    takes_part: bool,
     /// Smoothed reply time of all peers and its mean deviation, microseconds (as RFC 6298 does).
     mean_us: u64,
     deviation_us: u64,
@@ -37,6 +45,9 @@ impl Default for Links {
         Self {
             up: BTreeMap::new(),
             declared_down: BTreeSet::new(),
+            vouched: BTreeSet::new(),
+            met: BTreeMap::new(),
+            takes_part: false,
             mean_us: guess / 2,
             deviation_us: guess / 8,
         }
@@ -45,8 +56,38 @@ impl Default for Links {
 
 impl Links {
     /// A link came up.
-    pub(crate) fn up(&mut self, peer: NodeId, epoch: Epoch) {
-        self.up.insert(peer, Link { epoch, mean_us: self.mean_us });
+    pub(crate) fn up(&mut self, peer: NodeId, epoch: Epoch, start: StartId) {
+        self.up.insert(peer, Link { epoch, start, mean_us: self.mean_us });
+    }
+
+    /// A peer knows nothing against this node.
+    pub(crate) fn vouched(&mut self, peer: NodeId) {
+        self.vouched.insert(peer);
+    }
+
+    /// Whether a peer has said, in this life, that it knows nothing against this node.
+    pub(crate) fn has_vouched(&self, peer: NodeId) -> bool {
+        self.vouched.contains(&peer)
+    }
+
+    /// A peer has shown its newest life.
+    pub(crate) fn met(&mut self, peer: NodeId, start: StartId) {
+        self.met.insert(peer, start);
+    }
+
+    /// Others are asked from now on.
+    pub(crate) fn take_part(&mut self) {
+        self.takes_part = true;
+    }
+
+    fn is_acquainted(&self, peer: NodeId, link: &Link) -> bool {
+        self.vouched.contains(&peer) && self.met.get(&peer) == Some(&link.start)
+    }
+
+    /// The peers whose links are up and who have not both vouched and shown who they are.
+    pub(crate) fn strangers(&self) -> impl Iterator<Item = NodeId> {
+        let strangers = self.up.iter().filter(|(peer, link)| !self.is_acquainted(**peer, link));
+        strangers.map(|(&peer, _)| peer)
     }
 
     /// A link is gone.
@@ -65,12 +106,22 @@ impl Links {
 
     /// Whether a node is asked: it can be reached and was not declared down.
     pub(crate) fn is_live(&self, peer: NodeId) -> bool {
-        self.up.contains_key(&peer) && !self.declared_down.contains(&peer)
+        self.is_trusted(peer) && self.is_there(peer)
+    }
+
+    /// Whether something can be sent to a peer, and it was not declared down.
+    pub(crate) fn is_there(&self, peer: NodeId) -> bool {
+        self.is_up(peer) && !self.declared_down.contains(&peer)
+    }
+
+    /// Whether something can be sent to a peer that counts, whatever the gossip says of it.
+    pub(crate) fn is_trusted(&self, peer: NodeId) -> bool {
+        self.takes_part && self.up.get(&peer).is_some_and(|link| self.is_acquainted(peer, link))
     }
 
     /// The peers that are asked.
     pub(crate) fn all_live(&self) -> impl Iterator<Item = NodeId> {
-        self.all_up().filter(|peer| !self.declared_down.contains(peer))
+        self.all_up().filter(|&peer| self.is_live(peer))
     }
 
     /// The peers whose links are up.

@@ -1,7 +1,8 @@
 //! How the gossip's verdicts and the links together decide who is asked.
 
 use crate::effect::Effect;
-use crate::id::{Epoch, NodeId};
+use crate::id::{Epoch, NodeId, StartId};
+use crate::links::Links;
 use crate::membership::{Change, GossipFigures, Peer, PeerState};
 use crate::message::Message;
 use crate::node::Node;
@@ -34,8 +35,9 @@ impl Node {
     }
 
     /// A link is up. (Its layouts are compared already.)
-    pub(crate) fn on_link_up(&mut self, turn: &mut Turn<'_>, peer: NodeId, epoch: Epoch) {
-        self.links.up(peer, epoch);
+    pub(crate) fn on_link_up(&mut self, turn: &mut Turn<'_>, peer: NodeId, epoch: Epoch, start: StartId) {
+        self.links.up(peer, epoch, start);
+        self.ask_recall(turn, peer);
         self.membership.link_up(turn.time(), peer);
         self.follow_membership(turn);
         if self.links.is_live(peer) {
@@ -49,6 +51,23 @@ impl Node {
         self.links.down(peer);
         if was_live {
             self.peer_is_down(turn, peer);
+        }
+        self.look_at_standing(turn);
+    }
+
+    /// Something changes that makes a peer one that is asked, or not.
+    pub(crate) fn noticing_life(
+        &mut self,
+        turn: &mut Turn<'_>,
+        peer: NodeId,
+        change: impl FnOnce(&mut Links),
+    ) {
+        let was_live = self.links.is_live(peer);
+        change(&mut self.links);
+        match (was_live, self.links.is_live(peer)) {
+            (true, false) => self.peer_is_down(turn, peer),
+            (false, true) => self.peer_is_live(turn, peer),
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -76,13 +95,8 @@ impl Node {
         }
         for Change { peer, state } in self.membership.take_changes() {
             turn.effects.push(Effect::PeerChanged { peer, state });
-            let was_live = self.links.is_live(peer);
-            self.links.judge(peer, state == Some(PeerState::Down));
-            match (was_live, self.links.is_live(peer)) {
-                (true, false) => self.peer_is_down(turn, peer),
-                (false, true) => self.peer_is_live(turn, peer),
-                (true, true) | (false, false) => {}
-            }
+            let down = state == Some(PeerState::Down);
+            self.noticing_life(turn, peer, |links| links.judge(peer, down));
         }
     }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use crate::chain::{Acceptance, Ballot};
 use crate::echo::LinkTime;
 use crate::id::{ActorId, BucketId, Epoch, NodeId, PartitionId};
+use crate::identity::Life;
 use crate::operation::{OperationResult, Timed};
 use crate::time::Hlc;
 use crate::version::{Digest, EncodedContainer};
@@ -25,13 +26,15 @@ pub struct KeyRef {
     pub key: Bytes,
 }
 
-/// The clocks of a sender, on every batch.
+/// What every batch says of its sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// Its hybrid clock.
     pub hlc: Hlc,
     /// Its link clock.
     pub clock: LinkTime,
+    /// Its life, unless it cannot be sure that the receiver knows nothing against it.
+    pub life: Option<Life>,
 }
 
 /// In which of its roles a node holds a key.
@@ -276,6 +279,15 @@ pub enum Message {
         /// The answer for the client.
         result: OperationResult,
     },
+    /// What do you know of me?
+    Recall,
+    /// What is known of the receiver.
+    Recalled {
+        /// The highest life that it has shown.
+        life: Option<Life>,
+        /// Whether it has left the cluster, or was declared lost.
+        departed: bool,
+    },
     /// Send me your layout; mine is older.
     LayoutRequest,
     /// A layout, encoded (see [`Layout::encode`](crate::layout::Layout::encode)).
@@ -517,9 +529,23 @@ pub enum Message {
 }
 
 impl Message {
+    /// Whether it is taken also from a node that has not shown yet that its directory can be trusted.
+    pub fn makes_acquaintance(&self) -> bool {
+        matches!(
+            self,
+            Self::Recall
+                | Self::Recalled { .. }
+                | Self::LayoutRequest
+                | Self::LayoutOffer(_)
+                | Self::Gossip(_)
+                | Self::Beat
+        )
+    }
+
     /// Whether it is part of what never ends, on an idle cluster too.
     pub fn is_background(&self) -> bool {
-        matches!(self, Self::Gossip(_) | Self::Beat | Self::PurgeAsk { .. } | Self::PurgeVote { .. })
+        matches!(self, Self::Gossip(_) | Self::Beat | Self::Recall | Self::Recalled { .. })
+            || matches!(self, Self::PurgeAsk { .. } | Self::PurgeVote { .. })
             || self.is_comparison()
     }
 
@@ -540,6 +566,8 @@ impl Message {
             | Self::ScanReply { .. }
             | Self::Forward { .. }
             | Self::ForwardReply { .. }
+            | Self::Recall
+            | Self::Recalled { .. }
             | Self::LayoutRequest
             | Self::LayoutOffer(_)
             | Self::Prepare { .. }

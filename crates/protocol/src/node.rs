@@ -17,13 +17,13 @@ use crate::event::Event;
 use crate::hints::Hints;
 use crate::holes::Holes;
 use crate::id::{NodeId, PartitionId, StartId};
-use crate::identity::Kept;
+use crate::identity::{Kept, Standing};
 use crate::layout::Layout;
 use crate::limits::Limits;
 use crate::links::Links;
 use crate::membership::{MemberId, Membership};
 use crate::merkle::{Tree, Trees};
-use crate::message::{Message, Place, Refusal, Stamp};
+use crate::message::{Message, Place, Refusal};
 use crate::purge::Purge;
 use crate::replica::Scans;
 use crate::stats::{Gauges, Stats};
@@ -66,6 +66,7 @@ pub struct Node {
     pub(crate) transition: Transition,
     /// There when a layout is.
     pub(crate) tokens: Option<TokenKey>,
+    pub(crate) standing: Standing,
     pub(crate) links: Links,
     pub(crate) membership: Membership,
     pub(crate) authors: Authors,
@@ -90,12 +91,14 @@ pub struct Node {
 impl Node {
     /// A node as it is after a start, with what its directory has kept (see [`recover`](crate::identity::recover)).
     pub fn new(config: NodeConfig, kept: Kept) -> Self {
-        let Kept { layout, holes, acceptor, marks } = kept;
+        let Kept { layout, holes, acceptor, marks, past, lives, sequence } = kept;
         let mut rng = ChaCha8Rng::from_seed(config.seed);
         let tokens = layout.as_ref().map(|held| TokenKey::new(held.cluster, config.token_secret.as_deref()));
         let name = MemberId { node: config.node, boot: config.boot, rejoined: 0 };
         let membership = Membership::new(name, &config.limits, ChaCha8Rng::from_rng(&mut rng));
         let transition = Transition::new(marks, config.limits.transfer_bytes_per_s);
+        // A new directory holds nothing that could be old.
+        let standing = Standing::new(past, lives, sequence, config.boot > 1);
         let mut node = Self {
             trees: Trees::default(),
             sweep: Sweep::default(),
@@ -116,6 +119,7 @@ impl Node {
             previews: Previews::default(),
             transition,
             tokens,
+            standing,
             links: Links::default(),
             membership,
             authors: Authors::default(),
@@ -126,11 +130,17 @@ impl Node {
             stats: Stats::default(),
         };
         node.own_anew();
+        if !node.standing.waits() {
+            node.links.take_part();
+        }
         node
     }
 
     /// Handles one event; what is to be done comes out in order.
     pub fn handle(&mut self, now: Now, event: Event, effects: &mut Effects) {
+        if self.standing.has_given_up() {
+            return;
+        }
         let turn = &mut Turn { now, effects };
         match event {
             Event::Client { request, timed } => self.admit(turn, Source::Client(request), timed),
@@ -140,9 +150,10 @@ impl Node {
                 self.on_preview(turn, request, expected, &order);
             }
             Event::Started => {
+                self.begin_standing(turn);
                 self.load_hints(turn, None);
                 self.transition_adopted(turn);
-                if self.acceptor.vote(self.epoch()).is_some() {
+                if !self.standing.waits() && self.acceptor.vote(self.epoch()).is_some() {
                     self.finish_later(turn);
                 }
             }
@@ -154,18 +165,25 @@ impl Node {
                     Ordering::Less => self.on_layout_request(turn, peer),
                     Ordering::Equal => {}
                 }
-                self.on_link_up(turn, peer, epoch);
+                self.on_link_up(turn, peer, epoch, clock.start);
             }
             Event::LinkDown { peer } => self.on_link_down(turn, peer),
             Event::Messages { from, stamp, messages } => {
                 self.hlc.observe(stamp.hlc);
                 self.heard_clock(turn, from, stamp.clock);
                 self.membership.heard(turn.time(), from);
+                let is_met = self.meet(turn, from, stamp);
                 for message in messages {
-                    self.on_message(turn, from, message);
+                    let counts = is_met && !self.standing.waits();
+                    if (counts || message.makes_acquaintance()) && !self.standing.has_given_up() {
+                        self.on_message(turn, from, message);
+                    }
                 }
             }
-            Event::Durable(through) => self.on_durable(turn, through),
+            Event::Durable { through, sequence } => {
+                self.standing.reached(sequence);
+                self.on_durable(turn, through);
+            }
             Event::ReadDone { token, result } => self.on_read_done(turn, token, result),
             Event::ScanDone { token, result } => self.on_scan_done(turn, token, result),
             Event::Repair => self.hurry_all(turn.time()),
@@ -174,6 +192,7 @@ impl Node {
                 self.sweep_writable(turn, writable);
             }
             Event::Deadline => {
+                self.wake_standing(turn);
                 // First who is alive, then who is asked.
                 self.wake_membership(turn);
                 self.wake_operations(turn);
@@ -189,6 +208,7 @@ impl Node {
             }
         }
         self.go_on_exchanging(turn);
+        self.note_ride(now.mono);
         let commits = &self.commits;
         self.working.trim(|number| commits.is_durable(number));
         self.fallback.trim(|number| commits.is_durable(number));
@@ -197,6 +217,7 @@ impl Node {
     /// When [`Event::Deadline`] is due next.
     pub fn next_deadline(&self) -> Option<Time> {
         let timers = [
+            self.standing.next_timer(),
             self.coordinator.next_timer(),
             self.membership.next_deadline(),
             self.hints.next_deadline(),
@@ -227,11 +248,6 @@ impl Node {
         self.config.node
     }
 
-    /// The clocks, for the batches sent to peers in this turn and for the greeting on a new link.
-    pub fn stamp(&self, now: Now) -> Stamp {
-        Stamp { hlc: self.hlc, clock: self.link_time(now) }
-    }
-
     /// Counters since the start, for metrics.
     pub fn stats(&self) -> &Stats {
         &self.stats
@@ -249,6 +265,9 @@ impl Node {
             fallback_bytes: self.hints.fallback_bytes(),
             forgettable: self.purge.candidates.len(),
             holes: self.holes.len(),
+            strangers: self.links.strangers().count(),
+            starting: self.standing.waits(),
+            unvouched: self.standing.is_unvouched(),
         }
     }
 
@@ -270,6 +289,8 @@ impl Node {
             Message::ScanReply { tag, epoch, result } => self.list_page(turn, from, tag, epoch, result),
             Message::Forward { tag, timed } => self.admit_forwarded(turn, from, tag, timed),
             Message::ForwardReply { tag, result } => self.on_forward_reply(turn, from, tag, result),
+            Message::Recall => self.on_recall(turn, from),
+            Message::Recalled { life, departed } => self.on_recalled(turn, from, life, departed),
             Message::LayoutRequest => self.on_layout_request(turn, from),
             Message::LayoutOffer(encoded) => self.on_layout_offer(turn, from, &encoded),
             Message::Prepare { epoch, ballot } => self.on_prepare(turn, from, epoch, ballot),

@@ -204,6 +204,9 @@ pub enum Failure {
     /// The node has no layout yet.
     #[error("the cluster is not bootstrapped")]
     NotBootstrapped,
+    /// The node was started again, and waits to hear what others know of it.
+    #[error("this node has just started, and waits for word from the others")]
+    Starting,
     /// The node has left the cluster: it may serve nothing of what its disk still holds.
     #[error("this node is no member of the cluster any more")]
     NotAMember,

@@ -53,6 +53,8 @@ pub struct Stats {
     pub records_healed: u64,
     /// Of these, those of which there was no other owner.
     pub records_lost: u64,
+    /// Batches from a life of a node that is not the newest it has shown: sent before it died, or by a copy of its directory.
+    pub stale_lives: u64,
 }
 
 impl Stats {
@@ -118,4 +120,10 @@ pub struct Gauges {
     pub forgettable: usize,
     /// Keys whose record was damaged and is not healed yet.
     pub holes: usize,
+    /// Peers whose links are up and which have not yet vouched for this node, or not shown their life.
+    pub strangers: usize,
+    /// Whether the node takes part in nothing yet, for it waits to hear what others know of it.
+    pub starting: bool,
+    /// Whether it takes part although some had not answered in time: one of them may know that its directory is an old copy.
+    pub unvouched: bool,
 }

@@ -5,6 +5,7 @@
 //! the conformance suite in `quorate-storage` checks.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// One change of one key.
@@ -37,6 +38,11 @@ impl StoreOp {
 /// 0 stands before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommitNumber(pub u64);
+
+/// How far the whole history of a directory's store goes: rises with what becomes durable, in every opening from where the one before
+/// ended, and never restarts. A copy of the directory that was taken earlier shows less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Sequence(pub u64);
 
 /// Why a store could not do what it was asked.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -94,6 +100,9 @@ pub trait Store {
 
     /// The highest number up to which every batch is durable.
     fn durable(&self) -> CommitNumber;
+
+    /// How far the history of this directory goes that is durable: at least as far as any batch that was reported durable.
+    fn sequence(&self) -> Sequence;
 
     /// Waits until the batch of this number is durable.
     fn wait_durable(&self, number: CommitNumber) -> Result<(), StoreError>;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use cluster::layout_of;
 use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
-use quorate_protocol::identity::Kept;
+use quorate_protocol::identity::{Kept, Life};
 use quorate_protocol::layout::{DEFAULT_BUCKET, Layout, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{Attempted, Failure, Operation, Outcome, Put, QuorumOptions, Timed, Ttl};
+use quorate_protocol::store::Sequence;
 use quorate_protocol::time::{Now, Time};
 use quorate_protocol::version::{ContentType, ContextToken};
 use quorate_protocol::{Effect, Effects, Event, Limits, Node, NodeConfig, PeerState, RequestId};
@@ -83,13 +84,17 @@ impl World {
             limits: Limits::default(),
             token_secret: None,
         };
-        self.nodes
-            .insert(id, Node::new(config, Kept { layout: Some(self.layout.clone()), ..Kept::default() }));
+        // Its disk loses nothing.
+        let life = |boot| Life { boot, start: StartId(id * 100 + boot), sequence: Sequence(u64::MAX) };
+        let past = (1..boot).map(|boot| (boot, life(boot))).collect();
+        let kept = Kept { layout: Some(self.layout.clone()), past, ..Kept::default() };
+        self.nodes.insert(id, Node::new(config, kept));
+        self.handle(id, Event::Started);
     }
 
     fn link(&mut self, a: u64, b: u64) {
         for (node, peer) in [(a, b), (b, a)] {
-            let clock = self.stamp(peer).clock;
+            let clock = self.stamp(peer, node).clock;
             self.handle(node, Event::LinkUp { peer: NodeId(peer), epoch: Epoch(1), clock });
         }
     }
@@ -125,13 +130,15 @@ impl World {
             match effect {
                 Effect::Send { to, message } => {
                     self.sent += 1;
-                    if !matches!(message, Message::Gossip(_)) {
+                    if !message.makes_acquaintance() {
                         self.asked.push((id, to.0));
                     }
                     self.flying.insert((self.now_us + DELAY_US, self.sent), (id, to.0, message));
                 }
                 Effect::PeerChanged { peer, state } => self.verdicts.push((id, peer.0, state)),
-                Effect::Commit { number, .. } => durable = Some(Event::Durable(number)),
+                Effect::Commit { number, .. } => {
+                    durable = Some(Event::Durable { through: number, sequence: Sequence(number.0) });
+                }
                 Effect::Read { token, .. } => {
                     self.handle(id, Event::ReadDone { token, result: Ok(None) });
                 }
@@ -141,6 +148,7 @@ impl World {
                 | Effect::AnswerChange { .. }
                 | Effect::AnswerPreview { .. }
                 | Effect::LayoutAdopted(_)
+                | Effect::GiveUp(_)
                 | Effect::Notice(_) => {}
             }
         }
@@ -150,7 +158,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: u64, to: u64, message: Message) {
-        let stamp = self.stamp(from);
+        let stamp = self.stamp(from, to);
         self.handle(to, Event::Messages { from: NodeId(from), stamp, messages: vec![message] });
     }
 
@@ -158,8 +166,8 @@ impl World {
         Now { mono: Time(self.now_us), link: Time(self.now_us), wall_ms: 0 }
     }
 
-    fn stamp(&self, id: u64) -> Stamp {
-        self.nodes.get(&id).map_or(Stamp::default(), |node| node.stamp(self.now()))
+    fn stamp(&self, id: u64, to: u64) -> Stamp {
+        self.nodes.get(&id).map_or(Stamp::default(), |node| node.stamp(self.now(), NodeId(to)))
     }
 
     fn wake(&mut self, id: u64) {

@@ -202,6 +202,12 @@ pub fn message(oracle: &Oracle, message: &Message) -> String {
         Message::ForwardReply { tag, result } => {
             format!("forwarded {}: {}", short(tag.0), outcome(result))
         }
+        Message::Recall => "what do you know of me?".into(),
+        Message::Recalled { departed: true, .. } => "you have left the cluster".into(),
+        Message::Recalled { life: None, .. } => "I know nothing of you".into(),
+        Message::Recalled { life: Some(life), .. } => {
+            format!("I have seen your boot {} ({}) up to {}", life.boot, life.start, life.sequence.0)
+        }
         Message::LayoutRequest => "send me your layout".into(),
         Message::LayoutOffer(_) => "this is my layout".into(),
         Message::Prepare { epoch, ballot } => format!("prepare {}: the successor of {epoch}", ballot.round),

@@ -6,17 +6,17 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use quorate_protocol::keys;
-use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
+use quorate_protocol::store::{CommitNumber, ScanPage, Sequence, Store, StoreError, StoreOp};
 
 use crate::rng::SimRng;
 
 /// One node's disk. Batches wait in memory until they are synced, in order; reads see them at once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SimDisk {
     state: RefCell<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     synced: BTreeMap<Bytes, Bytes>,
     /// The synced state with all waiting batches applied.
@@ -24,6 +24,8 @@ struct State {
     /// Not yet synced, oldest first; the last one has the number `submitted`.
     waiting: VecDeque<Vec<StoreOp>>,
     submitted: u64,
+    /// Batches that ever came to the disk.
+    settled: u64,
     /// Records that came to the disk whole and cannot be read back, until others take their place there.
     damaged: BTreeSet<Bytes>,
     /// What damaged records held whose holes are not healed: it was acknowledged honestly.
@@ -147,6 +149,7 @@ impl State {
             }
             self.damaged.remove(op.key());
         }
+        self.settled += 1;
         apply(&mut self.synced, batch);
     }
 
@@ -177,6 +180,10 @@ impl Store for SimDisk {
 
     fn durable(&self) -> CommitNumber {
         CommitNumber(self.state.borrow().durable())
+    }
+
+    fn sequence(&self) -> Sequence {
+        Sequence(self.state.borrow().settled)
     }
 
     fn wait_durable(&self, number: CommitNumber) -> Result<(), StoreError> {

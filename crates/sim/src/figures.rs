@@ -64,6 +64,10 @@ pub struct Figures {
     pub changes: u64,
     /// and disks that were lost for good.
     pub disks_lost: u64,
+    /// Disks that were put back to what they were earlier,
+    pub rolled_back: u64,
+    /// and nodes that gave up what they were.
+    pub given_up: u64,
 }
 
 impl Figures {
@@ -111,6 +115,8 @@ impl Figures {
             layouts,
             changes,
             disks_lost,
+            rolled_back,
+            given_up,
         } = *other;
         self.steps += steps;
         self.puts += puts;
@@ -141,5 +147,7 @@ impl Figures {
         self.layouts += layouts;
         self.changes += changes;
         self.disks_lost += disks_lost;
+        self.rolled_back += rolled_back;
+        self.given_up += given_up;
     }
 }

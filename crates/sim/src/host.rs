@@ -15,8 +15,12 @@ use crate::rng::SimRng;
 /// A machine of the cluster.
 #[derive(Debug)]
 pub struct Host {
-    /// The identity in its directory.
+    /// The identity that it counts for; 0 while it counts for nobody: its disk was lost, or put back to what it was earlier.
     pub id: NodeId,
+    /// Who it still speaks as since its disk was put back.
+    pub impostor_of: Option<NodeId>,
+    /// Whether it was started after it had left the cluster, and everybody knew that.
+    pub has_to_give_up: bool,
     /// Its disk.
     pub disk: SimDisk,
     /// Its clocks.
@@ -63,6 +67,8 @@ impl Host {
     pub fn new(clock: MachineClock) -> Self {
         Self {
             id: NodeId(0),
+            impostor_of: None,
+            has_to_give_up: false,
             disk: SimDisk::default(),
             clock,
             boot: 0,
@@ -77,13 +83,14 @@ impl Host {
 
     /// Starts the process: reads the directory and makes a core of it.
     pub fn start(&mut self, limits: &Limits, rng: &mut SimRng) -> Result<(), RecoverError> {
-        let recovered = recover(&self.disk, NodeId(rng.bits()))?;
-        self.id = recovered.node;
+        let (minted, start) = (NodeId(rng.bits()), StartId(rng.bits()));
+        let recovered = recover(&self.disk, minted, start)?;
+        self.id = if self.is_impostor() { NodeId(0) } else { recovered.node };
         self.boot = recovered.boot;
         self.life += 1;
         let config = NodeConfig {
             node: recovered.node,
-            start: StartId(rng.bits()),
+            start,
             boot: recovered.boot,
             seed: rng.seed(),
             limits: limits.clone(),
@@ -112,6 +119,16 @@ impl Host {
         }
     }
 
+    /// Who it says it is.
+    pub fn speaks_as(&self) -> NodeId {
+        self.impostor_of.unwrap_or(self.id)
+    }
+
+    /// Whether its disk was put back, and it has not given up yet.
+    pub fn is_impostor(&self) -> bool {
+        self.impostor_of.is_some()
+    }
+
     /// Whether this life of the process is the present one, or its messages may still arrive.
     pub fn may_speak(&self, life: u32) -> bool {
         (self.life == life && self.process.is_some()) || !self.silenced.contains(&life)
@@ -120,7 +137,7 @@ impl Host {
     /// What the process says of its link clock.
     pub fn link_time(&self, now_us: u64) -> LinkTime {
         let now = self.clock.now(now_us);
-        self.process.as_ref().map_or(LinkTime::default(), |process| process.node.stamp(now).clock)
+        self.process.as_ref().map_or(LinkTime::default(), |process| process.node.link_time(now))
     }
 
     /// The epoch of the layout that the process holds.
@@ -139,5 +156,42 @@ impl Process {
     /// The core's number of the store's newest durable batch.
     pub fn core_number(&self, store: CommitNumber) -> CommitNumber {
         CommitNumber(store.0.saturating_sub(self.commits_before))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use quorate_protocol::identity::{Life, forget_lives};
+    use quorate_protocol::keys;
+    use quorate_protocol::store::{Sequence, StoreOp};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_keeps_each_start_with_how_far_it_went() {
+        let disk = SimDisk::default();
+        let mut ends = Vec::new();
+        for start in 1..=3 {
+            let recovered = recover(&disk, NodeId(start), StartId(start)).expect("it is whole");
+            assert_eq!((recovered.node, recovered.boot), (NodeId(1), start), "it is minted once");
+            let past: Vec<Life> = recovered.kept.past.into_values().collect();
+            assert_eq!(past, ends);
+            let written = StoreOp::Put { key: Bytes::from_static(b"k"), value: Bytes::new() };
+            let number = disk.submit(vec![written]).expect("there is room");
+            disk.sync(number);
+            let life = Life { boot: start, start: StartId(start), sequence: disk.sequence() };
+            assert!(life.sequence > recovered.kept.sequence);
+            ends.push(life);
+        }
+        // A copy of an earlier moment shows less.
+        let copy = disk.clone();
+        disk.sync(
+            disk.submit(vec![StoreOp::Delete { key: Bytes::from_static(b"k") }]).expect("there is room"),
+        );
+        let ended = |disk| recover(disk, NodeId(9), StartId(9)).expect("it is whole").kept.past[&3].sequence;
+        assert_eq!(ended(&disk), Sequence(ended(&copy).0 + 1));
+        assert_eq!(forget_lives(&disk), Ok(0));
+        assert!(disk.synced_value(keys::LIVES).is_some());
     }
 }

@@ -140,7 +140,7 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.crashes, figures.pauses, figures.cuts, figures.disk_faults, figures.wall_jumps
     );
     println!(
-        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} hints delivered, {} records and {} actors forgotten; {} damaged records met, {} healed; {} layouts, {} changes finished, {} disks lost",
+        "network: {} batches, {} lost, {} doubled; {} syncs; {} read repairs; {} verdicts of down, {} deaths that had to be noticed; {} values expired; {} hints delivered, {} records and {} actors forgotten; {} damaged records met, {} healed; {} layouts, {} changes finished, {} disks lost, {} put back, {} identities given up",
         figures.batches_sent,
         figures.batches_lost,
         figures.batches_doubled,
@@ -156,7 +156,9 @@ fn print_summary(summary: &Summary, took: Duration, failures: usize) {
         figures.healed,
         figures.layouts,
         figures.changes,
-        figures.disks_lost
+        figures.disks_lost,
+        figures.rolled_back,
+        figures.given_up
     );
 }
 

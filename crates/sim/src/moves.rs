@@ -53,6 +53,8 @@ pub struct MovesPlan {
     pub sizes: Vec<QuorumSizes>,
     /// Whether a disk may be lost for good.
     pub loses_disks: bool,
+    /// Whether a disk may be put back to what it was earlier.
+    pub rolls_back: bool,
     /// Whether operators may declare a member lost that lives on.
     pub gives_up: bool,
     /// Whether two operators may order at the same time.
@@ -90,6 +92,7 @@ impl MovesPlan {
             weights,
             sizes,
             loses_disks: rng.chance(0.3),
+            rolls_back: rng.chance(0.3),
             gives_up: false,
             rivals: false,
         }

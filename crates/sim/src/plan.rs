@@ -176,6 +176,10 @@ impl Plan {
         if family == Family::Expiry || rng.chance(0.15) {
             draw_ttl(&mut plan, rng);
         }
+        // Longer than anybody is cut off: some who could tell are heard. But the only other owner may be lost for good.
+        let patient = plan.moves.as_ref().is_some_and(|moves| moves.rolls_back);
+        let wait_us = if patient { 60_000_000 } else { rng.spread(100_000, 30_000_000) };
+        plan.limits.start_wait = Duration::from_micros(wait_us);
         plan
     }
 

@@ -112,7 +112,7 @@ impl Committer {
         }
         Counters::add(&shared.counters.batches, group.batches.len() as u64);
         if group.last > shared.durable() {
-            shared.advance_durable(group.last);
+            shared.advance_durable(group.last, sequence);
         }
         shared.release(group.weight_bytes, 0);
         if group.ends_generation {

@@ -61,7 +61,17 @@ pub(crate) fn open(
             .map_err(io_error("start a segment in", &log))?;
 
     let (tables, values) = (Tables::new(Arc::new(base)), Arc::clone(&keep.values));
-    let shared = Arc::new(Shared::new(Parts { options, disk, directory, hooks, room, pool, tables, values }));
+    let shared = Arc::new(Shared::new(Parts {
+        options,
+        disk,
+        directory,
+        hooks,
+        room,
+        pool,
+        tables,
+        values,
+        sequence: replayed.last_sequence,
+    }));
     let background =
         Background::new(Arc::clone(&shared), keep, checkpoint, replayed.last_sequence, next_spare_id);
     let committer = Committer::new(Arc::clone(&shared), writer);

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
-use quorate_protocol::store::{CommitNumber, StoreError};
+use quorate_protocol::store::{CommitNumber, Sequence, StoreError};
 
 use crate::base::IndexError;
 use crate::directory::Directory;
@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     /// Submitters wait on it for the queue to shrink.
     pub(crate) queue_shrunk: Condvar,
     durable: AtomicU64,
+    /// The number of the newest durable record of the log.
+    sequence: AtomicU64,
     waiters: Mutex<()>,
     durable_advanced: Condvar,
     pub(crate) chores: Mutex<Chores>,
@@ -71,11 +73,13 @@ pub(crate) struct Parts {
     pub(crate) pool: Arc<Mutex<SegmentPool>>,
     pub(crate) tables: Tables,
     pub(crate) values: Arc<Values>,
+    /// The number of the last record of the log.
+    pub(crate) sequence: u64,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { options, disk, directory, hooks, room, pool, tables, values } = parts;
+        let Parts { options, disk, directory, hooks, room, pool, tables, values, sequence } = parts;
         Self {
             options,
             disk,
@@ -90,6 +94,7 @@ impl Shared {
             batches_waiting: Condvar::new(),
             queue_shrunk: Condvar::new(),
             durable: AtomicU64::new(0),
+            sequence: AtomicU64::new(sequence),
             waiters: Mutex::default(),
             durable_advanced: Condvar::new(),
             chores: Mutex::default(),
@@ -102,8 +107,14 @@ impl Shared {
         CommitNumber(self.durable.load(Ordering::Acquire))
     }
 
-    /// Reports all batches up to this one durable.
-    pub(crate) fn advance_durable(&self, number: CommitNumber) {
+    /// See [`Store::sequence`](quorate_protocol::store::Store::sequence).
+    pub(crate) fn sequence(&self) -> Sequence {
+        Sequence(self.sequence.load(Ordering::Acquire))
+    }
+
+    /// Reports all batches up to this one durable, by the log's records up to this one.
+    pub(crate) fn advance_durable(&self, number: CommitNumber, sequence: u64) {
+        self.sequence.store(sequence, Ordering::Release);
         {
             let _waiters = self.waiters.lock();
             self.durable.store(number.0, Ordering::Release);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
+use quorate_protocol::store::{CommitNumber, ScanPage, Sequence, Store, StoreError, StoreOp};
 
 use crate::disk::{Disk, SystemDisk};
 use crate::error::OpenError;
@@ -113,6 +113,11 @@ impl Store for SledStore {
 
     fn durable(&self) -> CommitNumber {
         self.shared.durable()
+    }
+
+    /// The number of the newest durable record of the log, which are counted over all openings.
+    fn sequence(&self) -> Sequence {
+        self.shared.sequence()
     }
 
     fn wait_durable(&self, number: CommitNumber) -> Result<(), StoreError> {

@@ -17,6 +17,7 @@ use super::process::NodeProcess;
 use super::record::{self, MemberRecord, Record, node_name};
 use super::setting::NodeSetting;
 use crate::admin;
+use crate::output;
 use crate::settings::ClusterSettings;
 
 /// Until every node sees every other one.
@@ -114,11 +115,11 @@ impl LocalCluster {
     /// Stops a node that is no member any more, for good; its data stays.
     pub(crate) async fn remove(&mut self, node: usize) -> Result<()> {
         let name = &self.nodes[node].spec.name;
-        let id = self.nodes[node].announcement.as_ref().map(|announcement| announcement.node.clone());
+        let id = self.nodes[node].announcement().map(|announcement| announcement.node);
         let others =
             self.nodes.iter().enumerate().filter(|(at, other)| *at != node && other.process.is_some());
         let mut told = false;
-        for address in others.filter_map(|(_, other)| Some(other.announcement.as_ref()?.grpc.clone())) {
+        for address in others.filter_map(|(_, other)| Some(other.announcement()?.grpc)) {
             let Ok(layout) = admin::layout(&address).await else { continue };
             told = true;
             let is_member =
@@ -126,7 +127,7 @@ impl LocalCluster {
             ensure!(!is_member, "{name} is still a member of the cluster");
         }
         ensure!(told, "no other node tells whether {name} is still a member of the cluster");
-        if let Some(process) = self.nodes[node].process.take() {
+        if let Some(process) = self.nodes[node].take_process() {
             process.stop().await;
         }
         self.record.removed.insert(self.nodes[node].number);
@@ -136,8 +137,8 @@ impl LocalCluster {
     }
 
     fn seeds(&self) -> Vec<String> {
-        let running = self.nodes.iter().filter_map(|node| node.announcement.as_ref());
-        running.map(|announcement| announcement.peer.clone()).collect()
+        let running = self.nodes.iter().filter_map(LocalNode::announcement);
+        running.map(|announcement| announcement.peer).collect()
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -181,7 +182,7 @@ impl LocalCluster {
     /// Kills a node with SIGKILL. [`Self::next_death`] does not speak of it.
     pub(crate) async fn kill(&mut self, node: usize) -> Result<()> {
         self.nodes[node].running()?;
-        if let Some(process) = self.nodes[node].process.take() {
+        if let Some(process) = self.nodes[node].take_process() {
             process.kill().await;
         }
         Ok(())
@@ -202,13 +203,13 @@ impl LocalCluster {
     /// Starts a node that is not running, where it was before, and returns when it listens.
     pub(crate) async fn revive(&mut self, node: usize) -> Result<()> {
         let others = self.nodes.iter().enumerate().filter(|(at, _)| *at != node);
-        let seeds = others.filter_map(|(_, other)| Some(other.announcement.as_ref()?.peer.clone())).collect();
+        let seeds = others.filter_map(|(_, other)| Some(other.announcement()?.peer)).collect();
         self.nodes[node].start(seeds).await
     }
 
     /// Stops all nodes; their data stays.
     pub(crate) async fn stop(mut self) {
-        let processes = self.nodes.iter_mut().filter_map(|node| node.process.take());
+        let processes = self.nodes.iter_mut().filter_map(|node| node.take_process());
         join_all(processes.map(NodeProcess::stop)).await;
     }
 
@@ -218,7 +219,7 @@ impl LocalCluster {
             let mut seeds = Vec::new();
             for node in &mut self.nodes {
                 node.start(seeds.clone()).await?;
-                seeds.extend(node.announcement.as_ref().map(|announcement| announcement.peer.clone()));
+                seeds.extend(node.announcement().map(|announcement| announcement.peer));
             }
             return Ok(());
         }
@@ -255,16 +256,23 @@ impl LocalCluster {
         };
         // Nodes that came later are no founders, and get the layout from these.
         let founder = |name: &str| members.iter().find(|member| member.name == name);
+        let is_founded = statuses.iter().any(|status| !status.cluster_id.is_empty());
         for (node, status) in self.nodes.iter().zip(&statuses) {
-            let Some(member) = founder(&node.spec.name) else { continue };
+            let id = format!("{:016x}", status.node_id);
+            let Some(member) = founder(&node.spec.name).filter(|member| member.node != id) else { continue };
+            let name = &node.spec.name;
             ensure!(
-                format!("{:016x}", status.node_id) == member.node,
-                "{} is now node {:016x}, and was {}: its data in {} is not what it was",
-                node.spec.name,
-                status.node_id,
+                is_founded,
+                "{name} is now node {id}, and was {}: its data in {} is not what it was",
                 member.node,
                 node.spec.directory.display()
             );
+            if status.cluster_id.is_empty() {
+                output::note(format!(
+                    "{name} is another node than before, and holds nothing: `quorate members replace {name} --with {} --lost` puts it in the place of the old one",
+                    status.grpc_address
+                ));
+            }
         }
         let ids: Vec<String> = members.iter().map(|member| member.node.clone()).collect();
         statuses.retain(|status| {
@@ -280,7 +288,7 @@ impl LocalCluster {
 
     async fn statuses(&self) -> Result<Vec<v1::StatusResponse>> {
         let nodes = self.nodes.iter().filter(|node| node.process.is_some());
-        let addresses = nodes.filter_map(|node| Some(node.announcement.as_ref()?.grpc.clone()));
+        let addresses = nodes.filter_map(|node| Some(node.announcement()?.grpc));
         let asked =
             stream::iter(addresses).map(|address| async move { admin::status(&address, false).await });
         asked.buffered(16).try_collect().await
@@ -297,6 +305,7 @@ impl LocalCluster {
             }
             let mut statuses = self.statuses().await?;
             // One that was started and never added, or that has left, waits for somebody to say what becomes of it.
+            let all = statuses.len();
             statuses.retain(|status| {
                 let founded = self.record.members.iter().flatten();
                 let mut founders = founded.map(|member| member.node.as_str());
@@ -312,8 +321,10 @@ impl LocalCluster {
                 let mut peers = status.peers.iter().filter(|peer| ids.contains(&peer.node_id));
                 peers.all(|peer| peer.reachable)
             };
+            // Perhaps in the place of a member.
+            let is_whole = all_run && statuses.len() == all;
             let serves = |status: &v1::StatusResponse| {
-                !status.cluster_id.is_empty() && (!all_run || status.partitions_under_replicated == 0)
+                !status.cluster_id.is_empty() && (!is_whole || status.partitions_under_replicated == 0)
             };
             if statuses.iter().all(|status| links_up(status) && serves(status)) {
                 return Ok(());

@@ -17,7 +17,8 @@ pub(super) struct LocalNode {
     /// None: it is not running.
     pub(super) process: Option<NodeProcess>,
     /// From its last start.
-    pub(super) announcement: Option<Announcement>,
+    /// What it said of itself when it was started last.
+    last: Option<Announcement>,
 }
 
 /// How a node's process is.
@@ -63,22 +64,33 @@ impl LocalNode {
             unsafe_fault_injection,
             settings: settings.to_vec(),
         };
-        Self { number, spec, process: None, announcement: None }
+        Self { number, spec, process: None, last: None }
     }
 
     /// Starts it where it was before, if it was, and returns when it listens.
     pub(super) async fn start(&mut self, seeds: Vec<String>) -> Result<()> {
         self.spec.seeds = seeds;
-        if let Some(announcement) = &self.announcement {
+        if let Some(announcement) = &self.announcement() {
             // Where it was: clients and peers know it there.
             self.spec.grpc.clone_from(&announcement.grpc);
             self.spec.http.clone_from(&announcement.http);
             self.spec.peer.clone_from(&announcement.peer);
         }
         let process = NodeProcess::start(&self.spec).await?;
-        self.announcement = Some(process.announcement.clone());
+        self.last = Some(process.announcement());
         self.process = Some(process);
         Ok(())
+    }
+
+    /// What it has said of itself last; none: it has never run.
+    pub(super) fn announcement(&self) -> Option<Announcement> {
+        self.process.as_ref().map(NodeProcess::announcement).or_else(|| self.last.clone())
+    }
+
+    /// Its process, which is not its any more.
+    pub(super) fn take_process(&mut self) -> Option<NodeProcess> {
+        self.last = self.announcement();
+        self.process.take()
     }
 
     /// Its process, if it runs.
@@ -88,7 +100,7 @@ impl LocalNode {
 
     /// None: it has never run.
     pub(super) fn info(&self) -> Option<NodeInfo> {
-        let announcement = self.announcement.as_ref()?;
+        let announcement = self.announcement()?;
         let state = match &self.process {
             None => NodeState::Dead,
             Some(process) if process.is_paused() => NodeState::Paused,

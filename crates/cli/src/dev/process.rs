@@ -51,7 +51,8 @@ pub(super) struct Announcement {
 /// A node that runs, or has run. Dropping it ends the process.
 #[derive(Debug)]
 pub(super) struct NodeProcess {
-    pub(super) announcement: Announcement,
+    /// What it has said of itself last: a node whose directory cannot be trusted starts again, as another.
+    announced: watch::Receiver<Announcement>,
     /// The node stops when this pipe closes, also when it does because this process was killed.
     stdin: ChildStdin,
     signals: mpsc::Sender<Sending>,
@@ -89,7 +90,7 @@ impl NodeProcess {
         };
         let mut lines = BufReader::new(stdout).lines();
         let line = tokio::time::timeout(START_TIMEOUT, lines.next_line()).await;
-        let announcement = match line {
+        let announcement: Announcement = match line {
             Ok(Ok(Some(line))) => serde_json::from_str(&line)
                 .with_context(|| format!("{name} announced itself with {line:?}"))?,
             Ok(Ok(None) | Err(_)) => {
@@ -98,10 +99,23 @@ impl NodeProcess {
             }
             Err(_) => bail!("{name} does not listen after {START_TIMEOUT:?}; {}", end_of_log(&spec.log)),
         };
+        let (announce, announced) = watch::channel(announcement);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(announcement) = serde_json::from_str(&line) {
+                    announce.send_replace(announcement);
+                }
+            }
+        });
         let (signals, to_send) = mpsc::channel(1);
         let (exited, exit) = watch::channel(None);
         tokio::spawn(watch_over(child, to_send, exited));
-        Ok(Self { announcement, stdin, signals, exit, paused: false })
+        Ok(Self { announced, stdin, signals, exit, paused: false })
+    }
+
+    /// Who it is and where it listens.
+    pub(super) fn announcement(&self) -> Announcement {
+        self.announced.borrow().clone()
     }
 
     /// Resolves when the process has ended.

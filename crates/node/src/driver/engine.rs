@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use quorate_protocol::chain::Preview;
 use quorate_protocol::effect::{BootstrapError, ChangeError};
 use quorate_protocol::id::NodeId;
+use quorate_protocol::identity::Betrayal;
 use quorate_protocol::layout::Layout;
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{Failure, OperationError, Timed};
@@ -51,6 +52,15 @@ enum Waiting {
     Preview(oneshot::Sender<Result<Preview, ChangeError>>),
 }
 
+/// Why the loop ended, when the store did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was told to stop.
+    Stopped,
+    /// The directory cannot be trusted.
+    GaveUp(Betrayal),
+}
+
 /// Everything that the loop owns.
 pub(super) struct Engine<S, O> {
     pub(super) node: Node,
@@ -71,6 +81,7 @@ pub(super) struct State {
     commits: CommitQueue,
     store_refusal: Option<String>,
     stopping: Option<Instant>,
+    betrayal: Option<Betrayal>,
 }
 
 impl State {
@@ -82,6 +93,7 @@ impl State {
             commits: CommitQueue::default(),
             store_refusal: None,
             stopping: None,
+            betrayal: None,
         }
     }
 }
@@ -91,8 +103,8 @@ where
     S: Store + StorePressure + Send + Sync + 'static,
     O: Outbox,
 {
-    /// Turns until told to stop, or until the store fails.
-    pub(super) async fn run(mut self) -> Result<(), StoreError> {
+    /// Turns until told to stop, until the node gives its directory up, or until the store fails.
+    pub(super) async fn run(mut self) -> Result<Ended, StoreError> {
         let mut inputs = Vec::with_capacity(TURN_INPUTS);
         self.handle(Event::Started);
         self.carry_out()?;
@@ -102,7 +114,7 @@ where
                 biased;
                 count = self.inputs.recv_many(&mut inputs, TURN_INPUTS) => {
                     if count == 0 {
-                        return Ok(());
+                        return Ok(Ended::Stopped);
                     }
                 }
                 () = sleep_until(wake.into()) => {}
@@ -116,10 +128,13 @@ where
                 self.node.handle(now, Event::Deadline, &mut self.state.effects);
             }
             self.carry_out()?;
+            if let Some(betrayal) = self.state.betrayal {
+                return Ok(Ended::GaveUp(betrayal));
+            }
             if let Some(since) = self.state.stopping
                 && (self.state.waiting.is_empty() || since.elapsed() > STOP_WITHIN)
             {
-                return Ok(());
+                return Ok(Ended::Stopped);
             }
         }
     }
@@ -180,7 +195,8 @@ where
             }
             Input::Durable(number) => {
                 if let Some(through) = self.state.commits.durable(number) {
-                    self.handle(Event::Durable(through));
+                    let sequence = self.store.sequence();
+                    self.handle(Event::Durable { through, sequence });
                 }
             }
             Input::Reads(events) => events.into_iter().for_each(|event| self.handle(event)),
@@ -278,6 +294,7 @@ where
                         let _ = reply.send(result);
                     }
                 }
+                Effect::GiveUp(betrayal) => self.state.betrayal = Some(betrayal),
                 Effect::Notice(notice) => log::notice(&notice),
                 Effect::LayoutAdopted(layout) => {
                     let (stage, members) = (layout.stage(), layout.members.len());
@@ -295,9 +312,9 @@ where
             let refusal = self.state.commits.submit(self.store.as_ref(), through, ops)?;
             self.store_refusal_is(refusal);
         }
-        let stamp = self.node.stamp(self.now());
+        let now = self.now();
         for (to, messages) in sends {
-            self.outbox.send(to, stamp, messages);
+            self.outbox.send(to, self.node.stamp(now, to), messages);
         }
         self.readers.submit(lookups);
         answers.send();

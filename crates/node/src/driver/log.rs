@@ -1,8 +1,9 @@
-//! What the core tells of records and nodes, for the log.
+//! What the core tells, for the log.
 
 use quorate_protocol::PeerState;
 use quorate_protocol::effect::Notice;
 use quorate_protocol::id::NodeId;
+use quorate_protocol::message::KeyRef;
 
 /// What the gossip says of a node has changed.
 pub(super) fn verdict(peer: NodeId, state: Option<PeerState>) {
@@ -14,21 +15,27 @@ pub(super) fn verdict(peer: NodeId, state: Option<PeerState>) {
     }
 }
 
-/// Something has happened to a stored record.
+/// Something that people want to read of.
 pub(super) fn notice(notice: &Notice) {
-    let key = match notice {
-        Notice::RecordDamaged { key, .. } | Notice::RecordHealed { key } | Notice::RecordLost { key } => key,
-    };
-    let (partition, bucket, name) = (key.partition, key.bucket, key.key.escape_ascii());
+    let place = |key: &KeyRef| (key.partition, key.bucket, key.key.escape_ascii().to_string());
     match notice {
-        Notice::RecordDamaged { detail, .. } => {
-            tracing::error!(%partition, %bucket, key = %name, detail, "a stored record is damaged");
+        Notice::Standing { vouched: true } => {
+            tracing::info!("the others know nothing against this directory: the node takes part");
         }
-        Notice::RecordHealed { .. } => {
-            tracing::warn!(%partition, %bucket, key = %name, "a damaged record is healed");
+        Notice::Standing { vouched: false } => tracing::warn!(
+            "the node takes part though too few others have answered: one may know that its directory is an old copy"
+        ),
+        Notice::RecordDamaged { key, detail } => {
+            let (partition, bucket, key) = place(key);
+            tracing::error!(%partition, %bucket, key, detail, "a stored record is damaged");
         }
-        Notice::RecordLost { .. } => {
-            tracing::error!(%partition, %bucket, key = %name, "DATA LOST: a damaged record had no other owner");
+        Notice::RecordHealed { key } => {
+            let (partition, bucket, key) = place(key);
+            tracing::warn!(%partition, %bucket, key, "a damaged record is healed");
+        }
+        Notice::RecordLost { key } => {
+            let (partition, bucket, key) = place(key);
+            tracing::error!(%partition, %bucket, key, "DATA LOST: a damaged record had no other owner");
         }
     }
 }

@@ -17,6 +17,7 @@ use quorate_protocol::store::{CommitNumber, Store, StoreError};
 use quorate_storage::SledStore;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use engine::Ended;
 pub use engine::{Outbox, StorePressure};
 pub use handle::{BootstrapFailure, ChangeFailure, Driver, SessionAnswers};
 pub(crate) use input::Input;
@@ -77,7 +78,7 @@ pub(crate) fn start<S, O>(
     outbox: O,
     inputs: Inputs,
     queued_max: usize,
-) -> std::io::Result<(Driver, oneshot::Receiver<Result<(), StoreError>>)>
+) -> std::io::Result<(Driver, oneshot::Receiver<Result<Ended, StoreError>>)>
 where
     S: Store + StorePressure + Send + Sync + 'static,
     O: Outbox,

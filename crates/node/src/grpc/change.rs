@@ -84,7 +84,7 @@ fn refused(error: &ChangeError) -> Status {
         | Why::NotBootstrapped
         | Why::NotAMember => Code::FailedPrecondition,
         // Clients may take "unavailable" for leave to try again.
-        Why::Unreachable | Why::Busy => Code::Unavailable,
+        Why::Unreachable | Why::Busy | Why::Starting => Code::Unavailable,
         Why::NoMajority => Code::Aborted,
         Why::DiskFull => Code::ResourceExhausted,
         Why::Unspecified => Code::Unknown,

@@ -49,7 +49,9 @@ fn code(error: &OperationError) -> Code {
         Failure::Overloaded(_) | Failure::DiskFull => Code::ResourceExhausted,
         // Clients may take "unavailable" for leave to try again.
         Failure::QuorumUnavailable { .. } | Failure::CoordinatorLost(_) if may_have_happened => Code::Aborted,
-        Failure::QuorumUnavailable { .. } | Failure::CoordinatorLost(_) => Code::Unavailable,
+        Failure::QuorumUnavailable { .. } | Failure::CoordinatorLost(_) | Failure::Starting => {
+            Code::Unavailable
+        }
         Failure::TimedOut { .. } => Code::DeadlineExceeded,
         Failure::Storage(_) => Code::Internal,
     }
@@ -79,6 +81,7 @@ mod tests {
             (OperationError::not_attempted(Failure::UnknownBucket("b".into())), Code::InvalidArgument),
             (OperationError::not_attempted(Failure::NotBootstrapped), Code::FailedPrecondition),
             (OperationError::not_attempted(Failure::NotAMember), Code::FailedPrecondition),
+            (OperationError::not_attempted(Failure::Starting), Code::Unavailable),
             (OperationError::not_attempted(Failure::DiskFull), Code::ResourceExhausted),
             (OperationError::not_attempted(Failure::Overloaded("much".into())), Code::ResourceExhausted),
         ];

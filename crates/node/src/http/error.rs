@@ -36,8 +36,10 @@ pub(super) enum Code {
     Storage,
     /// 503: the node has no layout yet.
     NotBootstrapped,
-    /// The node that was asked has left the cluster.
+    /// 503: the node that was asked has left the cluster.
     NotAMember,
+    /// 503: the node that was asked was just started, and waits to hear what others know of it.
+    Starting,
     /// 503: the node does not answer for itself.
     NotAlive,
     /// 503: not enough replicas can be reached.
@@ -74,6 +76,7 @@ impl Code {
             Self::Storage => ("storage", StatusCode::INTERNAL_SERVER_ERROR),
             Self::NotBootstrapped => ("not_bootstrapped", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotAMember => ("not_a_member", StatusCode::SERVICE_UNAVAILABLE),
+            Self::Starting => ("starting", StatusCode::SERVICE_UNAVAILABLE),
             Self::NotAlive => ("not_alive", StatusCode::SERVICE_UNAVAILABLE),
             Self::QuorumUnavailable => ("quorum_unavailable", StatusCode::SERVICE_UNAVAILABLE),
             Self::TimedOut => ("timed_out", StatusCode::SERVICE_UNAVAILABLE),
@@ -131,6 +134,7 @@ impl From<OperationError> for ApiError {
             Failure::UnknownBucket(_) => (Code::UnknownBucket, Some("bucket")),
             Failure::NotBootstrapped => (Code::NotBootstrapped, None),
             Failure::NotAMember => (Code::NotAMember, None),
+            Failure::Starting => (Code::Starting, None),
             Failure::ReadFirst(_) => (Code::ReadFirst, Some("context")),
             Failure::Overloaded(_) => (Code::Overloaded, None),
             Failure::DiskFull => (Code::DiskFull, None),
@@ -214,6 +218,7 @@ mod tests {
             Code::Storage,
             Code::NotBootstrapped,
             Code::NotAMember,
+            Code::Starting,
             Code::NotAlive,
             Code::QuorumUnavailable,
             Code::TimedOut,

@@ -91,6 +91,9 @@ fn not_ready(view: &View) -> Option<String> {
     if view.has_left() {
         return Some("this node has left the cluster".into());
     }
+    if view.gauges.starting {
+        return Some("it has just started, and waits to hear what others know of it".into());
+    }
     if let Some(refusal) = &view.store_refusal {
         return Some(format!("the store takes no writes: {refusal}"));
     }

@@ -180,7 +180,7 @@ impl Node {
         self.anti_entropy.due = Some(turn.time() + interval * (768 + jitter) / 1024);
         self.anti_entropy.since.get_or_insert(turn.time());
         let others = self.anti_entropy.peers.keys().copied();
-        let live: Vec<NodeId> = others.filter(|&other| self.links.is_up(other)).collect();
+        let live: Vec<NodeId> = others.filter(|&other| self.links.is_trusted(other)).collect();
         for other in live {
             self.compare(turn, other);
         }

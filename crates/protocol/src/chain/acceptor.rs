@@ -106,7 +106,8 @@ impl Node {
         if epoch < self.epoch() {
             self.on_layout_request(turn, from);
         }
-        let fenced = from == self.config.node || self.fence_member(turn, from, epoch).is_ok();
+        let is_own = from == self.config.node && !self.standing.waits();
+        let fenced = is_own || self.fence_member(turn, from, epoch).is_ok();
         let votes = |layout: &crate::layout::Layout| layout.voters.contains(&self.config.node);
         fenced && epoch == self.epoch() && self.writable && self.layout.as_deref().is_some_and(votes)
     }

@@ -142,6 +142,7 @@ impl Node {
         self.own_anew();
         self.transition_adopted(turn);
         turn.effects.push(Effect::LayoutAdopted(layout.clone()));
+        self.look_at_standing(turn);
         // Spread it to members that nobody has asked, or that were not there.
         let behind: Vec<NodeId> = self.links.behind(layout.epoch).collect();
         for peer in behind {

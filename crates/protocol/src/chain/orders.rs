@@ -38,12 +38,15 @@ impl Node {
         if held.member(self.config.node).is_none() {
             return Err(ChangeError::NotAMember);
         }
+        if self.standing.waits() {
+            return Err(ChangeError::Starting);
+        }
         if expected.is_some_and(|expected| expected != held.epoch) {
             return Err(ChangeError::ChangedMeanwhile { epoch: held.epoch });
         }
         if let Order::Alter(alteration) = order {
             for member in &alteration.add {
-                if !self.links.is_live(member.node) && member.node != self.config.node {
+                if !self.links.is_there(member.node) && member.node != self.config.node {
                     return Err(ChangeError::Unreachable(member.node));
                 }
             }

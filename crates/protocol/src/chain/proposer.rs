@@ -129,7 +129,7 @@ impl Node {
             Phase::Beaten => return,
         };
         for &voter in layout.voters.iter().filter(|voter| !heard.contains(voter)) {
-            if voter == self.config.node || self.links.is_up(voter) {
+            if voter == self.config.node || self.links.is_trusted(voter) {
                 self.say(turn, voter, message.clone());
             }
         }

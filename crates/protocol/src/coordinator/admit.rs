@@ -38,6 +38,9 @@ impl Node {
         if layout.member(self.config.node).is_none() {
             return Err(Failure::NotAMember);
         }
+        if self.standing.waits() {
+            return Err(Failure::Starting);
+        }
         let limits = &self.config.limits;
         let deadline = turn.time() + check_timeout(limits, timed.timeout)?;
         if self.coordinator.awaited() >= limits.client_operations {

@@ -138,6 +138,7 @@ fn may_succeed_elsewhere(failure: &Failure) -> bool {
         | Failure::DiskFull
         | Failure::NotBootstrapped
         | Failure::NotAMember
+        | Failure::Starting
         | Failure::QuorumUnavailable { .. }
         | Failure::Storage(_) => true,
         Failure::Invalid { .. }

@@ -26,7 +26,7 @@ pub use first::{Bootstrap, BucketSettings, InvalidSettings};
 pub use needs::Needs;
 pub use order::{Alteration, BucketSizes, MemberSettings, Order, OrderError};
 pub use sides::Side;
-pub use voters::VOTERS_MAX;
+pub use voters::{FORCED_EPOCHS, VOTERS_MAX};
 
 use crate::id::{BucketId, ClusterId, Epoch, NodeId, PartitionId};
 use crate::version::DecodeError;

@@ -144,15 +144,9 @@ impl Layout {
         Self { epoch: Epoch(self.epoch.0 + 1), ..self.clone() }
     }
 
-    /// Until reads have moved those decide who were there before: who is added may turn out not to work.
     fn choose_voters(&mut self) {
-        let votes = |member: &&Member| match self.change.as_deref() {
-            None => true,
-            Some(change) if change.lost.contains(&member.node) => false,
-            Some(change) if change.stage == Stage::Gather => !change.added.contains(&member.node),
-            Some(change) => !change.removes(member.node),
-        };
-        let eligible: Vec<Member> = self.members.iter().filter(votes).cloned().collect();
+        let eligible: Vec<Member> =
+            self.members.iter().filter(|member| self.may_vote(member)).cloned().collect();
         self.voters = voters(&eligible);
     }
 

@@ -1,4 +1,4 @@
-//! The cluster of the tests that let whole cores talk: one partition, of which three nodes are owners.
+//! The cluster of the tests that let whole cores talk: one partition, of which three nodes are owners, or all when they are fewer.
 
 use quorate_protocol::id::{ClusterId, NodeId};
 use quorate_protocol::layout::{Bootstrap, Layout, Member};
@@ -12,12 +12,13 @@ pub(crate) fn layout_of(count: u64) -> Layout {
         zone: String::new(),
         weight: 1,
     };
+    let n = u32::try_from(count.min(3)).expect("it is 3 at most");
     let settings = Bootstrap {
         cluster: ClusterId(9),
         partitions: 1,
-        n: 3,
-        r: 2,
-        w: 2,
+        n,
+        r: n / 2 + 1,
+        w: n / 2 + 1,
         members: (1..=count).map(member).collect(),
         buckets: Vec::new(),
     };

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
-use quorate_protocol::identity::Kept;
+use quorate_protocol::identity::{Kept, Life};
 use quorate_protocol::keys;
 use quorate_protocol::layout::{Layout, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{
     Delete, Operation, OperationError, OperationResult, Outcome, Put, QuorumOptions, Timed, Ttl, Written,
 };
-use quorate_protocol::store::{ScanPage, StoreOp};
+use quorate_protocol::store::{ScanPage, Sequence, StoreOp};
 use quorate_protocol::time::{Now, Time};
 use quorate_protocol::version::{ContentType, ContextToken};
 use quorate_protocol::{Effect, Effects, Event, Limits, Node, NodeConfig, RequestId};
@@ -42,6 +42,8 @@ pub struct World {
     limits: Limits,
     nodes: BTreeMap<u64, Node>,
     disks: BTreeMap<u64, Disk>,
+    /// The lives that each node has had.
+    past: BTreeMap<u64, BTreeMap<u64, Life>>,
     flying: BTreeMap<(u64, u64), Flying>,
     sent: u64,
     answers: Vec<OperationResult>,
@@ -63,6 +65,7 @@ impl World {
             limits,
             nodes: BTreeMap::new(),
             disks: BTreeMap::new(),
+            past: BTreeMap::new(),
             flying: BTreeMap::new(),
             sent: 0,
             answers: Vec::new(),
@@ -94,20 +97,24 @@ impl World {
         let config = NodeConfig {
             node: NodeId(id),
             start: StartId(life * 100 + id),
-            boot: life,
+            boot: self.past.get(&id).map_or(0, |past| past.len() as u64) + 1,
             seed: [u8::try_from(id).expect("small") ^ u8::try_from(life / 1_000_000 % 251).expect("small");
                 32],
             limits: self.limits.clone(),
             token_secret: None,
         };
-        self.nodes
-            .insert(id, Node::new(config, Kept { layout: Some(self.layout.clone()), ..Kept::default() }));
+        let past = self.past.entry(id).or_default();
+        let kept = Kept { layout: Some(self.layout.clone()), past: past.clone(), ..Kept::default() };
+        // Its disk loses nothing.
+        let life = Life { boot: config.boot, start: config.start, sequence: Sequence(u64::MAX) };
+        past.insert(config.boot, life);
+        self.nodes.insert(id, Node::new(config, kept));
         self.disks.entry(id).or_default();
         self.handle(id, Event::Started);
         let peers: Vec<u64> = self.nodes.keys().copied().filter(|&peer| peer != id).collect();
         for peer in peers {
             for (node, peer) in [(id, peer), (peer, id)] {
-                let clock = self.stamp(peer).clock;
+                let clock = self.stamp(peer, node).clock;
                 self.handle(node, Event::LinkUp { peer: NodeId(peer), epoch: Epoch(1), clock });
             }
         }
@@ -222,8 +229,8 @@ impl World {
         Now { mono: Time(self.now_us), link: Time(self.now_us), wall_ms: 0 }
     }
 
-    fn stamp(&self, id: u64) -> Stamp {
-        self.nodes.get(&id).map_or(Stamp::default(), |node| node.stamp(self.now()))
+    fn stamp(&self, id: u64, to: u64) -> Stamp {
+        self.nodes.get(&id).map_or(Stamp::default(), |node| node.stamp(self.now(), NodeId(to)))
     }
 
     fn handle(&mut self, id: u64, event: Event) {
@@ -231,13 +238,12 @@ impl World {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         let mut effects = Effects::default();
         node.handle(now, event, &mut effects);
-        let stamp = node.stamp(now);
         let mut completions = Vec::new();
         for effect in effects.drain() {
             match effect {
                 Effect::Send { to, message } => {
                     self.sent += 1;
-                    let flying = Flying { from: id, to: to.0, stamp, message };
+                    let flying = Flying { from: id, to: to.0, stamp: node.stamp(now, to), message };
                     if matches!(flying.message, Message::Replicate { .. }) {
                         self.replicated.push(flying.clone());
                     }
@@ -258,7 +264,7 @@ impl World {
                             StoreOp::Delete { key } => drop(disk.remove(&key)),
                         }
                     }
-                    completions.push(Event::Durable(number));
+                    completions.push(Event::Durable { through: number, sequence: Sequence(number.0) });
                 }
                 Effect::Read { token, key } => {
                     let found = self.disks.get(&id).and_then(|disk| disk.get(&key)).cloned();
@@ -277,6 +283,7 @@ impl World {
                 | Effect::AnswerChange { .. }
                 | Effect::AnswerPreview { .. }
                 | Effect::LayoutAdopted(_)
+                | Effect::GiveUp(_)
                 | Effect::PeerChanged { .. }
                 | Effect::Notice(_) => {}
             }

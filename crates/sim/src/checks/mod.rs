@@ -17,6 +17,7 @@ mod forgetting;
 mod hidden;
 mod hints;
 mod holes;
+pub(crate) mod identity;
 mod last_writer;
 mod limits;
 mod listing;

@@ -41,6 +41,7 @@ impl Recorder {
                 | Failure::UnknownBucket(_)
                 | Failure::NotBootstrapped
                 | Failure::NotAMember
+                | Failure::Starting
                 | Failure::ReadFirst(_)
                 | Failure::Overloaded(_)
                 | Failure::DiskFull

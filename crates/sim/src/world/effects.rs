@@ -36,13 +36,12 @@ impl World {
             return Ok(());
         }
         match what {
-            ToNode::Batch { from, from_life, stamp, messages } => {
+            ToNode::Batch { from, from_id, from_life, stamp, messages } => {
                 if !self.hosts[from].may_speak(from_life) {
                     return Ok(());
                 }
                 self.trace_batch(from, node, &messages);
-                let from = self.hosts[from].id;
-                self.handle(node, Event::Messages { from, stamp, messages })
+                self.handle(node, Event::Messages { from: from_id, stamp, messages })
             }
             ToNode::Synced(number) => self.synced(node, number),
             ToNode::Read { token, key, found } => {
@@ -176,11 +175,12 @@ impl World {
                 self.order_answered(node, &result);
                 Ok(())
             }
+            Effect::GiveUp(betrayal) => self.gives_up(node, &betrayal),
             Effect::Notice(notice) => {
                 match &notice {
                     Notice::RecordDamaged { .. } => self.figures.holes += 1,
                     Notice::RecordHealed { .. } => self.figures.healed += 1,
-                    Notice::RecordLost { .. } => {}
+                    Notice::RecordLost { .. } | Notice::Standing { .. } => {}
                 }
                 self.note(node, || format!("{notice:?}"));
                 Ok(())
@@ -209,6 +209,7 @@ impl World {
             ));
         };
         let (operation, client) = (record.operation, record.client);
+        checks::identity::answers(&self.hosts[node], &result)?;
         let late_us = self.late_us(node, attempt);
         self.tracer.mix(request.0);
         self.tracer.line(self.now_us, || {

@@ -96,7 +96,8 @@ impl World {
                 // A hole waits for all other owners, also for one that is lost for good, until that is replaced.
                 let heals = self.is_complete() && self.layout.member(host.id).is_some();
                 let holes = if heals { gauges.holes } else { 0 };
-                gauges.operations + gauges.lingering + holes > 0
+                let news = gauges.strangers + usize::from(gauges.starting);
+                gauges.operations + gauges.lingering + holes + news > 0
             })
         };
         !self.queue.is_busy() && !self.hosts.iter().any(working)

@@ -76,7 +76,7 @@ impl World {
     ) -> Check {
         let outdated =
             self.connected[self.pair(node, peer)] != Some(connection) || self.hosts[peer].life != peer_life;
-        let id = self.hosts[peer].id;
+        let id = self.hosts[peer].speaks_as();
         let Some(process) = self.hosts[node].process.as_mut().filter(|_| !outdated) else {
             return Ok(());
         };

@@ -39,7 +39,7 @@ impl World {
         if self.deaths[node].is_some() {
             return;
         }
-        let id = self.hosts[node].id;
+        let id = self.hosts[node].speaks_as();
         let knows = |host: &Host| {
             let process = host.process.as_ref().filter(|_| host.is_awake(self.now_us))?;
             process.node.peer_state(id).filter(|state| *state != PeerState::Down)
@@ -90,7 +90,7 @@ impl World {
 
     /// A node's verdict on another has changed.
     pub(super) fn judged(&mut self, node: usize, peer: NodeId, state: Option<PeerState>) -> Check {
-        let Some(at) = self.hosts.iter().position(|host| host.id == peer) else { return Ok(()) };
+        let Some(at) = self.hosts.iter().position(|host| host.speaks_as() == peer) else { return Ok(()) };
         let down = state == Some(PeerState::Down);
         if let Some(process) = &mut self.hosts[node].process {
             if down {
@@ -152,6 +152,6 @@ impl World {
 
     fn verdict(&self, observer: usize, peer: usize) -> Option<PeerState> {
         let process = self.hosts[observer].process.as_ref()?;
-        process.node.peer_state(self.hosts[peer].id)
+        process.node.peer_state(self.hosts[peer].speaks_as())
     }
 }

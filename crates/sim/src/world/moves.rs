@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use quorate_protocol::effect::ChangeError;
 use quorate_protocol::id::{Epoch, NodeId};
+use quorate_protocol::identity::{self, Betrayal};
 use quorate_protocol::keys;
 use quorate_protocol::layout::{
     Alteration, BucketSizes, Layout, Member, MemberSettings, Order, QuorumSizes, Stage,
 };
 use quorate_protocol::operation::{OperationResult, Outcome};
-use quorate_protocol::store::StoreOp;
+use quorate_protocol::store::{Store as _, StoreOp};
 use quorate_protocol::{Event, RequestId};
 
 use super::World;
@@ -46,6 +47,8 @@ pub(super) struct Moves {
     given_up: BTreeSet<NodeId>,
     /// Of all these, the one that is still a member.
     missing: Option<NodeId>,
+    /// Copies that somebody has made of disks, and of whose.
+    copies: BTreeMap<usize, (NodeId, SimDisk)>,
 }
 
 impl Moves {
@@ -124,6 +127,12 @@ impl World {
         self.plan_order();
         if moves.loses_disks && self.moves.missing.is_none() && self.rngs.faults.chance(0.25) {
             return self.lose_disk();
+        }
+        if moves.rolls_back && self.rngs.faults.chance(0.5) {
+            self.copy_disk();
+        }
+        if moves.rolls_back && self.moves.missing.is_none() && self.rngs.faults.chance(0.4) {
+            return self.roll_back();
         }
         if moves.gives_up && self.moves.missing.is_none() && self.rngs.faults.chance(0.25) {
             return self.declare_lost_too_early();
@@ -216,7 +225,8 @@ impl World {
         let could = |node: &usize| {
             let host = &self.hosts[*node];
             let id = host.id;
-            self.layout.member(id).is_none() && !self.layout.departed.contains(&id) && host.process.is_some()
+            let is_new = self.layout.member(id).is_none() && !self.layout.departed.contains(&id);
+            is_new && !host.is_impostor() && host.process.is_some()
         };
         let spares: Vec<usize> = (0..self.hosts.len()).filter(could).collect();
         if spares.is_empty() {
@@ -234,33 +244,25 @@ impl World {
 
     /// A disk is lost for good: its machine comes back as another node. Writes survive it whose w is more than 1, one at a time.
     fn lose_disk(&mut self) -> Check {
-        let survives = self.oracle.keys.iter().all(|key| key.least_w() > 1);
-        let troubled = (0..self.oracle.keys.len()).any(|key| self.disks(key).troubled > 0);
-        if !survives
-            || troubled
-            || self.hosts.iter().all(|host| host.epoch().0 == 0)
-            || !self.outlives_a_member()
-        {
+        if !self.survives_a_loss() {
             return Ok(());
         }
         let members = self.members();
         let node = *self.rngs.faults.pick(&members);
         let id = self.hosts[node].id;
-        self.crash(node);
         self.note(node, || "loses its disk for good".into());
         self.figures.disks_lost += 1;
-        self.hosts[node].disk = SimDisk::default();
-        self.hosts[node].boot = 0;
-        // Nobody, until it starts; and nothing that it has said is heard any more.
-        let life = self.hosts[node].life;
-        self.hosts[node].silenced.push(life);
-        self.hosts[node].life += 1;
-        self.hosts[node].id = NodeId(0);
-        self.witness.is_new(node);
-        self.deaths[node] = None;
-        self.moves.lost.insert(id);
+        self.becomes_another(node, id);
         self.moves.missing = Some(id);
         Ok(())
+    }
+
+    /// Whether all that was promised survives the loss of a member's disk at this moment.
+    fn survives_a_loss(&self) -> bool {
+        let survives = self.oracle.keys.iter().all(|key| key.least_w() > 1);
+        let troubled = (0..self.oracle.keys.len()).any(|key| self.disks(key).troubled > 0);
+        let is_founded = self.hosts.iter().any(|host| host.epoch().0 > 0);
+        survives && !troubled && is_founded && self.outlives_a_member()
     }
 
     /// Operators believe that a member is lost for good, and it lives on, cut off or not. Neither writes with w = 1 nor reads with
@@ -300,18 +302,95 @@ impl World {
         if let Some(node) =
             (0..self.hosts.len()).find(|&node| self.layout.departed.contains(&self.hosts[node].id))
         {
+            // It asks what others know of it, and gives up.
             self.crash(node);
-            self.restart(node)?;
+            let (id, until_us) = (self.hosts[node].id, self.now_us + ORDER_US);
+            while self.hosts[node].id == id || self.hosts[node].process.is_none() {
+                if self.now_us > until_us {
+                    return Err(violation(
+                        "identity",
+                        format!("{} has left, and does not give up", describe::node(node)),
+                    ));
+                }
+                self.step()?;
+            }
         }
         Ok(self.spare())
     }
 
-    /// A machine that has left and is empty comes back as another node.
-    fn renew(&mut self, node: usize) {
-        self.moves.lost.insert(self.hosts[node].id);
+    /// A machine was started: has it left, and does everybody know?
+    pub(super) fn was_started(&mut self, node: usize) {
+        let knows = |member: usize| self.hosts[member].epoch() == self.layout.epoch;
+        let everybody_knows = self.members().into_iter().all(knows);
+        let has_left = self.layout.departed.contains(&self.hosts[node].id);
+        self.hosts[node].has_to_give_up = has_left && everybody_knows;
+    }
+
+    /// A node gives its identity up: its directory is set aside, and the machine comes back as another node.
+    pub(super) fn gives_up(&mut self, node: usize, betrayal: &Betrayal) -> Check {
+        let id = self.hosts[node].speaks_as();
+        self.note(node, || format!("gives up: {betrayal}"));
+        checks::identity::gives_up(&self.hosts[node], betrayal, self.layout.departed.contains(&id))?;
+        self.figures.given_up += 1;
+        self.becomes_another(node, id);
+        Ok(())
+    }
+
+    /// A machine's process ends, and its disk is empty from now on.
+    fn becomes_another(&mut self, node: usize, id: NodeId) {
+        self.crash(node);
         self.hosts[node].disk = SimDisk::default();
         self.hosts[node].boot = 0;
+        self.hosts[node].impostor_of = None;
+        self.hosts[node].has_to_give_up = false;
+        self.is_nobody(node, id);
+        self.moves.copies.remove(&node);
+    }
+
+    /// A machine counts for nobody until it starts; and nothing that it has said is heard any more.
+    fn is_nobody(&mut self, node: usize, id: NodeId) {
+        let life = self.hosts[node].life;
+        self.hosts[node].silenced.push(life);
+        self.hosts[node].life += 1;
+        self.hosts[node].id = NodeId(0);
         self.witness.is_new(node);
+        self.deaths[node] = None;
+        self.moves.lost.insert(id);
+    }
+
+    /// Somebody copies a member's directory while it runs.
+    fn copy_disk(&mut self) {
+        let members = self.members();
+        let node = *self.rngs.faults.pick(&members);
+        let copy = self.hosts[node].disk.clone();
+        copy.crash(&mut self.rngs.disk);
+        self.moves.copies.insert(node, (self.hosts[node].id, copy));
+        self.note(node, || "its disk is copied".into());
+    }
+
+    /// A member's disk is put back to a copy of what it was, and all others can know. Survived by the same as a lost disk.
+    fn roll_back(&mut self) -> Check {
+        let members = self.members();
+        let can_tell = |of: &usize| {
+            let Some((id, copy)) = self.moves.copies.get(of) else { return false };
+            let mut others = members.iter().filter(|other| *other != of);
+            *id == self.hosts[*of].id && others.all(|&other| knows_more(&self.hosts[other].disk, *id, copy))
+        };
+        let Some(&node) = members.iter().find(|node| can_tell(node)).filter(|_| self.survives_a_loss())
+        else {
+            return Ok(());
+        };
+        let Some((id, copy)) = self.moves.copies.remove(&node) else { return Ok(()) };
+        self.crash(node);
+        self.note(node, || "its disk is put back".into());
+        self.figures.rolled_back += 1;
+        self.hosts[node].boot =
+            identity::boots(&copy).map_err(|error| violation("lives", error.to_string()))?;
+        self.hosts[node].disk = copy;
+        self.hosts[node].impostor_of = Some(id);
+        self.is_nobody(node, id);
+        self.moves.missing = Some(id);
+        Ok(())
     }
 
     /// Whether a node deletes what it does not own, or not since long.
@@ -321,7 +400,9 @@ impl World {
             let key = keys::key_of(op.key());
             key.is_none_or(|key| process.is_none_or(|process| process.node.holds(key.partition)))
         };
-        ops.iter().all(|op| matches!(op, StoreOp::Delete { .. }) && !holds(op))
+        // What is known of others goes with any commit.
+        let mut ops = ops.iter().filter(|op| op.key() != keys::LIVES);
+        ops.all(|op| matches!(op, StoreOp::Delete { .. }) && !holds(op))
     }
 
     /// In peace: every change ends by itself, when nothing is lost and nobody has paused it.
@@ -376,7 +457,10 @@ impl World {
     }
 
     fn order_in_peace(&mut self, order: &Order) -> Check {
-        let until_us = self.now_us + ORDER_US;
+        // Who was just started may wait for one that is lost.
+        let patience_us =
+            ORDER_US + u64::try_from(self.plan.limits.start_wait.as_micros()).unwrap_or(u64::MAX / 8);
+        let mut until_us = self.now_us + patience_us;
         loop {
             self.moves.answered = None;
             self.moves.given += 1;
@@ -397,6 +481,9 @@ impl World {
                 Ok(()) => return Ok(()),
                 // It ended meanwhile, or others were faster.
                 Err(ChangeError::Order(_)) => return Ok(()),
+                Err(_) if self.now_us > until_us && self.force_lost()? => {
+                    until_us = self.now_us + patience_us
+                }
                 Err(error) if self.now_us > until_us => {
                     let detail = format!("all is well, and {order:?} fails: {error}");
                     return Err(violation("availability", detail));
@@ -404,6 +491,25 @@ impl World {
                 Err(_) => self.step()?,
             }
         }
+    }
+
+    /// Of two voters one is lost: an operator gives its vote to the other, in that one's directory. Returns whether it was so.
+    fn force_lost(&mut self) -> Result<bool, checks::Violation> {
+        let Some(missing) = self.moves.missing.filter(|missing| self.layout.voters.contains(missing)) else {
+            return Ok(false);
+        };
+        let holds = |node: &usize| self.hosts[*node].epoch() == self.layout.epoch;
+        let Some(node) = self.members().into_iter().find(holds).filter(|_| self.layout.voters.len() == 2)
+        else {
+            return Ok(false);
+        };
+        self.crash(node);
+        let forced = identity::force_lost(&self.hosts[node].disk, &BTreeSet::from([missing]));
+        let forced =
+            forced.map_err(|error| violation("transition", format!("a layout is not forced: {error}")))?;
+        self.note(node, || format!("its directory holds epoch {} now, by force", forced.epoch));
+        self.newest(&Arc::new(forced));
+        Ok(true)
     }
 
     fn until_another_stage(&mut self) -> Check {
@@ -437,16 +543,20 @@ impl World {
 
     /// All is at rest: what was moved is gone where it was.
     pub(super) fn nobody_keeps_what_is_not_his(&mut self) -> Check {
+        for host in &self.hosts {
+            checks::identity::has_given_up(host)?;
+        }
         for node in self.members() {
             checks::cleared(&self.layout, &self.hosts[node], &describe::node(node))?;
         }
         Ok(())
     }
+}
 
-    /// A machine is started again: one that has left the cluster, with an empty directory.
-    pub(super) fn before_start(&mut self, node: usize) {
-        if self.plan.moves.is_some() && self.layout.departed.contains(&self.hosts[node].id) {
-            self.renew(node);
-        }
-    }
+/// Whether a node has durably seen more of another than a copy of that one's directory holds.
+fn knows_more(disk: &SimDisk, of: NodeId, copy: &SimDisk) -> bool {
+    let lives = disk.synced_value(keys::LIVES).and_then(|bytes| identity::decode_lives(&bytes).ok());
+    let seen = lives.and_then(|lives| lives.get(&of).copied());
+    let boots = identity::boots(copy).unwrap_or(u64::MAX);
+    seen.is_some_and(|seen| seen.boot > boots || seen.sequence > copy.sequence())
 }

@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use bytes::Bytes;
 use quorate_protocol::ReadToken;
 use quorate_protocol::echo::LinkTime;
-use quorate_protocol::id::Epoch;
+use quorate_protocol::id::{Epoch, NodeId};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::store::{CommitNumber, ScanPage, StoreError};
 
@@ -14,7 +14,7 @@ use quorate_protocol::store::{CommitNumber, ScanPage, StoreError};
 #[derive(Clone, Debug)]
 pub(super) enum ToNode {
     /// A batch arrives.
-    Batch { from: usize, from_life: u32, stamp: Stamp, messages: Vec<Message> },
+    Batch { from: usize, from_id: NodeId, from_life: u32, stamp: Stamp, messages: Vec<Message> },
     /// The disk has synced.
     Synced(CommitNumber),
     /// A read of the disk is done; what it found, or nothing if the disk looks only now.

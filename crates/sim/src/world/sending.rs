@@ -12,11 +12,12 @@ use crate::oracle::KeyHistory;
 
 impl World {
     pub(super) fn send(&mut self, node: usize, to: NodeId, message: Message) -> Check {
-        // Its disk was lost, and it is another node now.
-        if self.moves.was_lost(to) {
-            return Ok(());
-        }
-        let Some(peer) = self.hosts.iter().position(|host| host.id == to) else {
+        checks::identity::sends(&self.hosts[node], &message)?;
+        let Some(peer) = self.hosts.iter().position(|host| host.speaks_as() == to) else {
+            // Its disk was lost, and it is another node now.
+            if self.moves.was_lost(to) {
+                return Ok(());
+            }
             return Err(violation(
                 "answers",
                 format!("{} sends to {to}, who does not exist", describe::node(node)),
@@ -103,15 +104,22 @@ impl World {
         let mut outbox = std::mem::take(&mut self.outbox);
         let host = &self.hosts[node];
         if let Some(process) = &host.process {
-            let (life, stamp) = (host.life, process.node.stamp(host.clock.now(self.now_us)));
+            let (life, now) = (host.life, host.clock.now(self.now_us));
             for (to, messages) in outbox.drain(..) {
                 self.tracer.mix(messages.len() as u64);
                 if !process.links.contains_key(&to) {
                     continue;
                 }
                 let to_life = self.hosts[to].life;
+                let stamp = process.node.stamp(now, self.hosts[to].speaks_as());
                 let mut plan = |at_us, messages| {
-                    let what = ToNode::Batch { from: node, from_life: life, stamp, messages };
+                    let what = ToNode::Batch {
+                        from: node,
+                        from_id: process.node.id(),
+                        from_life: life,
+                        stamp,
+                        messages,
+                    };
                     self.queue.plan(at_us, Happening::Node { node: to, life: to_life, what });
                 };
                 match self.network.send(node, to, self.now_us) {

@@ -91,12 +91,12 @@ impl World {
         let Some(process) = &mut host.process else { return Ok(()) };
         process.syncing = false;
         host.disk.sync(number);
-        let core_number = process.core_number(number);
+        let (core_number, sequence) = (process.core_number(number), host.disk.sequence());
         self.figures.syncs += 1;
         self.note(node, || format!("has synced up to {}", core_number.0));
         self.plan_sync(node);
         self.moment(node, Moment::Synced)?;
-        self.handle(node, Event::Durable(core_number))
+        self.handle(node, Event::Durable { through: core_number, sequence })
     }
 
     pub(super) fn maker(&self, node: usize) -> Maker {

@@ -138,7 +138,6 @@ impl World {
         if self.hosts[node].process.is_some() {
             return Ok(());
         }
-        self.before_start(node);
         self.revives(node)?;
         let (drift_ppm, base_us) = (self.plan.clock.drift_ppm, self.rngs.lives.between(0, 1 << 40));
         let drift_ppm = i32::try_from(drift_ppm).unwrap_or(0);
@@ -158,6 +157,7 @@ impl World {
         if let Some(layout) = layout {
             self.newest(&layout);
         }
+        self.was_started(node);
         self.reconnect_all(node);
         let life = self.hosts[node].life;
         self.happen_to(node, life, ToNode::Started)?;

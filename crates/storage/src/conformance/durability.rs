@@ -39,13 +39,17 @@ fn reopening<F: Factory>(factory: &mut F) {
     let mut expected = Vec::new();
     for round in 0..5 {
         let key = format!("r{round}");
+        let before = store.sequence();
         let last = submit(&store, vec![put(&key, "v")]);
         store.wait_durable(last).expect("batches become durable");
+        let reached = store.sequence();
+        assert!(reached > before, "the sequence rises with what becomes durable");
         if round % 2 == 0 {
             store.checkpoint().expect("a store with room makes checkpoints");
         }
         expected.push(key);
         store = factory.reopen(store);
+        assert!(store.sequence() >= reached, "the sequence goes on in the next opening");
         let found: Vec<_> =
             all(&store).into_iter().map(|(key, _)| String::from_utf8_lossy(&key).into_owned()).collect();
         assert_eq!(found, expected, "an opening finds all that was durable");
@@ -62,11 +66,12 @@ fn crashing<F: Factory>(factory: &mut F) {
                 store.wait_durable(CommitNumber(number - 20)).expect("batches become durable");
             }
         }
-        let durable = store.durable();
+        let (durable, reached) = (store.durable(), store.sequence());
         store = match factory.crash(store) {
             Ok(store) => store,
             Err(_) => return,
         };
+        assert!(store.sequence() >= reached, "the sequence speaks of what is durable");
         let numbers: Vec<_> = all(&store).into_iter().map(|(_, value)| value).collect();
         assert!(
             numbers.len() == 4 && numbers.iter().all(|number| *number == numbers[0]),

@@ -269,6 +269,7 @@ fn failed<T>(status: &Status) -> Answer<T> {
         | Code::UnknownBucket
         | Code::NotBootstrapped
         | Code::NotAMember
+        | Code::Starting
         | Code::ReadFirst
         | Code::Overloaded
         | Code::DiskFull

@@ -15,7 +15,7 @@ use quorate_proto::v1::kv_client::KvClient;
 use quorate_protocol::id::{ClusterId, NodeId, StartId};
 use quorate_protocol::identity::Kept;
 use quorate_protocol::message::{Message, Stamp};
-use quorate_protocol::store::{CommitNumber, ScanPage, Store, StoreError, StoreOp};
+use quorate_protocol::store::{CommitNumber, ScanPage, Sequence, Store, StoreError, StoreOp};
 use quorate_protocol::{Limits, Node, NodeConfig};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -60,6 +60,10 @@ impl Store for MemoryStore {
 
     fn durable(&self) -> CommitNumber {
         CommitNumber(self.memory.lock().batches)
+    }
+
+    fn sequence(&self) -> Sequence {
+        Sequence(self.memory.lock().batches)
     }
 
     fn wait_durable(&self, _number: CommitNumber) -> Result<(), StoreError> {
