@@ -115,7 +115,7 @@ fn loss_and_delay_add_up_until_they_are_healed() {
         (&["delay", "1", "2m"], 2, "it is not from 0s to 60s"),
         (&["drop", "4", "1"], 1, "node 4: the nodes are 1 to 3"),
         (&["drop", "1", "1", "--to", "1"], 1, "a node sends itself nothing"),
-        (&["partition", "1,2", "2,3"], 1, "node 2 is named twice"),
+        (&["partition", "1,2", "2,3"], 2, "node 2 is named twice"),
         (&["partition", "1,2,3"], 1, "no other node"),
     ] {
         assert_said(&dev.run(["chaos"].iter().chain(wrong)), code, told);
