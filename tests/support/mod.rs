@@ -4,6 +4,7 @@
 
 pub(crate) mod ledger;
 pub(crate) mod load;
+mod scrape;
 pub(crate) mod trouble;
 pub(crate) mod watch;
 

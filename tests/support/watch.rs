@@ -8,7 +8,7 @@ use quorate_proto::v1::{
     InjectFaultsRequest, PartitionState, PeerFault, PeerState, StatusRequest, StatusResponse,
 };
 
-use super::{Cluster, Process};
+use super::{Cluster, Process, scrape};
 
 /// Between two looks at something that is to come about.
 const LOOK: Duration = Duration::from_millis(50);
@@ -22,20 +22,7 @@ impl Process {
 
     /// One of its metrics without labels, by its full name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let text = self.metrics().await;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name}")).parse::<f64>().expect("a number") as u64
-    }
-
-    async fn metrics(&self) -> String {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let address = ("127.0.0.1", self.ports[1]);
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
-        let request = b"GET /metrics HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.expect("it reads");
-        let mut text = Vec::new();
-        stream.read_to_end(&mut text).await.expect("it answers");
-        String::from_utf8_lossy(&text).into_owned()
+        scrape::metric(&format!("127.0.0.1:{}", self.ports[1]), name).await
     }
 
     /// Resident memory of its process, in bytes.
