@@ -98,10 +98,13 @@ impl Cluster {
 
     async fn are_equal(&self) -> Result<(), String> {
         let mut partitions: BTreeMap<u32, Vec<PartitionState>> = BTreeMap::new();
-        let mut hints = 0;
+        let mut hints = Vec::new();
         for node in &self.nodes {
             let status = node.status().await;
-            hints += status.hints.expect("it says").count;
+            let kept = status.hints.expect("it says");
+            if kept.count > 0 {
+                hints.push(format!("{:x} keeps {} ({} bytes)", node.id, kept.count, kept.fallback_bytes));
+            }
             for partition in status.anti_entropy.expect("it says").partitions {
                 partitions.entry(partition.partition).or_default().push(partition);
             }
@@ -112,11 +115,11 @@ impl Cluster {
                 && states.iter().all(|state| !state.root.is_empty() && state.root == first.root)
         };
         let unequal: Vec<_> = partitions.values().filter(|states| !equal(states)).collect();
-        if hints == 0 && unequal.is_empty() && !partitions.is_empty() {
+        if hints.is_empty() && unequal.is_empty() && !partitions.is_empty() {
             return Ok(());
         }
         Err(format!(
-            "{hints} hints; of {} partitions {} differ: {unequal:?}",
+            "hints: {hints:?}; of {} partitions {} differ: {unequal:?}",
             partitions.len(),
             unequal.len()
         ))
@@ -160,6 +163,13 @@ impl Process {
     pub(crate) async fn inject(&self, faults: Vec<PeerFault>) {
         let request = InjectFaultsRequest { faults, replace: true };
         self.admin().inject_faults(request).await.expect("it may be told to");
+    }
+
+    /// Has it lose messages to and from all its peers; false: these are others now.
+    pub(crate) async fn inject_for_peers(&self, fault: impl Fn(u64) -> PeerFault) -> bool {
+        let peers = self.status().await.peers;
+        let faults = peers.iter().map(|peer| fault(peer.node_id)).collect();
+        self.admin().inject_faults(InjectFaultsRequest { faults, replace: true }).await.is_ok()
     }
 
     /// Messages that it was told to lose, since its start.
