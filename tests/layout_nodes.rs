@@ -113,12 +113,11 @@ async fn a_coordinator_that_slept_through_a_change_reads_and_acknowledges_by_the
     let (sleeper, other) = (ring.nodes[1].clone(), ring.nodes[0].clone());
     let puts = Puts::start(&sleeper, "in-flight").await;
     puts.interrupt(async || chaos(&dev, "pause", &sleeper).await).await;
-    ring.wait_gone(sleeper.id).await;
-
+    // Its links seem to be up still, so that it may wake on them, and meet what was asked of it before the news.
     // By the old quorums, a read of three owners of five may miss what two have acknowledged by the new ones.
     let changed = done(&dev, &["layout", "apply", "--r", "4", "--w", "2", "--endpoint", &other.grpc]).await;
     assert_eq!(changed["outcome"], "done", "{changed}");
-    let written: Vec<String> = (0..100).map(|number| format!("meanwhile-{number}")).collect();
+    let written: Vec<String> = (0..40).map(|number| format!("meanwhile-{number}")).collect();
     for key in &written {
         put(kv(&other).await, key.clone()).await.expect("two owners are enough");
     }
