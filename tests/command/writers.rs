@@ -10,6 +10,7 @@ use quorate_client::{Client, Context, Get, Put, QuorumOptions, Value};
 use quorate_proto::v1::kv_client::KvClient;
 use quorate_proto::v1::{GetRequest, Quorum};
 use tonic::Status;
+use tonic::transport::Channel;
 
 use super::{Dev, PATIENCE};
 
@@ -115,7 +116,15 @@ pub(crate) async fn get_from(
     r: Option<u32>,
 ) -> Result<Vec<Bytes>, Status> {
     let connected = KvClient::connect(format!("http://{address}")).await;
-    let mut kv = connected.map_err(|error| Status::unavailable(error.to_string()))?;
+    get_by(connected.map_err(|error| Status::unavailable(error.to_string()))?, bucket, key, r).await
+}
+
+async fn get_by(
+    mut kv: KvClient<Channel>,
+    bucket: &str,
+    key: &str,
+    r: Option<u32>,
+) -> Result<Vec<Bytes>, Status> {
     let quorum = Some(Quorum { r, ..Quorum::default() });
     let get = GetRequest { bucket: bucket.to_owned(), key: key.to_owned().into(), quorum, timeout_ms: 5_000 };
     let found = kv.get(get).await?.into_inner();
@@ -162,15 +171,16 @@ impl Ballast {
 
     /// Waits until this node alone has them all, which is an owner of all.
     pub(crate) async fn wait_held(&self, address: &str) {
-        let begun = Instant::now();
-        for key in 0..self.keys {
-            while get_from(address, self.bucket, &Self::name(key), Some(1)).await.ok()
-                != Some(vec![self.value(key).into()])
-            {
+        let kv = &KvClient::connect(format!("http://{address}")).await.expect("it listens");
+        let wait = |key| async move {
+            let expected = Some(vec![self.value(key).into()]);
+            let begun = Instant::now();
+            while get_by(kv.clone(), self.bucket, &Self::name(key), Some(1)).await.ok() != expected {
                 assert!(begun.elapsed() < PATIENCE, "{} is not there", Self::name(key));
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-        }
+        };
+        stream::iter(0..self.keys).map(wait).buffer_unordered(IN_FLIGHT).for_each(|()| async {}).await;
     }
 
     fn name(key: usize) -> String {
