@@ -1,4 +1,5 @@
-//! Clusters of real processes: what is promised holds when nodes are killed, stopped and started again.
+//! Clusters of real processes: what is promised holds when nodes are killed, stopped and started again, when the layout changes
+//! meanwhile, and when a disk is lost.
 //!
 //! The random mix takes a minute, with `QUORATE_LONG=1` ten. `QUORATE_MIX_SEED` repeats its troubles, though not their timing.
 #![expect(clippy::print_stdout, reason = "the figures are for who runs the tests")]
@@ -212,11 +213,11 @@ async fn nothing_acknowledged_is_missing_after_a_random_mix_of_troubles() {
     println!("QUORATE_MIX_SEED={seed}");
     // What is deleted is forgotten while all this goes on.
     let settings = [("message_age_ms", "2000"), ("hints_max", "2000"), ("cache_bytes", "1000000")];
-    let mut cluster = Cluster::start_with(5, &settings).await;
-    let clients = Clients::of(&cluster, 0..5);
+    let mut cluster = Cluster::start_with(6, &settings).await;
+    let clients = Clients::of(&cluster, 0..6);
     let loads = [Load::start(&clients, "", 9, "strict"), Load::start(&clients, "sloppy", 9, "sloppy")];
     let (calm, mut purged) = (Duration::from_secs(7), 0);
-    let happened = trouble::mix(&mut cluster, seed, lasts, calm, async |cluster| {
+    let (happened, changes) = trouble::mix(&mut cluster, seed, lasts, calm, async |cluster| {
         for node in &cluster.nodes {
             purged = purged.max(node.metric("quorate_tombstones_purged_total").await);
         }
@@ -232,7 +233,7 @@ async fn nothing_acknowledged_is_missing_after_a_random_mix_of_troubles() {
     }
     let took = cluster.wait_equal(Duration::from_secs(60)).await;
     println!(
-        "{happened:?}; all owners equal {took:?} after the last; at least {purged} tombstones forgotten meanwhile"
+        "{happened:?}; {changes:?}; all owners equal {took:?} after the last; at least {purged} tombstones forgotten meanwhile"
     );
     for ledger in ledgers {
         println!(
@@ -250,4 +251,5 @@ async fn nothing_acknowledged_is_missing_after_a_random_mix_of_troubles() {
     }
     println!("{failed} operations failed twice");
     assert!(purged > 0, "nothing was forgotten in the calm");
+    assert!(changes.contains_key("disk lost") && changes.contains_key("n, r, w"), "{changes:?}");
 }

@@ -46,8 +46,13 @@ fn a_cluster_is_what_it_was_made_as() {
     let refused = run(again().args(["--w", "-1"]));
     assert_eq!(refused.code, Some(2), "{refused:?}");
     let impossible = directory();
-    let refused = run(quorate().args(["dev", "--nodes", "2", "--n", "3", "--data"]).arg(impossible.path()));
-    assert!(refused.err.contains("n: 3 is not from 1 to 2"), "{refused:?}");
+    for (flags, told) in [
+        (["--nodes", "2", "--n", "3"], "n: 3 is not from 1 to 2"),
+        (["--nodes", "3", "--r", "4"], "r: 4 is not from 1 to 3"),
+    ] {
+        let refused = run(quorate().arg("dev").args(flags).arg("--data").arg(impossible.path()));
+        assert!(refused.code == Some(2) && refused.err.contains(told), "{flags:?}: {refused:?}");
+    }
 }
 
 #[test]

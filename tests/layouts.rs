@@ -3,117 +3,11 @@
 
 mod command;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use command::{Dev, Said, directory, is_running, run};
-use quorate_client::{Client, Put};
-use serde_json::Value;
-
-/// Keys that each writer writes again and again.
-const KEYS: usize = 40;
-const WRITERS: usize = 3;
-
-/// Writers, each the only one of its keys: what it reads must be what it wrote last.
-struct Writers {
-    stop: Arc<AtomicBool>,
-    tasks: Vec<tokio::task::JoinHandle<(Vec<u64>, u64)>>,
-    client: Arc<Client>,
-}
-
-impl Writers {
-    async fn start(dev: &Dev) -> Self {
-        let endpoints: Vec<String> =
-            dev.addresses().iter().map(|address| format!("http://{address}")).collect();
-        let client = Arc::new(Client::connect(endpoints).await.expect("the cluster is there"));
-        let stop = Arc::new(AtomicBool::new(false));
-        let task = |writer| tokio::spawn(write(client.clone(), writer, stop.clone()));
-        Self { tasks: (0..WRITERS).map(task).collect(), stop, client }
-    }
-
-    /// Stops them, and looks whether all they wrote is there. Returns how much that was.
-    async fn finish(self) -> u64 {
-        self.stop.store(true, Ordering::Relaxed);
-        let mut writes = 0;
-        for (writer, task) in self.tasks.into_iter().enumerate() {
-            let (last, count) = task.await.expect("no request fails, and no read is stale");
-            writes += count;
-            for (key, value) in last.iter().enumerate() {
-                assert_eq!(read(&self.client, writer, key).await.0, *value, "writer {writer}, key {key}");
-            }
-        }
-        assert!(writes > 100, "{writes} writes: hardly anything happened");
-        writes
-    }
-}
-
-fn name(writer: usize, key: usize) -> String {
-    format!("writer-{writer}-key-{key}")
-}
-
-/// 0: it has no value.
-async fn read(client: &Client, writer: usize, key: usize) -> (u64, quorate_client::Context) {
-    let found = client.get(name(writer, key)).await.unwrap_or_else(|error| panic!("a get: {error}"));
-    assert!(found.values.len() <= 1, "only one writes it: {found:?}");
-    let value = found.values.first().map_or(0, |value| {
-        std::str::from_utf8(&value.bytes).ok().and_then(|text| text.parse().ok()).expect("a number")
-    });
-    (value, found.context)
-}
-
-async fn write(client: Arc<Client>, writer: usize, stop: Arc<AtomicBool>) -> (Vec<u64>, u64) {
-    let (mut last, mut count) = (vec![0; KEYS], 0);
-    while !stop.load(Ordering::Relaxed) {
-        let key = usize::try_from(count).unwrap_or(0) % KEYS;
-        let (value, context) = read(&client, writer, key).await;
-        assert_eq!(value, last[key], "a stale read of {}", name(writer, key));
-        count += 1;
-        let put = Put::new(name(writer, key), count.to_string()).context(context);
-        client.put(put).await.unwrap_or_else(|error| panic!("a put: {error}"));
-        last[key] = count;
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-    (last, count)
-}
-
-/// Runs a command without holding up the writers.
-async fn told(dev: &Dev, args: &[&str]) -> Said {
-    let mut command = dev.command(args.iter().copied());
-    tokio::task::spawn_blocking(move || run(&mut command)).await.expect("it does not panic")
-}
-
-async fn done(dev: &Dev, args: &[&str]) -> Value {
-    let said = told(dev, &[args, &["--output", "json"]].concat()).await;
-    assert_eq!(said.code, Some(0), "{args:?}: {said:?}");
-    serde_json::from_str(said.out.lines().next().unwrap_or("null")).expect("a line of JSON")
-}
-
-async fn layout(dev: &Dev) -> Value {
-    done(dev, &["layout", "show"]).await
-}
-
-async fn failed(dev: &Dev, args: &[&str], part: &str) {
-    let said = told(dev, args).await;
-    assert_eq!(said.code, Some(1), "{args:?}: {said:?}");
-    assert!(said.err.contains(part), "{args:?}: {said:?}");
-}
-
-fn members(layout: &Value) -> Vec<&str> {
-    let members = layout["members"].as_array().expect("members");
-    members.iter().map(|member| member["name"].as_str().expect("a name")).collect()
-}
-
-/// No member has more than its share, rounded up, and every partition has its owners.
-fn assert_even(layout: &Value) {
-    let owned = layout["members"].as_array().expect("members").iter().map(|member| &member["owned"]);
-    let owned: Vec<u64> = owned.map(|owned| owned.as_u64().expect("a number")).collect();
-    let share = owned.iter().sum::<u64>().div_ceil(owned.len() as u64);
-    assert!(owned.iter().all(|owned| *owned <= share), "{owned:?}");
-    let n = layout["n"].as_u64();
-    let owners = layout["owners"].as_array().expect("owners");
-    assert!(owners.iter().all(|owners| owners.as_array().map(|owners| owners.len() as u64) == n));
-}
+use command::ring::{assert_even, done, failed, layout, members, told};
+use command::writers::{Writers, name};
+use command::{Dev, directory, is_running};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_grows_and_shrinks_under_a_writer() {
@@ -140,7 +34,7 @@ async fn a_cluster_grows_and_shrinks_under_a_writer() {
         assert_even(&layout);
         assert!(pid.is_none_or(|pid| !is_running(pid)), "{gone} is stopped");
     }
-    writers.finish().await;
+    assert_eq!(writers.finish().await.siblings, 0);
     assert_eq!(dev.stop(), Some(0));
     // The next one starts those that are left, with all they hold.
     let dev = Dev::start(data.path(), &[]);
@@ -175,7 +69,7 @@ async fn quorums_and_buckets_change_under_a_writer() {
     // Its name is free, and nothing of it is left.
     done(&dev, &["bucket", "create", "carts"]).await;
     assert_eq!(told(&dev, &["get", "--bucket", "carts", "k"]).await.code, Some(3));
-    writers.finish().await;
+    assert_eq!(writers.finish().await.siblings, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,7 +118,7 @@ async fn what_cannot_be_is_refused_and_what_is_begun_can_be_cancelled() {
     let after = layout(&dev).await;
     assert_eq!((&after["owners"], &after["members"]), (&before["owners"], &before["members"]));
     assert!(after["change"].is_null());
-    writers.finish().await;
+    assert_eq!(writers.finish().await.siblings, 0);
 }
 
 #[test]

@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+pub(crate) mod ring;
+#[path = "../support/scrape.rs"]
+mod scrape;
+pub(crate) mod writers;
+
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "every test uses a part of it")]
 
+pub(crate) mod changes;
 pub(crate) mod ledger;
 pub(crate) mod load;
+mod scrape;
 pub(crate) mod trouble;
 pub(crate) mod watch;
 
@@ -18,7 +20,7 @@ use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1::admin_client::AdminClient;
 use quorate_proto::v1::kv_client::KvClient;
 use quorate_proto::v1::{
-    BootstrapRequest, BucketSettings, ConflictPolicy, Member, OperationError, QuorumMode, StatusRequest,
+    BootstrapRequest, BucketSettings, ConflictPolicy, OperationError, QuorumMode, StatusRequest,
 };
 use quorate_protocol::id::ClusterId;
 use tempfile::TempDir;
@@ -169,16 +171,10 @@ impl Cluster {
             process.start();
             cluster.nodes.push(process);
         }
-        let member = |node: &Process| Member {
-            node_id: node.id,
-            name: format!("{:x}", node.id),
-            peer_address: format!("127.0.0.1:{}", node.ports[2]),
-            ..Member::default()
-        };
         let request = BootstrapRequest {
             cluster_id: cluster_id_to_wire(ClusterId(rand::random())),
             partitions: 16,
-            members: cluster.nodes.iter().map(member).collect(),
+            members: cluster.nodes.iter().map(Process::member).collect(),
             buckets: vec![
                 BucketSettings {
                     name: "lww".into(),

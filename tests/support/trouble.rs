@@ -1,4 +1,5 @@
-//! Random troubles: nodes killed, standing, cut off, losing messages; one or two at a time, each for a while.
+//! Random troubles: nodes killed, standing, cut off, losing messages; one or two at a time, each for a while. Meanwhile the
+//! layout changes, and disks are lost.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
 use super::Cluster;
+use super::changes::Changes;
 
 /// What happens to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,23 +36,24 @@ const ALL: [Trouble; 6] =
 /// After so many rounds nothing happens for a while.
 const CALM_EVERY: usize = 4;
 
-/// Goes on for so long, and mends everything; returns how often each trouble was there. In between there are times of
-/// `calm`, at the end of which it calls `look`.
+/// Goes on for so long, and mends everything; returns how often each trouble was there, and each change. In between there are
+/// times of `calm`, without any, at the end of which it calls `look`.
 pub(crate) async fn mix(
     cluster: &mut Cluster,
     seed: u64,
     lasts: Duration,
     calm: Duration,
     mut look: impl AsyncFnMut(&Cluster),
-) -> BTreeMap<Trouble, usize> {
+) -> (BTreeMap<Trouble, usize>, BTreeMap<&'static str, usize>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let begun = Instant::now();
-    let mut happened = BTreeMap::new();
+    let (mut happened, mut changes) = (BTreeMap::new(), Changes::new());
     let nodes: Vec<usize> = (0..cluster.nodes.len()).collect();
     for round in 1.. {
         if begun.elapsed() >= lasts {
             break;
         }
+        changes.step(cluster, &mut rng).await;
         let count = rng.random_range(1..=2);
         let chosen: Vec<usize> = nodes.sample(&mut rng, count).copied().collect();
         let mut broken = Vec::new();
@@ -69,13 +72,16 @@ pub(crate) async fn mix(
         }
         sleep(Duration::from_millis(rng.random_range(0..2_000))).await;
         if round % CALM_EVERY == 0 {
+            changes.settle(cluster).await;
             cluster.wait_linked().await;
             sleep(calm).await;
             look(cluster).await;
+            changes.lose_a_disk(cluster, &mut rng).await;
         }
     }
+    changes.settle(cluster).await;
     cluster.wait_linked().await;
-    happened
+    (happened, changes.happened)
 }
 
 async fn inflict(cluster: &mut Cluster, node: usize, trouble: Trouble) {
@@ -87,9 +93,9 @@ async fn inflict(cluster: &mut Cluster, node: usize, trouble: Trouble) {
         Trouble::Mute => (1.0, 0.0, 0),
         Trouble::Lossy => (0.33, 0.0, 20),
     };
-    let others = cluster.nodes.iter().map(|other| other.id).filter(|&other| other != cluster.nodes[node].id);
     let fault = |node_id| PeerFault { node_id, drop, receive_drop, delay_ms, delay_jitter_ms: delay_ms };
-    cluster.nodes[node].inject(others.map(fault).collect()).await;
+    // Its peers are the members of the layout that it holds, which may be about to be another.
+    while !cluster.nodes[node].inject_for_peers(fault).await {}
 }
 
 async fn mend(cluster: &mut Cluster, node: usize, trouble: Trouble) {

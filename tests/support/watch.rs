@@ -8,7 +8,7 @@ use quorate_proto::v1::{
     InjectFaultsRequest, PartitionState, PeerFault, PeerState, StatusRequest, StatusResponse,
 };
 
-use super::{Cluster, Process};
+use super::{Cluster, Process, scrape};
 
 /// Between two looks at something that is to come about.
 const LOOK: Duration = Duration::from_millis(50);
@@ -22,20 +22,7 @@ impl Process {
 
     /// One of its metrics without labels, by its full name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let text = self.metrics().await;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.unwrap_or_else(|| panic!("no {name}")).parse::<f64>().expect("a number") as u64
-    }
-
-    async fn metrics(&self) -> String {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let address = ("127.0.0.1", self.ports[1]);
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
-        let request = b"GET /metrics HTTP/1.1\r\nhost: node\r\nconnection: close\r\n\r\n";
-        stream.write_all(request).await.expect("it reads");
-        let mut text = Vec::new();
-        stream.read_to_end(&mut text).await.expect("it answers");
-        String::from_utf8_lossy(&text).into_owned()
+        scrape::metric(&format!("127.0.0.1:{}", self.ports[1]), name).await
     }
 
     /// Resident memory of its process, in bytes.
@@ -111,10 +98,13 @@ impl Cluster {
 
     async fn are_equal(&self) -> Result<(), String> {
         let mut partitions: BTreeMap<u32, Vec<PartitionState>> = BTreeMap::new();
-        let mut hints = 0;
+        let mut hints = Vec::new();
         for node in &self.nodes {
             let status = node.status().await;
-            hints += status.hints.expect("it says").count;
+            let kept = status.hints.expect("it says");
+            if kept.count > 0 {
+                hints.push(format!("{:x} keeps {} ({} bytes)", node.id, kept.count, kept.fallback_bytes));
+            }
             for partition in status.anti_entropy.expect("it says").partitions {
                 partitions.entry(partition.partition).or_default().push(partition);
             }
@@ -125,11 +115,11 @@ impl Cluster {
                 && states.iter().all(|state| !state.root.is_empty() && state.root == first.root)
         };
         let unequal: Vec<_> = partitions.values().filter(|states| !equal(states)).collect();
-        if hints == 0 && unequal.is_empty() && !partitions.is_empty() {
+        if hints.is_empty() && unequal.is_empty() && !partitions.is_empty() {
             return Ok(());
         }
         Err(format!(
-            "{hints} hints; of {} partitions {} differ: {unequal:?}",
+            "hints: {hints:?}; of {} partitions {} differ: {unequal:?}",
             partitions.len(),
             unequal.len()
         ))
@@ -173,6 +163,13 @@ impl Process {
     pub(crate) async fn inject(&self, faults: Vec<PeerFault>) {
         let request = InjectFaultsRequest { faults, replace: true };
         self.admin().inject_faults(request).await.expect("it may be told to");
+    }
+
+    /// Has it lose messages to and from all its peers; false: these are others now.
+    pub(crate) async fn inject_for_peers(&self, fault: impl Fn(u64) -> PeerFault) -> bool {
+        let peers = self.status().await.peers;
+        let faults = peers.iter().map(|peer| fault(peer.node_id)).collect();
+        self.admin().inject_faults(InjectFaultsRequest { faults, replace: true }).await.is_ok()
     }
 
     /// Messages that it was told to lose, since its start.

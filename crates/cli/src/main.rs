@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, WrongUsage};
 use crate::output::Done;
 
 /// Many threads take and give small pieces all the time: the system's allocator shows in profiles.
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(Done::NotFound) => ExitCode::from(3),
         Err(error) => {
             output::note(format!("error: {error:#}"));
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<WrongUsage>() { 2 } else { 1 })
         }
     }
 }

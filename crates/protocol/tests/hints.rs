@@ -6,7 +6,8 @@ mod world;
 use std::time::Duration;
 
 use quorate_protocol::Limits;
-use quorate_protocol::layout::QuorumMode;
+use quorate_protocol::id::{NodeId, PartitionId};
+use quorate_protocol::layout::{Alteration, Order, QuorumMode, Side};
 use quorate_protocol::message::Message;
 use quorate_protocol::operation::{Attempted, Failure};
 use world::{HINT, OWNED, World};
@@ -47,6 +48,35 @@ fn with_no_owner_a_fallback_takes_a_sloppy_put_and_gives_it_away() {
         assert!(world.has(owner, OWNED), "n{owner} has it");
     }
     assert!(!world.has(other, b'f') && !world.has(other, HINT) && world.hints(other) == 0);
+}
+
+#[test]
+fn what_is_kept_for_an_owner_that_meanwhile_has_gone_for_good_is_brought_to_the_others() {
+    let mut world = World::new(5, Limits::default());
+    let owners = world.owners();
+    let gone = Alteration { lost: vec![NodeId(owners[2])], ..Alteration::default() };
+    let changing = world.layout.ordered(&Order::Alter(gone.clone())).expect("it can go");
+    let new = changing.owners_of(PartitionId(0), Side::New);
+    let others = (1..=5).filter(|id| !owners.contains(id));
+    let (heirs, keepers): (Vec<u64>, Vec<u64>) = others.partition(|&id| new.contains(&NodeId(id)));
+    let (heir, keeper) = (heirs[0], keepers[0]);
+    world.kill(owners[2]);
+    world.kill(heir);
+    world.hold = Some(|flying| matches!(flying.message, Message::StoreHint { .. }));
+    world.put(owners[0], "k", QuorumMode::Sloppy).expect("two owners are there");
+    world.run(SECOND);
+    // It hears from its store what it has of the key only when the owner has been replaced.
+    world.slow = Some(keeper);
+    world.hold = None;
+    let asked = world.held.drain(..).find(|flying| flying.to == keeper);
+    world.deliver(asked.expect("it is the only one who can be asked"));
+    world.start(heir);
+    world.change(owners[0], gone);
+    world.hurry();
+    world.run(10 * SECOND);
+    assert!(world.stats(keeper).hints_taken > 0, "it was asked");
+    assert_eq!(world.hints(keeper), 0);
+    assert!(!world.has(keeper, HINT) && !world.has(keeper, b'f'), "nothing of it is left");
 }
 
 #[test]

@@ -29,12 +29,16 @@ pub(super) async fn run(operation: Operation, args: &LoadArgs, global: &Global) 
     let from = Instant::now() + args.warm_up;
     let to = from + Duration::from_secs_f64(args.seconds);
     let recorder = Arc::new(Recorder::new(from, to)?);
-    let workers: Vec<_> = deal(keys, args.concurrency)
+    let hands = deal(keys, args.concurrency);
+    let paces = Pace::all(args.rate, hands.len(), Instant::now());
+    let workers: Vec<_> = hands
         .into_iter()
-        .map(|keys| {
+        .zip(paces)
+        .map(|(keys, pace)| {
             let worker = Worker {
                 way: way.clone(),
                 keys,
+                pace,
                 values: values.clone(),
                 args: args.clone(),
                 recorder: recorder.clone(),
@@ -104,10 +108,42 @@ impl Way {
     }
 }
 
+/// When the operations of one worker begin.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// When the one before has ended.
+    AtOnce,
+    /// At fixed times, whatever the one before does: a late one begins late, and its latency counts from when it was due.
+    Every { due: Instant, period: Duration },
+}
+
+impl Pace {
+    /// For each of so many workers, which come one after another.
+    fn all(rate: Option<f64>, workers: usize, now: Instant) -> Vec<Self> {
+        let Some(rate) = rate else { return vec![Self::AtOnce; workers] };
+        let period = Duration::from_secs_f64(workers as f64 / rate);
+        let due = |worker: usize| now + period.mul_f64(worker as f64 / workers as f64);
+        (0..workers).map(|worker| Self::Every { due: due(worker), period }).collect()
+    }
+
+    /// When the next operation is due.
+    fn next(&mut self) -> Instant {
+        match self {
+            Self::AtOnce => Instant::now(),
+            Self::Every { due, period } => {
+                let now_due = *due;
+                *due += *period;
+                now_due
+            }
+        }
+    }
+}
+
 /// One place in the loop: an operation, then the next.
 struct Worker {
     way: Way,
     keys: Vec<Key>,
+    pace: Pace,
     values: Values,
     args: LoadArgs,
     recorder: Arc<Recorder>,
@@ -116,9 +152,13 @@ struct Worker {
 impl Worker {
     async fn run(mut self, operation: Operation) {
         loop {
-            let begun = Instant::now();
-            if begun >= self.recorder.ends() {
+            let begun = self.pace.next();
+            let now = Instant::now();
+            if begun.max(now) >= self.recorder.ends() {
                 return;
+            }
+            if begun > now {
+                tokio::time::sleep_until(begun.into()).await;
             }
             let at = rand::random_range(0..self.keys.len());
             let result = match operation {
@@ -179,6 +219,15 @@ mod tests {
     use quorate_client::Context;
 
     use super::*;
+
+    #[test]
+    fn an_open_loop_keeps_its_times_whatever_becomes_of_operations() {
+        let now = Instant::now();
+        let mut paces = Pace::all(Some(10.0), 4, now);
+        let due: Vec<Vec<Duration>> =
+            (0..2).map(|_| paces.iter_mut().map(|pace| pace.next() - now).collect()).collect();
+        assert_eq!(due.concat(), (0..8).map(|turn| turn * Duration::from_millis(100)).collect::<Vec<_>>());
+    }
 
     #[test]
     fn every_key_has_one_worker_and_no_worker_is_without_keys() {

@@ -36,7 +36,8 @@ enum BenchCommand {
     Ceilings(CeilingsArgs),
 }
 
-/// A closed loop: a fixed number of operations under way, each followed at once by the next.
+/// A closed loop, with a fixed number of operations under way, each followed at once by the next; or with --rate an open one,
+/// whose operations are due at fixed times.
 #[derive(Clone, Debug, Args)]
 struct LoadArgs {
     /// Through a pipelined session instead of unary calls.
@@ -45,6 +46,10 @@ struct LoadArgs {
     /// Operations under way at once.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=65536))]
     concurrency: u32,
+    /// So many operations a second, however long each takes: its latency counts from when it was due, so that one which waits for
+    /// others is seen to wait. At most --concurrency are under way; a timer may be a millisecond late.
+    #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
+    rate: Option<f64>,
     /// The size of each value.
     #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
     value_bytes: u32,
@@ -81,6 +86,13 @@ fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(seconds),
         _ => Err("it is not from 0.1 to 86400".into()),
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if (0.1..=10_000_000.0).contains(&rate) => Ok(rate),
+        _ => Err("it is not from 0.1 to 10000000".into()),
     }
 }
 

@@ -105,6 +105,7 @@ impl Recorder {
             },
             mode: if args.session { "session" } else { "unary" },
             concurrency: args.concurrency,
+            rate: args.rate,
             value_bytes: args.value_bytes,
             keys: args.keys,
             seconds,
@@ -133,6 +134,9 @@ pub(super) struct Report {
     operation: &'static str,
     mode: &'static str,
     concurrency: u32,
+    /// Operations a second that were asked for, in an open loop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate: Option<f64>,
     value_bytes: u32,
     keys: u32,
     seconds: f64,
@@ -162,9 +166,13 @@ impl Report {
         if format == Format::Json {
             return output::json(self);
         }
+        let loaded = match self.rate {
+            None => format!("{} in flight", self.concurrency),
+            Some(rate) => format!("{rate:.0} a second are due, at most {} in flight", self.concurrency),
+        };
         output::line(format!(
-            "{} ({}): {} in flight, {} keys, {}-byte values, {:.1} s",
-            self.operation, self.mode, self.concurrency, self.keys, self.value_bytes, self.seconds
+            "{} ({}): {loaded}, {} keys, {}-byte values, {:.1} s",
+            self.operation, self.mode, self.keys, self.value_bytes, self.seconds
         ))?;
         let mut table = Table::new(["OPS/S", "P50 US", "P90 US", "P99 US", "P99.9 US", "MAX US", "ERRORS"]);
         table.row([
@@ -215,6 +223,7 @@ mod tests {
         let args = LoadArgs {
             session: true,
             concurrency: 1,
+            rate: None,
             value_bytes: 1,
             keys: 1,
             seconds: 10.0,

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use super::action::{Action, Group, NodeName};
 use super::faults::{self, Change};
 use super::target::Target;
+use crate::args::WrongUsage;
 use crate::dev::{NodeState, Order};
 
 /// Fails when a schedule names what is not there, before anything is done.
@@ -75,7 +76,7 @@ fn sides(target: &Target, groups: &[Group]) -> Result<Vec<Vec<usize>>> {
         let mut side = Vec::with_capacity(group.0.len());
         for node in &group.0 {
             let at = target.resolve(node)?;
-            ensure!(named.insert(at), "node {node} is named twice");
+            ensure!(named.insert(at), WrongUsage(format!("node {node} is named twice")));
             side.push(at);
         }
         sides.push(side);

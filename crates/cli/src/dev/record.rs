@@ -11,6 +11,7 @@ use quorate_proto::v1;
 use quorate_protocol::layout::Layout;
 use serde::{Deserialize, Serialize};
 
+use crate::args::WrongUsage;
 use crate::settings::ClusterSettings;
 
 const VERSION: u32 = 1;
@@ -90,8 +91,8 @@ impl Record {
         };
         // What the nodes would refuse is refused before there is anything to clean up.
         let request = settings.bootstrap([0; 16], (0..nodes).map(member).collect());
-        let asked = bootstrap_from_wire(request)?;
-        Layout::first(&asked)?;
+        let asked = bootstrap_from_wire(request).map_err(|error| WrongUsage(error.to_string()))?;
+        Layout::first(&asked).map_err(|error| WrongUsage(error.to_string()))?;
         let settings = ClusterSettings {
             n: Some(asked.n),
             r: Some(asked.r),

@@ -55,9 +55,24 @@ struct ShownMember {
 #[derive(Debug, Serialize)]
 struct ShownBucket {
     name: String,
+    #[serde(flatten)]
+    sizes: ShownSizes,
+    /// In a change: its sizes afterwards. Writes count by both until then; reads by these from the second stage on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<ShownSizes>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownSizes {
     n: u32,
     r: u32,
     w: u32,
+}
+
+impl ShownSizes {
+    fn in_words(&self) -> String {
+        format!("n={} r={} w={}", self.n, self.r, self.w)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -196,7 +211,11 @@ fn shown(
         buckets: layout
             .buckets
             .iter()
-            .map(|bucket| ShownBucket { name: bucket.name.clone(), n: bucket.n, r: bucket.r, w: bucket.w })
+            .map(|bucket| ShownBucket {
+                name: bucket.name.clone(),
+                sizes: ShownSizes { n: bucket.n, r: bucket.r, w: bucket.w },
+                after: sizes_after(layout, bucket.bucket_id),
+            })
             .collect(),
         change,
         owners: owners
@@ -204,6 +223,11 @@ fn shown(
             .map(|owners| owners.iter().map(|&at| id(members[at].node_id)).collect())
             .collect(),
     }
+}
+
+fn sizes_after(layout: &v1::Layout, bucket: u64) -> Option<ShownSizes> {
+    let sizes = layout.change.as_ref()?.sizes.iter().find(|sizes| sizes.bucket_id == bucket)?;
+    Some(ShownSizes { n: sizes.n, r: sizes.r, w: sizes.w })
 }
 
 fn mark(at: usize) -> char {
@@ -233,7 +257,13 @@ fn show(shown: &Shown, owners: &[Vec<usize>]) -> Result<()> {
     table.print()?;
     output::line(format!("voters: {}", shown.voters.join(", ")))?;
     for bucket in &shown.buckets {
-        output::line(format!("bucket {}: n={} r={} w={}", bucket.name, bucket.n, bucket.r, bucket.w))?;
+        let after = bucket.after.as_ref().map(|after| format!(", becoming {}", after.in_words()));
+        output::line(format!(
+            "bucket {}: {}{}",
+            bucket.name,
+            bucket.sizes.in_words(),
+            after.unwrap_or_default()
+        ))?;
     }
     output::line("the first owner of each partition:")?;
     for (at, row) in owners.chunks(ROW).enumerate() {

@@ -10,6 +10,7 @@ use crate::echo::LinkTime;
 use crate::effect::Effect;
 use crate::id::{Epoch, NodeId, PartitionId};
 use crate::keys;
+use crate::layout::Layout;
 use crate::message::{KeyRef, Place, Refusal, Tag};
 use crate::node::Node;
 use crate::replica::ScanFor;
@@ -108,6 +109,9 @@ impl Node {
             let bytes = held.encoded.0.len() + key.key.len() + MARK_BYTES;
             let new = NewMark { place: Place::Fallback, bytes, commit: held.commit };
             self.hints.set(owner, key, new);
+            // It may have gone while the store was asked: then nobody but the owners of now can be brought it.
+            let holds = |layout: &Layout| layout.is_holder(key.partition, owner);
+            self.hints.astray |= !self.layout.as_deref().is_some_and(holds);
         }
         self.hints_wanted(turn);
     }

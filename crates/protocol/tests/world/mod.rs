@@ -8,7 +8,7 @@ use bytes::Bytes;
 use quorate_protocol::id::{Epoch, NodeId, OperationId, StartId};
 use quorate_protocol::identity::{Kept, Life};
 use quorate_protocol::keys;
-use quorate_protocol::layout::{Layout, QuorumMode};
+use quorate_protocol::layout::{Alteration, Layout, Order, QuorumMode};
 use quorate_protocol::message::{Message, Stamp};
 use quorate_protocol::operation::{
     Delete, Operation, OperationError, OperationResult, Outcome, Put, QuorumOptions, Timed, Ttl, Written,
@@ -38,7 +38,7 @@ pub struct Flying {
 /// One partition with three owners, and nodes from 1 on.
 pub struct World {
     now_us: u64,
-    layout: Layout,
+    pub layout: Layout,
     limits: Limits,
     nodes: BTreeMap<u64, Node>,
     disks: BTreeMap<u64, Disk>,
@@ -54,6 +54,9 @@ pub struct World {
     /// What is held up on its way, if it is so; and what was.
     pub hold: Option<fn(&Flying) -> bool>,
     pub held: Vec<Flying>,
+    /// A node whose store is slow to read; and what it has read by now, but does not know yet.
+    pub slow: Option<u64>,
+    read: Vec<Event>,
 }
 
 impl World {
@@ -73,6 +76,8 @@ impl World {
             replicated: Vec::new(),
             hold: None,
             held: Vec::new(),
+            slow: None,
+            read: Vec::new(),
         };
         (1..=count).for_each(|id| world.start(id));
         world.run(Duration::from_secs(1));
@@ -164,6 +169,27 @@ impl World {
             }
         }
         panic!("it was never answered")
+    }
+
+    /// Has a node change the layout, and waits for the end of the change.
+    pub fn change(&mut self, at: u64, alteration: Alteration) {
+        let order = Order::Alter(alteration);
+        self.handle(at, Event::Change { request: RequestId(self.sent), expected: None, order });
+        for _ in 0..1_000 {
+            self.run(Duration::from_millis(10));
+            let layout = self.nodes[&at].layout().expect("it has one").clone();
+            if layout.epoch > self.layout.epoch && layout.is_stable() {
+                self.layout = Layout::clone(&layout);
+                return;
+            }
+        }
+        panic!("it never ends")
+    }
+
+    /// The store of the slow node is slow no more.
+    pub fn hurry(&mut self) {
+        let slow = self.slow.take().expect("one is slow");
+        std::mem::take(&mut self.read).into_iter().for_each(|event| self.handle(slow, event));
     }
 
     /// How long this has gone on.
@@ -268,7 +294,8 @@ impl World {
                 }
                 Effect::Read { token, key } => {
                     let found = self.disks.get(&id).and_then(|disk| disk.get(&key)).cloned();
-                    completions.push(Event::ReadDone { token, result: Ok(found) });
+                    let done = Event::ReadDone { token, result: Ok(found) };
+                    if self.slow == Some(id) { self.read.push(done) } else { completions.push(done) }
                 }
                 Effect::Scan { token, prefix, .. } => {
                     let entries = self.disks[&id].iter().filter(|(key, _)| key.starts_with(&prefix));
