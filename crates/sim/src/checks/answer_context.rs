@@ -65,25 +65,45 @@ fn gone_for_good(oracle: &Oracle, operation: usize, covered: &DotSet, disks: &Di
         if dot.operation == operation || record.seen.contains(at) {
             continue;
         }
-        let holders = match &holders {
-            Some(holders) => holders,
-            None => holders.insert(disks.acknowledged(&history.store_key, history.bucket.n)?),
-        };
-        let without = |container: &&Container| {
+        let without = |container: &Container| {
             history.is_known_to(&container.context, dot.dot)
                 && container.siblings.iter().all(|sibling| sibling.dot != dot.dot)
         };
-        let lost = disks.sides.iter().flat_map(|(owners, _)| owners).filter(|disk| disk.is_none()).count();
-        let gone = holders.iter().filter(without).count() + lost;
-        if gone < history.least_w() as usize {
-            return Err(violation(
+        let too_few = |gone: usize| {
+            Err(violation(
                 "answer_context",
                 format!(
                     "the answer to {} covers {}, which its client never saw and which is replaced on {gone} disks only",
                     describe::operation_name(oracle, operation),
                     name(oracle, key, at)
                 ),
-            ));
+            ))
+        };
+        if oracle.moves {
+            // Of both sides of a change.
+            for (owners, needed) in &disks.sides {
+                let mut gone = 0;
+                for disk in owners {
+                    // What was lost for good told the truth before.
+                    let is_gone = match disk {
+                        Some(disk) => without(&Disks::acknowledged_on(disk, &history.store_key)?),
+                        None => true,
+                    };
+                    gone += usize::from(is_gone);
+                }
+                if gone < *needed as usize {
+                    return too_few(gone);
+                }
+            }
+            continue;
+        }
+        let holders = match &holders {
+            Some(holders) => holders,
+            None => holders.insert(disks.acknowledged(&history.store_key, history.bucket.n)?),
+        };
+        let gone = holders.iter().filter(|container| without(container)).count();
+        if gone < history.least_w() as usize {
+            return too_few(gone);
         }
     }
     Ok(())
