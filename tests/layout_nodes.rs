@@ -12,7 +12,7 @@ use command::writers::{Ballast, get_from};
 use command::{Dev, directory, eventually};
 use quorate_proto::v1::change_wait::Kind;
 use quorate_proto::v1::kv_client::KvClient;
-use quorate_proto::v1::{ChangeStage, Membership, PutRequest, StatusResponse};
+use quorate_proto::v1::{ChangeStage, PutRequest, StatusResponse};
 use tokio::task::JoinHandle;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -170,10 +170,7 @@ async fn a_coordinator_that_was_given_up_while_it_slept_acknowledges_nothing_tha
         acknowledged.extend(put.await.expect("it ends").ok());
     }
     assert_readable(&other, &acknowledged).await;
-    ring.wait_statuses("it is told that it was given up", |statuses| {
-        statuses.iter().any(|status| status.node_id == sleeper.id && status.membership() == Membership::Left)
-    })
-    .await;
+    ring.wait_told(&sleeper).await;
     put(kv(&sleeper).await, "after".into()).await.expect_err("it is no member");
     get_from(&sleeper.grpc, "", &acknowledged[0], Some(1)).await.expect_err("it serves nothing");
 }

@@ -10,9 +10,7 @@ use std::collections::BTreeMap;
 use command::ring::{Ring, done, driver, is_in, layout, members, told};
 use command::writers::{Ballast, Writers, get_from};
 use command::{Dev, directory};
-use quorate_proto::convert::status::error_of_status;
-use quorate_proto::v1::operation_error::Code;
-use quorate_proto::v1::{ChangeStage, Layout, Membership, StatusResponse};
+use quorate_proto::v1::{ChangeStage, Layout, StatusResponse};
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -151,12 +149,8 @@ async fn who_leaves_and_dies_is_waited_for_until_he_is_declared_lost() {
     let data = data.path().to_str().expect("a path");
     assert_eq!(told(&dev, &["chaos", "revive", &leaver.name, "--data", data]).await.code, Some(0));
     ring = Ring::of(&dev).await;
-    ring.wait_statuses("he is told", |statuses| {
-        statuses.iter().any(|status| status.node_id == leaver.id && status.membership() == Membership::Left)
-    })
-    .await;
-    let refused = get_from(&leaver.grpc, "", "ballast-0", None).await.expect_err("he has left");
-    assert_eq!(error_of_status(&refused).expect("it says why").code(), Code::NotAMember);
+    ring.wait_told(&leaver).await;
+    get_from(&leaver.grpc, "", "ballast-0", None).await.expect_err("he has left");
     assert_eq!(members(&layout(&dev).await).len(), 3);
     writers.finish().await;
     ballast.check(&dev, 3).await;

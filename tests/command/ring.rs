@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 use quorate_proto::v1::admin_client::AdminClient;
-use quorate_proto::v1::{ChangeStage, GetLayoutRequest, Layout, StatusRequest, StatusResponse};
+use quorate_proto::v1::{ChangeStage, GetLayoutRequest, Layout, Membership, StatusRequest, StatusResponse};
 use serde_json::Value;
 
 use super::{Dev, PATIENCE, Said, run, scrape, signal};
@@ -162,6 +162,15 @@ impl<'a> Ring<'a> {
             assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}: {statuses:?}");
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Waits until a node that is no member any more knows it: it is told on its next link, and starts again as another.
+    pub(crate) async fn wait_told(&self, gone: &Node) {
+        self.wait_statuses("it is told that it is no member any more", |statuses| {
+            let mut here = statuses.iter().filter(|status| status.grpc_address == gone.grpc);
+            here.any(|status| status.node_id != gone.id || status.membership() == Membership::Left)
+        })
+        .await;
     }
 
     /// Waits until all others that answer have noticed that a node is not there.

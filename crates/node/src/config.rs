@@ -22,15 +22,15 @@ pub struct Args {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
     /// Where to take gRPC clients; port 0: a free one [env: QUORATE_GRPC_LISTEN] [default: 127.0.0.1:7700]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", overrides_with = "grpc_listen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grpc_listen: Option<String>,
     /// Where to take HTTP clients [env: QUORATE_HTTP_LISTEN] [default: 127.0.0.1:7701]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", overrides_with = "http_listen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http_listen: Option<String>,
     /// Where to take other nodes [env: QUORATE_PEER_LISTEN] [default: 127.0.0.1:7702]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", overrides_with = "peer_listen")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peer_listen: Option<String>,
     /// The host under which others reach this node, when it is not the one that it listens on [env: QUORATE_ADVERTISE_HOST]

@@ -20,4 +20,4 @@ mod peers;
 mod run;
 pub mod start;
 
-pub use run::{End, run};
+pub use run::{End, Listening, run};

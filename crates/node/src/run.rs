@@ -31,13 +31,24 @@ const QUEUED_FACTOR: usize = 2;
 /// How long the directory may still be in use when a node starts.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Where a node listened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// For gRPC clients.
+    pub grpc: SocketAddr,
+    /// For HTTP clients.
+    pub http: SocketAddr,
+    /// For other nodes.
+    pub peer: SocketAddr,
+}
+
 /// How a node ended, when nothing failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// It was told to stop.
     Stopped,
     /// Its directory cannot be trusted: the next start sets it aside, and is another node's.
-    Distrusted,
+    Distrusted(Listening),
 }
 
 /// Runs a node until `shutdown` resolves, its store fails, or its directory cannot be trusted. `announce` gets the line that says where
@@ -54,16 +65,21 @@ pub async fn run(
     let grpc_listener = listen("grpc_listen", &settings.grpc_listen).await?;
     let http_listener = listen("http_listen", &settings.http_listen).await?;
     let peer_listener = listen("peer_listen", &settings.peer_listen).await?;
+    let listening = Listening {
+        grpc: grpc_listener.local_addr()?,
+        http: http_listener.local_addr()?,
+        peer: peer_listener.local_addr()?,
+    };
     let advertise = |address: SocketAddr| match &settings.advertise_host {
         Some(host) => format!("{host}:{}", address.port()),
         None => address.to_string(),
     };
     let addresses = NodeAddresses {
-        grpc: advertise(grpc_listener.local_addr()?),
-        http: advertise(http_listener.local_addr()?),
-        peer: advertise(peer_listener.local_addr()?),
+        grpc: advertise(listening.grpc),
+        http: advertise(listening.http),
+        peer: advertise(listening.peer),
     };
-    if settings.advertise_host.is_none() && grpc_listener.local_addr()?.ip().is_unspecified() {
+    if settings.advertise_host.is_none() && listening.grpc.ip().is_unspecified() {
         tracing::warn!("advertise_host is not set, and others cannot reach {}", addresses.grpc);
     }
 
@@ -73,7 +89,7 @@ pub async fn run(
     let (store, recovered) = match open_and_recover(&settings, start, &inputs, &metrics) {
         Err(error) if is_damage(&error) => {
             distrusted::mark(&settings.data_dir, &format!("{error:#}"))?;
-            return Ok(End::Distrusted);
+            return Ok(End::Distrusted(listening));
         }
         opened => opened?,
     };
@@ -182,7 +198,7 @@ pub async fn run(
     {
         Ended::GaveUp(betrayal) => {
             distrusted::mark(&settings.data_dir, &betrayal.to_string())?;
-            Ok(End::Distrusted)
+            Ok(End::Distrusted(listening))
         }
         Ended::Stopped => {
             // Everything that was submitted is durable when the store is gone; a checkpoint makes the next start quick.

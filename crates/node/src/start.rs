@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Args, LogFormat, Settings};
-use crate::run::{End, run};
+use crate::run::{End, Listening, run};
 
 /// Runs a node as these flags say until it is told to stop by SIGTERM or SIGINT.
 pub fn main(args: &Args) -> anyhow::Result<()> {
@@ -42,9 +42,16 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     match result? {
         End::Stopped => Ok(()),
         // Nothing of this process may go on with the store: another program takes its place, under the same number.
-        End::Distrusted => {
+        End::Distrusted(Listening { grpc, http, peer }) => {
             let program = std::env::current_exe().context("finding this program")?;
-            let error = Command::new(program).args(std::env::args_os().skip(1)).exec();
+            let mut command = Command::new(program);
+            command.args(std::env::args_os().skip(1));
+            // Where it was, if it had found free ports: the last of several flags counts.
+            for (flag, address) in [("--grpc-listen", grpc), ("--http-listen", http), ("--peer-listen", peer)]
+            {
+                command.arg(flag).arg(address.to_string());
+            }
+            let error = command.exec();
             Err(error).context("starting anew")
         }
     }

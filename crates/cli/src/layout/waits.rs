@@ -11,6 +11,10 @@ pub(super) fn in_words(names: &Names, node: u64, wait: &v1::ChangeWait) -> Strin
     match wait.kind() {
         Kind::Unspecified => "something that this program does not know".into(),
         Kind::Resume => "somebody to resume it".into(),
+        // All that are left answer, and these are too few.
+        Kind::Reach if wait.nodes.is_empty() => format!(
+            "more owners than are left of {partitions}: `quorate layout accept-loss` goes on without what only lost ones held"
+        ),
         Kind::Reach => format!("{nodes} to be reachable from {}, about {partitions}", names.get(node)),
         Kind::CatchUp => format!("{nodes} to catch up with {partitions}"),
         Kind::HandOver => format!("{nodes} to hand over {partitions}"),
@@ -70,6 +74,7 @@ mod tests {
                 wait(Kind::CatchUp, vec![4], 12),
                 wait(Kind::Votes, vec![2, 3], 0),
                 wait(Kind::Reach, vec![3], 1),
+                wait(Kind::Reach, Vec::new(), 7),
                 wait(Kind::Resume, Vec::new(), 0),
             ],
             ..Default::default()
@@ -80,6 +85,7 @@ mod tests {
             "node-4 to catch up with 12 partitions",
             "the votes of node-2, node-3",
             "node-3 to be reachable from node-2, about 1 partition",
+            "more owners than are left of 7 partitions: `quorate layout accept-loss` goes on without what only lost ones held",
             "somebody to resume it",
         ];
         assert_eq!(all(&names, [(2, &driver), (4, &other)].into_iter()), expected);
