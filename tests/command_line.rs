@@ -34,7 +34,7 @@ fn a_key_from_the_first_put_to_the_delete() {
     assert_eq!(dev.run(["delete", "a key/ä"]).code, Some(0));
     let gone = dev.run(["get", "a key/ä"]);
     assert_eq!(gone.code, Some(3));
-    assert!(gone.out.contains("no value"), "{gone:?}");
+    assert!(gone.err.contains("no value"), "{gone:?}");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn values_expire_and_answers_tell_who_holds_them() {
     assert!(found["expires_at_ms"].is_u64(), "{found}");
     assert_eq!((found["primaries"].as_u64(), found["fallbacks"].as_u64()), (Some(1), Some(0)));
     let shown = dev.run(["get", "k"]);
-    assert!(shown.out.contains(", expires in "), "{shown:?}");
+    assert!(shown.err.contains(", expires in "), "{shown:?}");
 
     let in_sessions = |key, more: &[&str]| {
         let put = ["put", key, "1", "--bucket", "sessions"];
@@ -89,7 +89,7 @@ fn values_come_from_files_and_standard_input() {
     let put = &mut dev.command(["put", "input", "--file", "-", "--content-type", "text/x-odd"]);
     assert_eq!(run_with_input(put, b"typed").code, Some(0));
     let found = dev.run(["get", "input"]);
-    assert!(found.out.contains("text/x-odd") && found.out.contains("typed"), "{found:?}");
+    assert!(found.err.contains("text/x-odd") && found.out == "typed\n", "{found:?}");
 }
 
 #[test]

@@ -96,9 +96,10 @@ fn dot(value: &Value) -> Option<String> {
     value.dot.map(|dot| format!("{}:{}", dot.actor, dot.seq))
 }
 
+/// The values go to standard output, for programs too, and what is to say of them to standard error.
 fn show(key: &[u8], found: &Found) -> Result<()> {
     if found.is_absent() {
-        output::line(format!("{}: no value", key_line(key)))?;
+        output::note(format!("{}: no value", key_line(key)));
     }
     let count = found.values.len();
     for (at, value) in found.values.iter().enumerate() {
@@ -107,12 +108,12 @@ fn show(key: &[u8], found: &Found) -> Result<()> {
         let expires = value
             .expires_at_ms
             .map_or(String::new(), |expiry_ms| format!(", expires in {}", time(text::left_ms(expiry_ms))));
-        output::line(format!("# {which}{}{written}{expires}", content_type(value)))?;
+        output::note(format!("# {which}{}{written}{expires}", content_type(value)));
         output::line(readable(&value.bytes))?;
     }
     if !found.context.is_empty() {
-        output::line(format!("# context: {}", context_text(&found.context)))?;
-        output::line(format!("# clock:   {}", Clock::of(&found.context)))?;
+        output::note(format!("# context: {}", context_text(&found.context)));
+        output::note(format!("# clock:   {}", Clock::of(&found.context)));
     }
     Ok(())
 }
