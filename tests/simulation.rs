@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use quorate_observe::{Faults, Keys, Mode, Row, Setting, csv, svg, table};
 use quorate_sim::observe::{observe, sweep};
-use quorate_sim::{FAMILIES, Family, SeedReport, run_seed, run_seeds};
+use quorate_sim::{FAMILIES, Family, Figures, SeedReport, run_seed, run_seeds};
 
 const SEEDS: u64 = 2000;
 
@@ -64,15 +64,20 @@ fn what_broke_once_holds() {
     }
 }
 
-#[test]
-fn no_promise_breaks() {
-    let seeds = match std::env::var("QUORATE_SIM_SEEDS") {
+/// How many seeds to run.
+fn corpus() -> u64 {
+    match std::env::var("QUORATE_SIM_SEEDS") {
         Ok(count) => count.parse().expect("QUORATE_SIM_SEEDS is a number"),
         Err(_) => SEEDS,
-    };
+    }
+}
+
+/// Runs the corpus over these families, of which no run may break a promise.
+fn run_corpus(families: &[Family]) -> Figures {
+    let seeds = corpus();
     let threads = available_parallelism().map_or(1, usize::from);
     let started = Instant::now();
-    let summary = run_seeds(0..seeds, &FAMILIES, threads, &|_, _| {});
+    let summary = run_seeds(0..seeds, families, threads, &|_, _| {});
     let took = started.elapsed().as_secs_f64();
     println!("{} seeds in {took:.1} s, {} violations", summary.seeds, summary.failures.len());
     println!("{:#?}", summary.figures);
@@ -88,10 +93,34 @@ fn no_promise_breaks() {
         .take(20)
         .collect();
     assert!(broken.is_empty(), "{} seeds broke a promise:\n{}", summary.failures.len(), broken.join("\n"));
+    summary.figures
+}
 
+fn assert_happened<const N: usize>(happened: [(&str, u64); N]) {
+    let seeds = corpus();
+    for (what, count) in happened {
+        assert!(count >= seeds / 10, "there were only {count} {what} in {seeds} seeds");
+    }
+}
+
+#[test]
+fn no_promise_breaks_while_the_layout_changes() {
+    let changing = [Family::Moves, Family::Reshape, Family::Replace, Family::Rivals, Family::Rollback];
+    let figures = run_corpus(&changing);
+    assert_happened([
+        ("layouts", figures.layouts),
+        ("finished changes", figures.changes),
+        ("lost disks", figures.disks_lost),
+        ("disks that were put back", figures.rolled_back),
+        ("identities given up", figures.given_up),
+    ]);
+}
+
+#[test]
+fn no_promise_breaks() {
+    let figures = run_corpus(&FAMILIES);
     // A corpus in which nothing happens proves nothing.
-    let figures = summary.figures;
-    let happened = [
+    assert_happened([
         ("puts", figures.puts),
         ("deletes", figures.deletes),
         ("gets", figures.gets),
@@ -107,10 +136,7 @@ fn no_promise_breaks() {
         ("lost batches", figures.batches_lost),
         ("doubled batches", figures.batches_doubled),
         ("read repairs", figures.read_repairs),
-    ];
-    for (what, count) in happened {
-        assert!(count >= seeds / 10, "there were only {count} {what} in {seeds} seeds");
-    }
+    ]);
 }
 
 /// The rows of a sweep, and every promise that broke in it.
