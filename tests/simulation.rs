@@ -52,6 +52,8 @@ fn what_broke_once_holds() {
         (Family::BadDisk, 266),
         // A delete whose coordinator had lost its record was sent again as what was gathered since: with what it had deleted.
         (Family::BadDisk, 4804),
+        // A node that stood still for two minutes found thousands of questions of one peer.
+        (Family::Expiry, 893),
         // Long quiet runs, mostly heartbeats, were taken for endless ones.
         (Family::BadDisk, 1078),
         (Family::Retry, 1285),

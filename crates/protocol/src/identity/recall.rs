@@ -17,8 +17,9 @@ use crate::store::Sequence;
 use crate::time::{Now, Time};
 use crate::turn::Turn;
 
-/// How soon a peer that has not answered, or not shown its life, is asked again.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// How soon a peer that has not answered, or not shown its life, is asked again: twice as long each time, for one that stands still will
+/// find all of it.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Whether this node may count for anything, and what it knows that others may not.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) struct Standing {
     is_unvouched: bool,
     has_given_up: bool,
     ask_at: Option<Time>,
+    /// And after that in this time.
+    ask_again: Duration,
 }
 
 impl Standing {
@@ -54,6 +57,7 @@ impl Standing {
             is_unvouched: false,
             has_given_up: false,
             ask_at: None,
+            ask_again: ASK_AGAIN.0,
         }
     }
 
@@ -105,8 +109,8 @@ impl Node {
     /// A link is up: what does that peer know of this node?
     pub(crate) fn ask_recall(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         turn.send(peer, Message::Recall);
-        let again = turn.time() + ASK_AGAIN;
-        self.standing.ask_at = Some(self.standing.ask_at.map_or(again, |at| at.min(again)));
+        self.standing.ask_again = ASK_AGAIN.0;
+        self.standing.ask_at = Some(turn.time() + ASK_AGAIN.0);
     }
 
     /// A peer wants to know what is known of it.
@@ -194,9 +198,11 @@ impl Node {
             self.take_part(turn);
         }
         if self.standing.ask_at.is_some_and(|at| at <= turn.time()) {
-            self.standing.ask_at = None;
-            let strangers: Vec<NodeId> = self.links.strangers().collect();
-            strangers.into_iter().for_each(|peer| self.ask_recall(turn, peer));
+            let again = (self.standing.ask_again * 2).min(ASK_AGAIN.1);
+            self.standing.ask_again = again;
+            let mut strangers = self.links.strangers().peekable();
+            self.standing.ask_at = strangers.peek().map(|_| turn.time() + again);
+            strangers.for_each(|peer| turn.send(peer, Message::Recall));
         }
     }
 
