@@ -23,7 +23,7 @@ fn put_all(dev: &Dev, value: &str) {
     }
 }
 
-/// All keys, read from the first two answers of all owners or from all.
+/// All keys have this value, perhaps among others, when so many owners answer.
 fn assert_all(dev: &Dev, value: &str, r: &str) {
     for key in 0..20 {
         let got = dev.run(["get", &format!("k{key}"), "--r", r]);
@@ -31,19 +31,17 @@ fn assert_all(dev: &Dev, value: &str, r: &str) {
     }
 }
 
-/// The id that the process of a node has now.
-fn id_of(dev: &Dev, name: &str) -> String {
+/// What `dev` says of a node at present.
+fn field(dev: &Dev, name: &str, field: &str) -> String {
     let nodes = json(dev, &["chaos", "show"]);
-    let nodes = nodes["nodes"].as_array().expect("nodes").iter();
-    let node = nodes.into_iter().find(|node| node["name"] == name).expect("it is there");
-    node["id"].as_str().expect("an id").to_owned()
+    let mut nodes = nodes["nodes"].as_array().expect("nodes").iter();
+    let node = nodes.find(|node| node["name"] == name).expect("it is there");
+    node[field].as_str().expect("a text").to_owned()
 }
 
-fn grpc_of(dev: &Dev, name: &str) -> String {
-    let nodes = json(dev, &["chaos", "show"]);
-    let nodes = nodes["nodes"].as_array().expect("nodes").iter();
-    let node = nodes.into_iter().find(|node| node["name"] == name).expect("it is there");
-    node["grpc"].as_str().expect("an address").to_owned()
+/// The id that the process of a node has now.
+fn id_of(dev: &Dev, name: &str) -> String {
+    field(dev, name, "id")
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -51,6 +49,7 @@ fn copy(from: &Path, to: &Path) {
     assert_eq!(copied.code, Some(0), "{copied:?}");
 }
 
+/// Puts the directory of a node that does not run back to a copy of it.
 fn put_back(data: &Path, name: &str, copy_of: &Path) -> PathBuf {
     let node = data.join(name);
     fs::remove_dir_all(&node).expect("it is there");
@@ -58,7 +57,18 @@ fn put_back(data: &Path, name: &str, copy_of: &Path) -> PathBuf {
     node
 }
 
-/// Writes again what a node did not see.
+/// Kills a node, puts its directory back, and starts it again: from the first moment on nothing old is read, and it gives up who it was.
+fn roll_back(dev: &Dev, data: &Path, name: &str, copy_of: &Path, value: &str) {
+    let before = id_of(dev, name);
+    assert_eq!(dev.run(["chaos", "kill", name]).code, Some(0));
+    let node = put_back(data, name, copy_of);
+    assert_eq!(dev.run(["chaos", "revive", name]).code, Some(0));
+    assert_all(dev, value, "2");
+    gives_up(dev, &node, name, &before);
+    assert_all(dev, value, "2");
+}
+
+/// Waits until a node has set its store aside and is another.
 fn gives_up(dev: &Dev, node: &Path, name: &str, before: &str) {
     eventually("it gives up, and is another node", || {
         node.join("set-aside-1/DISTRUSTED").exists() && id_of(dev, name) != before
@@ -67,7 +77,7 @@ fn gives_up(dev: &Dev, node: &Path, name: &str, before: &str) {
 
 /// The node that was found out takes the place of who it was, and everything is on all owners again.
 fn replace(dev: &Dev, name: &str, value: &str) {
-    let with = grpc_of(dev, name);
+    let with = field(dev, name, "grpc");
     let replaced = json(dev, &["members", "replace", name, "--with", &with, "--lost"]);
     assert_eq!(replaced["outcome"], "done", "{replaced}");
     assert_all(dev, value, "3");
@@ -81,14 +91,7 @@ fn a_copy_that_was_taken_while_it_ran_is_found_out_and_its_place_filled() {
     let old = data.path().join("old-copy");
     copy(&data.path().join("node-2"), &old);
     put_all(&dev, "new");
-    let before = id_of(&dev, "node-2");
-    assert_eq!(dev.run(["chaos", "kill", "2"]).code, Some(0));
-    let node = put_back(data.path(), "node-2", &old);
-    assert_eq!(dev.run(["chaos", "revive", "2"]).code, Some(0));
-    // From the first moment on.
-    assert_all(&dev, "new", "2");
-    gives_up(&dev, &node, "node-2", &before);
-    assert_all(&dev, "new", "2");
+    roll_back(&dev, data.path(), "node-2", &old, "new");
     replace(&dev, "node-2", "new");
 }
 
@@ -102,12 +105,7 @@ fn a_copy_that_was_taken_after_a_clean_stop_is_found_out() {
     copy(&data.path().join("node-3"), &old);
     let dev = Dev::start(data.path(), &[]);
     put_all(&dev, "new");
-    let before = id_of(&dev, "node-3");
-    assert_eq!(dev.run(["chaos", "kill", "3"]).code, Some(0));
-    let node = put_back(data.path(), "node-3", &old);
-    assert_eq!(dev.run(["chaos", "revive", "3"]).code, Some(0));
-    gives_up(&dev, &node, "node-3", &before);
-    assert_all(&dev, "new", "2");
+    roll_back(&dev, data.path(), "node-3", &old, "new");
     assert_eq!(dev.stop(), Some(0));
     // The cluster starts with it, and it waits for its place.
     let dev = Dev::start(data.path(), &[]);
@@ -176,7 +174,7 @@ fn a_node_that_has_left_is_refused_with_its_old_disk_and_comes_back_as_another()
     put_all(&dev, "newer");
     assert_eq!(dev.run(["chaos", "revive", "4"]).code, Some(0));
     gives_up(&dev, &data.path().join("node-4"), "node-4", &before);
-    let added = json(&dev, &["members", "add", &grpc_of(&dev, "node-4")]);
+    let added = json(&dev, &["members", "add", &field(&dev, "node-4", "grpc")]);
     assert_eq!(added["outcome"], "done", "{added}");
     assert_all(&dev, "newer", "3");
     let layout = json(&dev, &["layout", "show"]);

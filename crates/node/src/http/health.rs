@@ -48,8 +48,8 @@ pub(super) async fn healthz(State(state): State<HttpState>) -> Response {
     }
 }
 
-/// Says whether the node should be sent requests: it has a layout, its store takes writes, and of each of its
-/// partitions enough owners can be reached.
+/// Says whether the node should be sent requests: it has a layout, others have vouched for it since its start, its
+/// store takes writes, and of each of its partitions enough owners can be reached.
 #[utoipa::path(get, path = "/readyz", tag = "node",
     responses((status = 200, description = "It should", body = ReadyAnswer),
         (status = 503, description = "It should not, and why", body = ReadyAnswer)))]

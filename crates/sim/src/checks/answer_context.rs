@@ -81,17 +81,8 @@ fn gone_for_good(oracle: &Oracle, operation: usize, covered: &DotSet, disks: &Di
         };
         if oracle.moves {
             // Of both sides of a change.
-            for (owners, needed) in &disks.sides {
-                let mut gone = 0;
-                for disk in owners {
-                    // What was lost for good told the truth before.
-                    let is_gone = match disk {
-                        Some(disk) => without(&Disks::acknowledged_on(disk, &history.store_key)?),
-                        None => true,
-                    };
-                    gone += usize::from(is_gone);
-                }
-                if gone < *needed as usize {
+            for (gone, _, needed) in disks.on_sides(&history.store_key, without)? {
+                if gone < needed {
                     return too_few(gone);
                 }
             }

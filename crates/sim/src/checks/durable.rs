@@ -58,23 +58,14 @@ fn on_both_sides(oracle: &Oracle, operation: usize, answer: &Context, disks: &Di
     } else {
         0
     };
-    for (owners, needed) in &disks.sides {
-        let mut covering = 0;
-        for disk in owners {
-            // What was lost for good told the truth before.
-            let has = match disk {
-                Some(disk) => covers(&Disks::acknowledged_on(disk, &history.store_key)?),
-                None => true,
-            };
-            covering += usize::from(has);
-        }
-        if covering + keeping < *needed as usize {
+    for (covering, owners, needed) in disks.on_sides(&history.store_key, covers)? {
+        if covering + keeping < needed {
             return Err(violation(
                 "durable",
                 format!(
                     "{} was acknowledged, and is on {covering} of {} disks of one side, {needed} needed, and on {keeping} others",
                     describe::operation_name(oracle, operation),
-                    owners.len(),
+                    owners,
                 ),
             ));
         }

@@ -109,8 +109,26 @@ impl Disks<'_> {
         self.owners.iter().take(n as usize).map(|disk| Self::acknowledged_on(disk, store_key)).collect()
     }
 
+    /// For each side that writes count in: of how many owners this is so of what they hold or told the truth about, of how many owners,
+    /// and of how many it has to be. What was lost for good told the truth before.
+    fn on_sides(
+        &self,
+        store_key: &[u8],
+        is_so: impl Fn(&Container) -> bool,
+    ) -> Result<Vec<(usize, usize, usize)>, Violation> {
+        let of_disk = |disk: &Option<&SimDisk>| match disk {
+            Some(disk) => Ok(is_so(&Self::acknowledged_on(disk, store_key)?)),
+            None => Ok(true),
+        };
+        let of_side = |(owners, needed): &(Vec<Option<&SimDisk>>, u32)| {
+            let so: Vec<bool> = owners.iter().map(of_disk).collect::<Result<_, Violation>>()?;
+            Ok((so.iter().filter(|so| **so).count(), owners.len(), *needed as usize))
+        };
+        self.sides.iter().map(of_side).collect()
+    }
+
     /// The same of one disk.
-    pub(crate) fn acknowledged_on(disk: &SimDisk, store_key: &[u8]) -> Result<Container, Violation> {
+    fn acknowledged_on(disk: &SimDisk, store_key: &[u8]) -> Result<Container, Violation> {
         let mut all = match disk.synced_value(store_key) {
             Some(bytes) => containers::decode(&EncodedContainer(bytes))?,
             None => Container::default(),

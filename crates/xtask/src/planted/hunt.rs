@@ -30,6 +30,10 @@ struct Caught {
 /// Hunts each bug through this many seeds and prints a table; returns what is wrong.
 pub fn hunt_all(root: &Path, bugs: &[Bug], seeds: u64) -> anyhow::Result<Vec<String>> {
     let under = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
+    // Two at once would plant their bugs in one copy, and each would see the other's.
+    std::fs::create_dir_all(under.join("planted"))?;
+    let alone = std::fs::File::create(under.join("planted/lock"))?;
+    alone.try_lock().context("another hunt is under way")?;
     let copy = Copy::new(root, under.join("planted/sources"))?;
     let hunter = Hunter { copy, target: under.join("planted/target"), seeds };
     let mut wrong = hunter.check_healthy(bugs)?;
