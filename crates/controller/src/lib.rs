@@ -1,0 +1,7 @@
+//! The Kubernetes operator of Quorate: it watches `QuorateCluster` resources and makes them so.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | [`crd`] | the resource: what people ask for, and what they are told |
+
+pub mod crd;
