@@ -14,12 +14,18 @@ pub use status::{
     Condition, EffectiveReplication, MemberState, MemberStatus, QuorateClusterStatus, TopologyState,
 };
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
 
-/// The definition of the resource, as YAML for `kubectl apply`.
+/// The definition of the resource.
+pub fn definition() -> CustomResourceDefinition {
+    QuorateCluster::crd()
+}
+
+/// The definition of the resource as YAML, for `kubectl apply`.
 ///
 /// # Errors
 /// When it cannot be written as YAML.
 pub fn yaml() -> Result<String, serde_yaml::Error> {
-    serde_yaml::to_string(&QuorateCluster::crd())
+    serde_yaml::to_string(&definition())
 }
