@@ -43,7 +43,7 @@ fn wanted() -> anyhow::Result<[(&'static str, String); 2]> {
         .insert("helm.sh/resource-policy".into(), "keep".into());
     let chart = format!(
         "{HEADER}{{{{- if .Values.crd.install }}}}\n{}{{{{- end }}}}\n",
-        serde_yaml::to_string(&definition)?
+        crd::definition_yaml(&definition)?
     );
     Ok([(PLAIN, plain), (CHART, chart)])
 }
