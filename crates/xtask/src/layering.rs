@@ -16,12 +16,12 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("quorate-proto", &["quorate-protocol"]),
     ("quorate-node", &["quorate-protocol", "quorate-storage", "quorate-proto"]),
     ("quorate-client", &["quorate-protocol", "quorate-proto"]),
-    ("quorate-controller", &["quorate-proto"]),
+    ("quorate-controller", &["quorate-proto", "quorate-protocol"]),
     (
         "quorate-cli",
         &["quorate-client", "quorate-node", "quorate-observe", "quorate-proto", "quorate-protocol"],
     ),
-    ("quorate-xtask", &[]),
+    ("quorate-xtask", &["quorate-controller"]),
 ];
 
 /// What the core must not be built with: runtimes, sockets, files, the operating system's randomness, engines.

@@ -1,0 +1,9 @@
+//! The Kubernetes operator of Quorate: it watches `QuorateCluster` resources and makes them so.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | [`crd`] | the resource: what people ask for, and what they are told |
+//! | [`render`] | the objects that Kubernetes is to hold for a cluster |
+
+pub mod crd;
+pub mod render;

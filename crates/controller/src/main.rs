@@ -1,0 +1,3 @@
+//! `quorate-controller`.
+
+fn main() {}
