@@ -3,5 +3,9 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | [`crd`] | the resource: what people ask for, and what they are told |
+//! | [`observed`] | what there is, as plain data |
+//! | [`plan`] | what to do next, and what to tell: a pure function |
 
 pub mod crd;
+pub mod observed;
+pub mod plan;
