@@ -1,8 +1,9 @@
-//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`.
+//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`, `dashboards`.
 //!
 //! `layering` and `tidy` also run as tests, so that a bare `cargo test` runs them.
 
 pub mod layering;
+pub mod monitoring;
 pub mod planted;
 pub mod tidy;
 
