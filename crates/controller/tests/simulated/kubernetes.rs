@@ -73,7 +73,8 @@ impl World {
 
     pub(super) fn apply(&mut self, replicas: i32) -> bool {
         let revision = self.cluster.spec.image.clone();
-        let same = self.set.as_ref().is_some_and(|set| (set.replicas, &set.revision) == (replicas, &revision));
+        let same =
+            self.set.as_ref().is_some_and(|set| (set.replicas, &set.revision) == (replicas, &revision));
         if !same {
             self.log.push(format!("apply {replicas} pods of {revision}"));
             self.set = Some(Set { replicas, revision });
@@ -117,7 +118,8 @@ impl World {
             pod.silent = pod.silent.saturating_sub(1);
             pod.stops = pod.stops.map(|ticks| ticks.saturating_sub(1));
         }
-        let Some((replicas, revision)) = self.set.as_ref().map(|set| (set.replicas, set.revision.clone())) else {
+        let Some((replicas, revision)) = self.set.as_ref().map(|set| (set.replicas, set.revision.clone()))
+        else {
             return;
         };
         let beyond: Vec<i32> = self.pods.keys().copied().filter(|&at| at >= replicas).collect();
@@ -130,13 +132,17 @@ impl World {
             }
             let uid = self.unique();
             let size = self.cluster.spec.storage.size.clone();
-            let claim = self.claims.entry(at).or_insert(Claim { uid: format!("claim-{uid}"), size, node: None });
+            let claim =
+                self.claims.entry(at).or_insert(Claim { uid: format!("claim-{uid}"), size, node: None });
             let kept = claim.node.filter(|&node| !self.quorate.has_left(node));
             let node = kept.unwrap_or(1000 + uid);
             claim.node = Some(node);
             let (created, revision) = (self.now, revision.clone());
             let uid = format!("pod-{uid}");
-            self.pods.insert(at, Pod { uid, revision, created, starts: START_TICKS, stops: None, silent: 0, node });
+            self.pods.insert(
+                at,
+                Pod { uid, revision, created, starts: START_TICKS, stops: None, silent: 0, node },
+            );
         }
     }
 
@@ -144,7 +150,8 @@ impl World {
         let up = self.running();
         let seen = |(&at, pod): (&i32, &Pod)| {
             let node = if pod.runs() { Some(self.quorate.node_seen(pod.node, &up)) } else { None };
-            let ready = |node: &NodeSeen| node.membership == Membership::Member && node.partitions_unavailable == 0;
+            let ready =
+                |node: &NodeSeen| node.membership == Membership::Member && node.partitions_unavailable == 0;
             let bad = pod.revision == BAD_IMAGE;
             let trouble = bad.then(|| Trouble { reason: "ErrImageNeverPull".into(), message: String::new() });
             let seen = PodSeen {

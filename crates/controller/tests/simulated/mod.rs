@@ -166,7 +166,12 @@ impl World {
         names.sort();
         let wanted: Vec<String> = (0..spec.replicas).map(|at| format!("ex-{at}")).collect();
         assert_eq!(names, wanted, "{}", told());
-        assert_eq!(self.pods.keys().copied().collect::<Vec<_>>(), (0..spec.replicas).collect::<Vec<_>>(), "{}", told());
+        assert_eq!(
+            self.pods.keys().copied().collect::<Vec<_>>(),
+            (0..spec.replicas).collect::<Vec<_>>(),
+            "{}",
+            told()
+        );
         let bucket = layout.default_bucket().expect("a bucket");
         let replication = &spec.replication;
         assert_eq!(
@@ -187,12 +192,18 @@ impl World {
 
     pub fn condition(&self, name: &str) -> &str {
         let conditions = self.cluster.status.iter().flat_map(|status| &status.conditions);
-        conditions.into_iter().find(|condition| condition.type_ == name).map_or("", |condition| &condition.status)
+        conditions
+            .into_iter()
+            .find(|condition| condition.type_ == name)
+            .map_or("", |condition| &condition.status)
     }
 
     pub fn reason(&self, name: &str) -> &str {
         let conditions = self.cluster.status.iter().flat_map(|status| &status.conditions);
-        conditions.into_iter().find(|condition| condition.type_ == name).map_or("", |condition| &condition.reason)
+        conditions
+            .into_iter()
+            .find(|condition| condition.type_ == name)
+            .map_or("", |condition| &condition.reason)
     }
 
     /// Carries an action out; whether anything is different.

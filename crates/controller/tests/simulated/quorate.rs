@@ -63,7 +63,8 @@ impl Quorate {
             Some(_) => Membership::Left,
         };
         let down = held.map_or(0, |layout| layout.members.iter().filter(|m| !up.contains_key(&m.id)).count());
-        let spare = held.and_then(LayoutSeen::default_bucket).map_or(0, |bucket| bucket.n - bucket.r.max(bucket.w));
+        let spare =
+            held.and_then(LayoutSeen::default_bucket).map_or(0, |bucket| bucket.n - bucket.r.max(bucket.w));
         let change = held.and_then(|layout| layout.change.as_ref());
         NodeSeen {
             id,
@@ -115,7 +116,9 @@ impl Quorate {
         if layout.epoch != expected {
             return Err("changed meanwhile".into());
         }
-        if layout.members.iter().filter(|member| up.contains_key(&member.id)).count() * 2 <= layout.members.len() {
+        if layout.members.iter().filter(|member| up.contains_key(&member.id)).count() * 2
+            <= layout.members.len()
+        {
             return Err("no majority".into());
         }
         layout.epoch += 1;
@@ -182,7 +185,8 @@ impl World {
             let told: Vec<u64> = up.keys().copied().filter(|&id| told(id)).collect();
             quorate.known.extend(told.into_iter().map(|id| (id, newest.epoch)));
         }
-        let down = newest.members.iter().any(|member| !up.contains_key(&member.id) && !newest.is_lost(member.id));
+        let down =
+            newest.members.iter().any(|member| !up.contains_key(&member.id) && !newest.is_lost(member.id));
         for &id in up.keys() {
             let hints = if down && newest.member(id).is_some() { 5 } else { 0 };
             quorate.hints.insert(id, hints);
