@@ -14,7 +14,7 @@ use serde_json::json;
 const CLUSTER: &str = "00112233445566778899aabbccddeeff";
 
 /// A StatefulSet and claims, and nothing in them yet.
-pub fn bare(replicas: i32) -> Observed {
+pub(crate) fn bare(replicas: i32) -> Observed {
     let spec = json!({ "replicas": replicas, "image": "quorate:1", "storage": { "size": "1Gi" } });
     let mut cluster = QuorateCluster::new("ex", serde_json::from_value(spec).expect("a spec"));
     cluster.metadata.namespace = Some("ns".into());
@@ -41,7 +41,7 @@ pub fn bare(replicas: i32) -> Observed {
 }
 
 /// A cluster that serves: the member in pod `ex-I` has the id I, and all hold the layout of epoch 5.
-pub fn founded(replicas: i32) -> Observed {
+pub(crate) fn founded(replicas: i32) -> Observed {
     let mut observed = bare(replicas);
     let member = |at: i32| MemberSeen {
         id: u64::from(at.unsigned_abs()),
@@ -65,7 +65,7 @@ pub fn founded(replicas: i32) -> Observed {
 }
 
 /// A pod that has been there for long, with this node in it; none: it does not answer.
-pub fn pod(observed: &Observed, at: i32, node: Option<NodeSeen>) -> PodSeen {
+pub(crate) fn pod(observed: &Observed, at: i32, node: Option<NodeSeen>) -> PodSeen {
     PodSeen {
         uid: format!("pod-{at}"),
         ready: node.as_ref().is_some_and(|node| node.membership == Membership::Member),
@@ -79,13 +79,13 @@ pub fn pod(observed: &Observed, at: i32, node: Option<NodeSeen>) -> PodSeen {
 }
 
 /// A node that holds the layout of this epoch.
-pub fn node(id: u64, membership: Membership, epoch: u64) -> NodeSeen {
+pub(crate) fn node(id: u64, membership: Membership, epoch: u64) -> NodeSeen {
     let cluster = if membership == Membership::None { String::new() } else { CLUSTER.into() };
     NodeSeen { id, cluster, epoch, membership, version: "0.1.0".into(), ..Default::default() }
 }
 
 /// A condition's status and reason.
-pub fn condition<'a>(status: &'a QuorateClusterStatus, name: &str) -> (&'a str, &'a str) {
+pub(crate) fn condition<'a>(status: &'a QuorateClusterStatus, name: &str) -> (&'a str, &'a str) {
     let found = status.conditions.iter().find(|condition| condition.type_ == name);
     found.map(|condition| (condition.status.as_str(), condition.reason.as_str())).expect("a condition")
 }

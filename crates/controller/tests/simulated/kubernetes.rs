@@ -10,51 +10,51 @@ use quorate_controller::observed::{
 use super::{NodeId, World};
 
 /// A pod of this image never runs.
-pub const BAD_IMAGE: &str = "quorate:bad";
+pub(crate) const BAD_IMAGE: &str = "quorate:bad";
 /// Ticks from a pod to a node that answers.
 const START_TICKS: u32 = 3;
 
-pub struct Set {
-    pub replicas: i32,
-    pub revision: String,
+pub(crate) struct Set {
+    pub(crate) replicas: i32,
+    pub(crate) revision: String,
 }
 
 impl Set {
-    pub fn seen(&self) -> StatefulSetSeen {
+    pub(crate) fn seen(&self) -> StatefulSetSeen {
         StatefulSetSeen { replicas: self.replicas, update_revision: self.revision.clone() }
     }
 }
 
-pub struct Pod {
-    pub uid: String,
-    pub revision: String,
-    pub created: Timestamp,
+pub(crate) struct Pod {
+    pub(crate) uid: String,
+    pub(crate) revision: String,
+    pub(crate) created: Timestamp,
     /// Ticks until its node answers.
-    pub starts: u32,
+    pub(crate) starts: u32,
     /// Ticks until it is gone.
-    pub stops: Option<u32>,
+    pub(crate) stops: Option<u32>,
     /// Ticks for which it does not answer, though it runs.
-    pub silent: u32,
+    pub(crate) silent: u32,
     /// The node in it.
-    pub node: NodeId,
+    pub(crate) node: NodeId,
 }
 
 impl Pod {
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.starts == 0 && self.stops.is_none() && self.silent == 0 && self.revision != BAD_IMAGE
     }
 }
 
 #[derive(Clone)]
-pub struct Claim {
-    pub uid: String,
-    pub size: String,
+pub(crate) struct Claim {
+    pub(crate) uid: String,
+    pub(crate) size: String,
     /// Whose data is on it.
-    pub node: Option<NodeId>,
+    pub(crate) node: Option<NodeId>,
 }
 
 impl Claim {
-    pub fn seen(&self) -> ClaimSeen {
+    pub(crate) fn seen(&self) -> ClaimSeen {
         ClaimSeen {
             uid: self.uid.clone(),
             bound: true,
@@ -67,7 +67,7 @@ impl Claim {
 
 impl World {
     /// The pods whose nodes run, by their nodes.
-    pub fn running(&self) -> BTreeMap<NodeId, i32> {
+    pub(crate) fn running(&self) -> BTreeMap<NodeId, i32> {
         self.pods.iter().filter(|(_, pod)| pod.runs()).map(|(&at, pod)| (pod.node, at)).collect()
     }
 
@@ -82,7 +82,7 @@ impl World {
         !same
     }
 
-    pub fn delete_pod(&mut self, at: i32, uid: Option<&String>) {
+    pub(crate) fn delete_pod(&mut self, at: i32, uid: Option<&String>) {
         if let Some(pod) = self.pods.get_mut(&at)
             && uid.is_none_or(|uid| pod.uid == *uid)
             && pod.stops.is_none()
@@ -92,13 +92,13 @@ impl World {
     }
 
     /// A volume and the pod on it are gone.
-    pub fn lose_volume(&mut self, at: i32) {
+    pub(crate) fn lose_volume(&mut self, at: i32) {
         self.pods.remove(&at);
         self.claims.remove(&at);
     }
 
     /// A volume that its node does not trust any more: the pod is started on it anew, as another node.
-    pub fn distrust(&mut self, at: i32) {
+    pub(crate) fn distrust(&mut self, at: i32) {
         self.pods.remove(&at);
         if let Some(claim) = self.claims.get_mut(&at) {
             claim.node = None;
