@@ -132,7 +132,9 @@ fn outdated(observed: &Observed) -> impl Iterator<Item = (i32, &PodSeen)> {
 
 fn why_not_now(observed: &Observed, layout: &LayoutSeen, ordinal: i32, pod: &PodSeen) -> Option<String> {
     let replicas = observed.stateful_set.as_ref().map_or(0, |set| set.replicas);
-    for other in (0..replicas).filter(|&other| other != ordinal) {
+    // Those that are on their way out are waited for, too.
+    let beyond = observed.pods.keys().copied().filter(|&other| other >= replicas);
+    for other in (0..replicas).chain(beyond).filter(|&other| other != ordinal) {
         if !observed.pods.get(&other).is_some_and(|pod| pod.ready && !pod.deleting) {
             return Some(format!("pod {} is not ready", observed.pod_name(other)));
         }

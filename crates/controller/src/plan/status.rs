@@ -8,7 +8,7 @@ use super::conditions::{
     Verdict,
 };
 use super::lost::displaced;
-use super::{Pace, Step, claims};
+use super::{Action, Pace, Step, claims};
 use crate::crd::{
     Condition, EffectiveReplication, MemberState, MemberStatus, QuorateClusterStatus, TopologyState,
 };
@@ -38,19 +38,20 @@ pub(super) fn status(observed: &Observed, step: &Step) -> QuorateClusterStatus {
     status
 }
 
-/// How soon to look again.
+/// How soon to look again. What Kubernetes tells of by itself, such as a pod that begins to run, need not be looked for.
 pub(super) fn pace(observed: &Observed, step: &Step, status: &QuorateClusterStatus) -> Pace {
-    let starting = observed.pods.values().any(|pod| !pod.ready && is_young(observed, pod));
-    if starting || step.doing.as_ref().is_some_and(|doing| doing.goes_on) {
+    let starting = observed.pods.values().any(|pod| pod.deleting || !pod.ready && is_young(observed, pod));
+    let acts = step.actions.iter().any(|action| !matches!(action, Action::Apply { .. }));
+    let changes = observed.layout.as_ref().is_some_and(|layout| layout.change.is_some());
+    if starting || acts || changes {
         return Pace::Busy;
     }
     let is = |name: &str, value: &str| {
         status.conditions.iter().any(|condition| condition.type_ == name && condition.status == value)
     };
-    if is(DEGRADED, "True") || !is(AVAILABLE, "True") || is(SCALE_DOWN_BLOCKED, "True") {
-        return Pace::Uneasy;
-    }
-    Pace::Quiet
+    let waits = is(PROGRESSING, "True") || is(DEGRADED, "True") || is(SCALE_DOWN_BLOCKED, "True");
+    // Before it is founded, all that can come is that pods begin to run.
+    if status.epoch > 0 && (waits || !is(AVAILABLE, "True")) { Pace::Uneasy } else { Pace::Quiet }
 }
 
 fn count(count: usize) -> i32 {
