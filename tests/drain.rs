@@ -26,7 +26,14 @@ struct Node {
 impl Node {
     async fn start(data: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_quorate-node"))
-            .args(["--announce", "--stop-with-stdin", "--grpc-listen", "0.0.0.0:0", "--http-listen", "127.0.0.1:0"])
+            .args([
+                "--announce",
+                "--stop-with-stdin",
+                "--grpc-listen",
+                "0.0.0.0:0",
+                "--http-listen",
+                "127.0.0.1:0",
+            ])
             .args(["--peer-listen", "127.0.0.1:0", "--advertise-host", "127.0.0.1", "--data-dir"])
             .arg(data)
             .env("QUORATE_FREE_RESERVE_BYTES", "0")
@@ -43,7 +50,8 @@ impl Node {
         let http = format!("127.0.0.1:{}", port(said("http")));
         let node = Self { child, grpc: said("grpc"), http };
         let id = u64::from_str_radix(&said("node"), 16).expect("an id");
-        let member = Member { node_id: id, name: "a".into(), peer_address: said("peer"), ..Member::default() };
+        let member =
+            Member { node_id: id, name: "a".into(), peer_address: said("peer"), ..Member::default() };
         let founding = BootstrapRequest {
             cluster_id: Bytes::from_static(&[7; 16]),
             partitions: 8,
@@ -97,7 +105,11 @@ async fn a_drained_node_is_not_ready_serves_on_and_stops_without_a_failure() {
     let client = tokio::spawn(async move {
         let mut served = 0;
         while !*stopping.borrow() {
-            let put = PutRequest { key: Bytes::from_static(b"k"), value: Bytes::from_static(b"v"), ..PutRequest::default() };
+            let put = PutRequest {
+                key: Bytes::from_static(b"k"),
+                value: Bytes::from_static(b"v"),
+                ..PutRequest::default()
+            };
             kv.put(put).await.expect("a node that drains serves");
             served += 1;
         }

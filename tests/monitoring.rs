@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quorate_dashboards::{Part, Prometheus, Scrape, fetch, missing, picture};
 use quorate_proto::v1::change_layout_request::Order;
-use quorate_proto::v1::{
-    Alteration, ChangeLayoutRequest, DeleteRequest, GetRequest, KeysRequest, Quorum,
-};
+use quorate_proto::v1::{Alteration, ChangeLayoutRequest, DeleteRequest, GetRequest, KeysRequest, Quorum};
 use serde_json::Value;
 use support::load::put;
 use support::watch::until;
@@ -85,7 +83,10 @@ async fn what_dashboards_and_alerts_name_is_exported() {
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         all.add(body).expect("it is Prometheus' text format");
-        assert!(node.metric("quorate_data_volume_size_bytes").await > node.metric("quorate_data_volume_free_bytes").await);
+        assert!(
+            node.metric("quorate_data_volume_size_bytes").await
+                > node.metric("quorate_data_volume_free_bytes").await
+        );
     }
     let missing = missing(&root(), Part::Nodes, &all).expect("the manifests can be read");
     assert!(missing.is_empty(), "{}", missing.join("\n"));
@@ -189,7 +190,10 @@ async fn an_alert_fires_in_a_real_prometheus_and_resolves() {
     println!("resolved {took:?} after the node was started again");
 
     let drawn = tokio::task::spawn_blocking(move || {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs_f64();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("a clock")
+            .as_secs_f64();
         let prometheus = Prometheus { url: watcher.url.clone() };
         let time = (now - begun.elapsed().as_secs_f64(), now);
         picture(&root(), "quorate", &prometheus, (NAMESPACE, CLUSTER), time)

@@ -82,7 +82,8 @@ async fn what_is_under_way_is_answered() {
     assert_eq!(cluster.nodes[0].ended().await, Some(0));
     println!("stopped {:?} after the last answer was possible", begun.elapsed());
 
-    let found = single.await.expect("it is not cut off").unwrap_or_else(|status| panic!("{:?}", detail(&status)));
+    let found =
+        single.await.expect("it is not cut off").unwrap_or_else(|status| panic!("{:?}", detail(&status)));
     assert_eq!(found.into_inner().siblings[0].value, "v");
     let answer = over_http.await.expect("it is not cut off");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with('v'), "{answer}");

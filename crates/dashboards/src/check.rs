@@ -26,9 +26,8 @@ const TARGET_LABELS: [&str; 5] = ["cluster", "instance", "job", "namespace", "po
 
 /// Expressions that are wrong in themselves.
 pub fn unparsable(root: &Path) -> anyhow::Result<Vec<String>> {
-    let wrong = |(place, text): (String, String)| {
-        used(&text).err().map(|error| format!("{place}: {text}: {error}"))
-    };
+    let wrong =
+        |(place, text): (String, String)| used(&text).err().map(|error| format!("{place}: {text}: {error}"));
     Ok(expressions(root)?.into_iter().map(|found| (found.place, found.text)).filter_map(wrong).collect())
 }
 
@@ -36,7 +35,8 @@ pub fn unparsable(root: &Path) -> anyhow::Result<Vec<String>> {
 pub fn missing(root: &Path, part: Part, scrape: &Scrape) -> anyhow::Result<Vec<String>> {
     let mut missing = Vec::new();
     for expression in expressions(root)? {
-        let named = used(&expression.text).map_err(|error| anyhow::anyhow!("{}: {error}", expression.place))?;
+        let named =
+            used(&expression.text).map_err(|error| anyhow::anyhow!("{}: {error}", expression.place))?;
         for (metric, asked) in named.iter().filter(|(metric, _)| Part::of(metric) == part) {
             let place = &expression.place;
             if !scrape.has(metric) {

@@ -79,9 +79,10 @@ pub fn picture(
 
 /// A legend's text with the series' labels put in.
 fn named(legend: &str, series: &Series) -> String {
-    series.labels.iter().fold(legend.to_owned(), |text, (label, value)| {
-        text.replace(&format!("{{{{{label}}}}}"), value)
-    })
+    series
+        .labels
+        .iter()
+        .fold(legend.to_owned(), |text, (label, value)| text.replace(&format!("{{{{{label}}}}}"), value))
 }
 
 type Filled = (Panel, Vec<(String, Series)>);
@@ -90,7 +91,8 @@ fn draw<'a>(title: &str, panels: &[Filled], time: (f64, f64), text: &'a mut Stri
     let rows = i32::try_from(panels.len().div_ceil(COLUMNS)).unwrap_or(1);
     let columns = i32::try_from(COLUMNS).unwrap_or(1);
     let size = (columns * PANEL.0 + 20, TOP + rows * PANEL.1 + 10);
-    let area = SVGBackend::with_string(text, (size.0.unsigned_abs(), size.1.unsigned_abs())).into_drawing_area();
+    let area =
+        SVGBackend::with_string(text, (size.0.unsigned_abs(), size.1.unsigned_abs())).into_drawing_area();
     area.fill(&CARD)?;
     let left = Pos::new(HPos::Left, VPos::Center);
     area.draw_text(title, &font(19, &INK, left), (16, 22))?;
@@ -175,7 +177,13 @@ fn amount(value: f64, unit: &str) -> String {
 }
 
 fn short(value: f64) -> String {
-    let digits = if value == 0.0 || value >= 100.0 { 0 } else if value >= 10.0 { 1 } else { 2 };
+    let digits = if value == 0.0 || value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
     format!("{value:.digits$}")
 }
 

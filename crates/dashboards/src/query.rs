@@ -60,7 +60,8 @@ impl Prometheus {
             .query("step", format!("{step_s:.3}"));
         let mut answer = request.call().with_context(|| format!("asking {url} for {expression}"))?;
         let text = answer.body_mut().read_to_string().with_context(|| format!("reading {url}"))?;
-        let answer: Answer = serde_json::from_str(&text).with_context(|| format!("{url} answers {text:.200}"))?;
+        let answer: Answer =
+            serde_json::from_str(&text).with_context(|| format!("{url} answers {text:.200}"))?;
         let number = |(at, value): (f64, String)| {
             value.parse::<f64>().ok().filter(|value| value.is_finite()).map(|value| (at, value))
         };

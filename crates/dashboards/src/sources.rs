@@ -160,8 +160,9 @@ pub fn expressions(root: &Path) -> anyhow::Result<Vec<Expression>> {
         let variables = dashboard.templating.list.iter().filter(|variable| !variable.definition.is_empty());
         for variable in variables {
             let place = format!("dashboard {uid}, variable {}", variable.name);
-            let text = label_values(&variable.definition)
-                .with_context(|| format!("{place}: {:?} is no label_values(METRIC, LABEL)", variable.definition))?;
+            let text = label_values(&variable.definition).with_context(|| {
+                format!("{place}: {:?} is no label_values(METRIC, LABEL)", variable.definition)
+            })?;
             found.push(Expression { place, text });
         }
     }

@@ -56,12 +56,8 @@ fn walk(expr: &Expr, grouped: &BTreeSet<String>, used: &mut Used) -> Result<(), 
         Expr::Paren(paren) => walk(&paren.expr, grouped, used),
         Expr::Subquery(subquery) => walk(&subquery.expr, grouped, used),
         Expr::Call(call) => call.args.args.iter().try_for_each(|argument| walk(argument, grouped, used)),
-        Expr::VectorSelector(selector) => {
-            select(selector.name.as_deref(), &selector.matchers, grouped, used)
-        }
-        Expr::MatrixSelector(matrix) => {
-            select(matrix.vs.name.as_deref(), &matrix.vs.matchers, grouped, used)
-        }
+        Expr::VectorSelector(selector) => select(selector.name.as_deref(), &selector.matchers, grouped, used),
+        Expr::MatrixSelector(matrix) => select(matrix.vs.name.as_deref(), &matrix.vs.matchers, grouped, used),
         Expr::NumberLiteral(_) | Expr::StringLiteral(_) => Ok(()),
         Expr::Extension(_) => Err("it is in no language that Prometheus speaks".into()),
     }

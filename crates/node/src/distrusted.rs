@@ -19,7 +19,8 @@ const ASIDE: &str = "set-aside-";
 /// What one is called that is being deleted, with the same number.
 const DISCARDED: &str = "discarded-";
 /// A line of the mark of a node that had left its cluster.
-const HAD_LEFT: &str = "Nothing of it is missed: it is deleted when this node is a member of a cluster again.";
+const HAD_LEFT: &str =
+    "Nothing of it is missed: it is deleted when this node is a member of a cluster again.";
 
 /// Why a store cannot be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

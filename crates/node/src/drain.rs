@@ -46,7 +46,8 @@ pub fn drain(args: &DrainArgs) -> anyhow::Result<()> {
     let (config, grpc_listen) = (args.config.clone(), args.grpc_listen.clone());
     let settings = Settings::load(&Args { config, grpc_listen, ..Args::default() })?;
     let address = reached_at(&settings.grpc_listen);
-    let request = DrainRequest { settle_ms: Some(args.settle_s * 1000), timeout_ms: Some(args.timeout_s * 1000) };
+    let request =
+        DrainRequest { settle_ms: Some(args.settle_s * 1000), timeout_ms: Some(args.timeout_s * 1000) };
     let deadline = Duration::from_secs(args.timeout_s.into()) + ANSWER_WITHIN;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let operations = runtime.block_on(async {
@@ -58,7 +59,10 @@ pub fn drain(args: &DrainArgs) -> anyhow::Result<()> {
         anyhow::Ok(drained.into_inner().operations)
     })?;
     if operations > 0 {
-        eprintln!("after {} s {operations} operations are under way: the stop lets them finish", args.timeout_s);
+        eprintln!(
+            "after {} s {operations} operations are under way: the stop lets them finish",
+            args.timeout_s
+        );
     }
     Ok(())
 }

@@ -260,7 +260,9 @@ async fn tidy(mut layouts: watch::Receiver<Option<Arc<Layout>>>, node: NodeId, d
     }
     match tokio::task::spawn_blocking(move || distrusted::discard_left(&data_dir)).await {
         Ok(Ok(0)) | Err(_) => {}
-        Ok(Ok(kept)) => tracing::warn!(kept, "stores that were set aside are still there, for people to look at"),
+        Ok(Ok(kept)) => {
+            tracing::warn!(kept, "stores that were set aside are still there, for people to look at")
+        }
         Ok(Err(error)) => tracing::warn!("what was set aside is not deleted: {error:#}"),
     }
 }

@@ -12,14 +12,15 @@ use quorate_proto::v1;
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
     AlterBucketRequest, AntiEntropy, BootstrapRequest, BootstrapResponse, ChangeLayoutRequest,
-    ChangeLayoutResponse, CreateBucketRequest, DrainRequest, DrainResponse, DropBucketRequest, GetLayoutRequest, GetLayoutResponse,
-    InjectFaultsRequest, InjectFaultsResponse, ListBucketsRequest, ListBucketsResponse, PartitionState, Peer,
-    RepairRequest, RepairResponse, StatusRequest, StatusResponse,
+    ChangeLayoutResponse, CreateBucketRequest, DrainRequest, DrainResponse, DropBucketRequest,
+    GetLayoutRequest, GetLayoutResponse, InjectFaultsRequest, InjectFaultsResponse, ListBucketsRequest,
+    ListBucketsResponse, PartitionState, Peer, RepairRequest, RepairResponse, StatusRequest, StatusResponse,
 };
 use quorate_protocol::PeerState;
 use quorate_protocol::effect::BootstrapError;
 use quorate_protocol::layout::{Layout, Member};
 use quorate_protocol::operation::Failure;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::status::refused;
@@ -36,11 +37,13 @@ const DRAIN_TIMEOUT_MS_MAX: u32 = 600_000;
 pub(super) struct AdminService {
     state: GrpcState,
     started: Instant,
+    /// True once the node stops.
+    stopping: watch::Receiver<bool>,
 }
 
 impl AdminService {
-    pub(super) fn new(state: GrpcState) -> Self {
-        Self { state, started: Instant::now() }
+    pub(super) fn new(state: GrpcState, stopping: watch::Receiver<bool>) -> Self {
+        Self { state, started: Instant::now(), stopping }
     }
 
     async fn view(&self) -> Result<View, Status> {
@@ -205,7 +208,14 @@ impl Admin for AdminService {
 
     async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
         let (settle, timeout) = drain_times(request.into_inner())?;
-        let under_way = self.state.draining.run(&self.state.driver, settle, timeout).await;
+        let mut stopping_seen = self.stopping.clone();
+        let stopped = async move {
+            let _ = stopping_seen.wait_for(|stop| *stop).await;
+        };
+        let under_way = tokio::select! {
+            under_way = self.state.draining.run(&self.state.driver, settle, timeout) => under_way,
+            () = stopped => None,
+        };
         Ok(Response::new(DrainResponse { operations: under_way.ok_or_else(stopping)? as u64 }))
     }
 }

@@ -63,7 +63,8 @@ pub async fn serve(
     let kv = KvServer::new(KvService::new(state.clone(), stopping.clone()))
         .max_decoding_message_size(KV_MESSAGE_BYTES)
         .max_encoding_message_size(usize::MAX);
-    let admin = AdminServer::new(AdminService::new(state)).max_encoding_message_size(usize::MAX);
+    let admin =
+        AdminServer::new(AdminService::new(state, stopping.clone())).max_encoding_message_size(usize::MAX);
     let router = Routes::new(kv)
         .add_service(admin)
         .add_service(health_service)

@@ -158,7 +158,14 @@ impl<S: Stream<Item = Result<SessionRequest, Status>> + Unpin> Stream for Sessio
                 return Poll::Ready(Some(Ok(session.message())));
             }
             if !session.requests_ended && session.stopping.as_mut().poll(cx).is_ready() {
+                // What has come already is still taken, as far as there is room.
+                while session.has_room()
+                    && let Poll::Ready(Some(Ok(request))) = session.requests.poll_next_unpin(cx)
+                {
+                    session.submit(request.requests);
+                }
                 session.requests_ended = true;
+                continue;
             }
             if !session.requests_ended && session.has_room() {
                 match session.requests.poll_next_unpin(cx) {

@@ -109,10 +109,14 @@ pub(super) fn gauges() -> Result<Gauges, prometheus::Error> {
         gauge("data_volume_size_bytes", "Bytes that the file system of the data can hold.", |s| {
             s.volume.size_bytes
         }),
-        gauge("data_volume_free_bytes", "Bytes that the node may still write to it.", |s| s.volume.free_bytes),
-        gauge("set_aside_directories", "Stores that were set aside because they could not be trusted.", |s| {
-            s.set_aside as u64
+        gauge("data_volume_free_bytes", "Bytes that the node may still write to it.", |s| {
+            s.volume.free_bytes
         }),
+        gauge(
+            "set_aside_directories",
+            "Stores that were set aside because they could not be trusted.",
+            |s| s.set_aside as u64,
+        ),
         gauge("draining", "1 when the node says that it is not ready, for it is about to be stopped.", |s| {
             u64::from(s.draining)
         }),

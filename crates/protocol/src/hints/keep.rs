@@ -72,7 +72,8 @@ impl Node {
             self.commits.issue(turn.effects, vec![record(owner, key, Place::Replica, 0)])
         };
         self.stats.hints_taken += 1;
-        let version = self.hints.set(owner, key, NewMark { place: Place::Replica, bytes: 0, commit, now: turn.time() });
+        let version =
+            self.hints.set(owner, key, NewMark { place: Place::Replica, bytes: 0, commit, now: turn.time() });
         self.hints_wanted(turn);
         Some(version)
     }
