@@ -3,5 +3,7 @@
 //! | file | what it is |
 //! | --- | --- |
 //! | [`crd`] | the resource: what people ask for, and what they are told |
+//! | [`render`] | the objects that Kubernetes is to hold for a cluster |
 
 pub mod crd;
+pub mod render;

@@ -16,7 +16,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("quorate-proto", &["quorate-protocol"]),
     ("quorate-node", &["quorate-protocol", "quorate-storage", "quorate-proto"]),
     ("quorate-client", &["quorate-protocol", "quorate-proto"]),
-    ("quorate-controller", &["quorate-proto"]),
+    ("quorate-controller", &["quorate-proto", "quorate-protocol"]),
     (
         "quorate-cli",
         &["quorate-client", "quorate-node", "quorate-observe", "quorate-proto", "quorate-protocol"],

@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::schema;
+
 /// What the operator has seen, and how it is with what was asked for.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -41,6 +43,8 @@ pub struct QuorateClusterStatus {
     pub members: Vec<MemberStatus>,
     /// `Ready`, `Available`, `Progressing`, `Degraded`, `LayoutStable`, `ScaleDownBlocked`, `StorageReady`, `Paused`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = schema::without_descriptions)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
 }
 
