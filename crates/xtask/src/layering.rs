@@ -21,7 +21,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         "quorate-cli",
         &["quorate-client", "quorate-node", "quorate-observe", "quorate-proto", "quorate-protocol"],
     ),
-    ("quorate-xtask", &[]),
+    ("quorate-xtask", &["quorate-controller"]),
 ];
 
 /// What the core must not be built with: runtimes, sockets, files, the operating system's randomness, engines.

@@ -1,7 +1,8 @@
-//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`.
+//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`, `crdgen`.
 //!
-//! `layering` and `tidy` also run as tests, so that a bare `cargo test` runs them.
+//! `layering`, `tidy` and `crdgen --check` also run as tests, so that a bare `cargo test` runs them.
 
+pub mod crdgen;
 pub mod layering;
 pub mod planted;
 pub mod tidy;

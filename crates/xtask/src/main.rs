@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use quorate_xtask::planted::Selection;
-use quorate_xtask::{layering, planted, tidy, workspace};
+use quorate_xtask::{crdgen, layering, planted, tidy, workspace};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -30,6 +30,12 @@ enum Chore {
         #[arg(long)]
         list: bool,
     },
+    /// Write the definition of the resource for kubectl and for the chart.
+    Crdgen {
+        /// Only say which files differ from what would be written.
+        #[arg(long)]
+        check: bool,
+    },
     /// Prove that dependencies point one way, and that the core is pure.
     Layering,
     /// Look at every source file: its size, its doc, what must not be in it.
@@ -53,6 +59,11 @@ fn main() -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::SUCCESS);
             }
             planted::hunt_all(&root, &bugs, seeds)?
+        }
+        Chore::Crdgen { check: true } => crdgen::check(&root)?,
+        Chore::Crdgen { check: false } => {
+            crdgen::write(&root)?;
+            Vec::new()
         }
         Chore::Layering => layering::check(&root)?,
         Chore::Tidy => {

@@ -1,11 +1,17 @@
 //! The project's rules about itself, as tests.
 
-use quorate_xtask::{layering, planted, tidy, workspace};
+use quorate_xtask::{crdgen, layering, planted, tidy, workspace};
 
 #[test]
 fn sources_are_tidy() {
     let report = tidy::check(&workspace()).expect("the sources can be read");
     assert!(report.errors.is_empty(), "{}", report.errors.join("\n"));
+}
+
+#[test]
+fn definitions_are_generated() {
+    let wrong = crdgen::check(&workspace()).expect("the files can be read");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
