@@ -278,8 +278,3 @@ pub fn ordinal(pod: &str, cluster: &str) -> Option<i32> {
     let ordinal: i32 = digits.parse().ok()?;
     (ordinal >= 0 && ordinal.to_string() == digits).then_some(ordinal)
 }
-
-/// The claim of this ordinal.
-pub fn claim_name(cluster: &str, ordinal: i32) -> String {
-    format!("data-{cluster}-{ordinal}")
-}

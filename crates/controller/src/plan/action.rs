@@ -118,14 +118,14 @@ impl Action {
                 ("RestartingPod", format!("restarts pod {cluster}-{ordinal}: {why}"))
             }
             Self::DeleteClaim { ordinal, .. } => {
-                let claim = crate::observed::claim_name(cluster, *ordinal);
+                let claim = crate::render::claim_name(cluster, *ordinal);
                 (
                     "DeletedClaim",
                     format!("deleted claim {claim}: its node has left, and handed over what it held"),
                 )
             }
             Self::GrowClaim { ordinal, size, .. } => {
-                let claim = crate::observed::claim_name(cluster, *ordinal);
+                let claim = crate::render::claim_name(cluster, *ordinal);
                 ("GrowingVolume", format!("asks for {size} for claim {claim}"))
             }
         };

@@ -4,7 +4,8 @@ use super::confirm::unsettled;
 use super::quantity::bytes;
 use super::{Action, Step};
 use crate::crd::RetentionPolicy;
-use crate::observed::{LayoutSeen, Observed, claim_name};
+use crate::observed::{LayoutSeen, Observed};
+use crate::render::claim_name;
 
 /// Claims that ask for less than the spec does.
 pub(super) fn grow(observed: &Observed) -> Vec<Action> {

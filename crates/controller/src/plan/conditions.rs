@@ -81,6 +81,23 @@ fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
+/// The status that is told when an action could not be done.
+pub fn failing(
+    before: Option<&QuorateClusterStatus>,
+    mut after: QuorateClusterStatus,
+    action: &str,
+    error: &str,
+    now: Timestamp,
+) -> QuorateClusterStatus {
+    let before = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let generation = after.observed_generation;
+    for condition in after.conditions.iter_mut().filter(|condition| condition.type_ == PROGRESSING) {
+        let verdict = Verdict::no("ActionFailed", format!("{action}: {error}"));
+        *condition = verdict.condition(PROGRESSING, before, generation, now);
+    }
+    after
+}
+
 /// What has become different, and people would want to be told.
 pub(super) fn notices(before: Option<&QuorateClusterStatus>, after: &QuorateClusterStatus) -> Vec<Notice> {
     let before = before.map(|status| status.conditions.as_slice()).unwrap_or_default();

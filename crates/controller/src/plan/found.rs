@@ -4,22 +4,18 @@ use quorate_proto::v1;
 
 use super::{Action, Step};
 use crate::observed::{Membership, Observed};
-
-/// The gRPC name of a pod's peer port, under which other nodes reach it wherever it runs.
-pub(super) fn peer_address(observed: &Observed, ordinal: i32) -> String {
-    let metadata = &observed.cluster.metadata;
-    let (name, namespace) =
-        (metadata.name.as_deref().unwrap_or_default(), metadata.namespace.as_deref().unwrap_or_default());
-    format!("{name}-{ordinal}.{name}-nodes.{namespace}.svc:7702")
-}
+use crate::render::peer_address;
 
 /// What the node in this pod is to be as a member.
 pub(super) fn member(observed: &Observed, ordinal: i32, id: u64) -> v1::Member {
+    let metadata = &observed.cluster.metadata;
+    let (name, namespace) =
+        (metadata.name.as_deref().unwrap_or_default(), metadata.namespace.as_deref().unwrap_or_default());
     let zone = observed.pods.get(&ordinal).map(|pod| pod.zone.clone()).unwrap_or_default();
     v1::Member {
         node_id: id,
         name: observed.pod_name(ordinal),
-        peer_address: peer_address(observed, ordinal),
+        peer_address: peer_address(name, namespace, ordinal),
         zone,
         weight: 1,
     }

@@ -26,6 +26,7 @@ mod quantity;
 mod status;
 
 pub use action::{Action, Change, Notice};
+pub use conditions::failing;
 pub use lost::GRACE;
 pub use status::members_absent;
 

@@ -13,6 +13,7 @@ use crate::crd::{
     Condition, EffectiveReplication, MemberState, MemberStatus, QuorateClusterStatus, TopologyState,
 };
 use crate::observed::{LayoutSeen, Membership, Observed, PodSeen};
+use crate::render::selector_text;
 
 /// A pod gets this long to start before its silence is worth a word.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -24,7 +25,7 @@ pub(super) fn status(observed: &Observed, step: &Step) -> QuorateClusterStatus {
         observed_generation: observed.cluster.metadata.generation,
         replicas: count(observed.pods.len()),
         ready_replicas: count(observed.pods.values().filter(|pod| pod.ready).count()),
-        selector: selector(observed),
+        selector: selector_text(observed.cluster.metadata.name.as_deref().unwrap_or_default()),
         epoch: layout.map_or(before.epoch, |layout| i64::try_from(layout.epoch).unwrap_or(i64::MAX)),
         cluster_id: layout.map_or(before.cluster_id.clone(), |layout| layout.cluster.clone()),
         topology: layout.map_or(before.topology, topology),
@@ -54,13 +55,6 @@ pub(super) fn pace(observed: &Observed, step: &Step, status: &QuorateClusterStat
 
 fn count(count: usize) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
-}
-
-fn selector(observed: &Observed) -> String {
-    let name = observed.cluster.metadata.name.as_deref().unwrap_or_default();
-    format!(
-        "app.kubernetes.io/component=node,app.kubernetes.io/instance={name},app.kubernetes.io/name=quorate"
-    )
 }
 
 fn topology(layout: &LayoutSeen) -> TopologyState {
