@@ -140,7 +140,10 @@ impl Ledger {
         }
         let found = newest.map_or("nothing".to_owned(), |newest| format!("version {newest}"));
         let when = if last_look { "in the end" } else { "on the way" };
-        state.complain(format!("{}: version {} was acknowledged, {found} is there {when}", key.name, key.acknowledged));
+        state.complain(format!(
+            "{}: version {} was acknowledged, {found} is there {when}",
+            key.name, key.acknowledged
+        ));
     }
 }
 

@@ -56,7 +56,9 @@ impl Test {
                 }],
             },
         });
-        run(self.kubectl().args(["apply", "-f", "-"]), Input::Json(&pod)).await.expect("the checker is taken");
+        run(self.kubectl().args(["apply", "-f", "-"]), Input::Json(&pod))
+            .await
+            .expect("the checker is taken");
         until("the checker works", PATIENCE, async || {
             let verdict = self.verdict().await?;
             if verdict.working && verdict.reads > 0 { Ok(()) } else { Err(format!("{verdict:?}")) }

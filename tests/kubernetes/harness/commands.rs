@@ -36,7 +36,8 @@ pub(crate) async fn run(command: &mut Command, input: Input<'_>) -> Result<Strin
     };
     let stdin = if text.is_some() { Stdio::piped() } else { Stdio::null() };
     let command = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| format!("{:?}: {error}", command.as_std().get_program()))?;
+    let mut child =
+        command.spawn().map_err(|error| format!("{:?}: {error}", command.as_std().get_program()))?;
     if let (Some(text), Some(mut stdin)) = (text, child.stdin.take()) {
         stdin.write_all(text.as_bytes()).await.map_err(|error| error.to_string())?;
     }

@@ -167,9 +167,13 @@ fn is_settled(cluster: &QuorateCluster) -> Result<(), String> {
     if status.observed_generation != cluster.metadata.generation {
         return Err(format!("generation {:?} is seen", status.observed_generation));
     }
-    for (name, wanted) in
-        [("Ready", "True"), ("Available", "True"), ("LayoutStable", "True"), ("Degraded", "False"), ("Progressing", "False")]
-    {
+    for (name, wanted) in [
+        ("Ready", "True"),
+        ("Available", "True"),
+        ("LayoutStable", "True"),
+        ("Degraded", "False"),
+        ("Progressing", "False"),
+    ] {
         let (is, why) = condition(status, name);
         if is != wanted {
             return Err(format!("{name} is {is:?}: {why}"));

@@ -122,7 +122,12 @@ impl Test {
                 std::process::Command::new("kubectl").args(["-n", &self.namespace]).args(look).output();
             if let Ok(shown) = shown {
                 let text = [shown.stdout, shown.stderr].concat();
-                tell(format_args!("{}$ {}\n{}", self.namespace, look.join(" "), String::from_utf8_lossy(&text)));
+                tell(format_args!(
+                    "{}$ {}\n{}",
+                    self.namespace,
+                    look.join(" "),
+                    String::from_utf8_lossy(&text)
+                ));
             }
         }
     }
@@ -155,7 +160,11 @@ pub(crate) fn is_long() -> bool {
 }
 
 /// Looks until there is something, and fails with the last that was missing.
-pub(crate) async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFnMut() -> Result<T, String>) -> T {
+pub(crate) async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<T, String>,
+) -> T {
     let begun = Instant::now();
     loop {
         match look().await {
@@ -169,7 +178,11 @@ pub(crate) async fn until<T>(what: &str, limit: Duration, mut look: impl AsyncFn
 }
 
 /// Looks all the time while something else happens, and returns what that returned.
-pub(crate) async fn watching<T>(done: impl Future<Output = T>, every: Duration, mut look: impl AsyncFnMut()) -> T {
+pub(crate) async fn watching<T>(
+    done: impl Future<Output = T>,
+    every: Duration,
+    mut look: impl AsyncFnMut(),
+) -> T {
     let mut done = std::pin::pin!(done);
     loop {
         let next = async {

@@ -44,12 +44,18 @@ impl Test {
         };
         let members = shown["members"].as_array().ok_or("no members")?;
         let name = |member: &&Value| Some(member["name"].as_str()?.to_owned());
+        let mut names: Vec<String> = members.iter().filter_map(|member| name(&member)).collect();
+        names.sort();
         Ok(Layout {
             epoch: shown["epoch"].as_u64().ok_or("no epoch")?,
-            members: members.iter().filter_map(|member| name(&member)).collect(),
+            members: names,
             departed: texts(&shown["departed"]),
             stage: shown["change"]["stage"].as_str().map(str::to_owned),
-            leaving: members.iter().filter(|member| member["becomes"] == "leaving").filter_map(|m| name(&m)).collect(),
+            leaving: members
+                .iter()
+                .filter(|member| member["becomes"] == "leaving")
+                .filter_map(|m| name(&m))
+                .collect(),
         })
     }
 
@@ -65,7 +71,8 @@ impl Test {
         until("all replicas are equal", PATIENCE, async || {
             let partitions = self.ask(&["status", "--partitions"]).await?;
             let partitions = partitions.as_array().cloned().unwrap_or_default();
-            let unequal: Vec<&Value> = partitions.iter().filter(|partition| partition["equal"] != true).collect();
+            let unequal: Vec<&Value> =
+                partitions.iter().filter(|partition| partition["equal"] != true).collect();
             if !partitions.is_empty() && unequal.is_empty() { Ok(()) } else { Err(format!("{unequal:?}")) }
         })
         .await;
@@ -88,7 +95,8 @@ impl Test {
     /// Puts a key over the HTTP of one node. The status in case of a refusal; else how many nodes that are no owners counted.
     pub(crate) async fn put(&self, pod: &str, key: &str, mode: &str) -> Result<u64, u16> {
         let body = json!({ "value": key, "mode": mode, "timeout_ms": 3000 });
-        let request = Request::put(self.http(pod, &format!("kv/{key}"))).header("content-type", "application/json");
+        let request =
+            Request::put(self.http(pod, &format!("kv/{key}"))).header("content-type", "application/json");
         let request = request.body(body.to_string().into_bytes()).expect("a request");
         match self.client.request::<Value>(request).await {
             Ok(answer) => Ok(answer["fallbacks"].as_u64().unwrap_or_default()),

@@ -31,7 +31,10 @@ impl Test {
         let chart = repository().join("charts/quorate");
         let mut command = helm();
         command.args(["install", RELEASE]).arg(chart).args(["--namespace", &self.namespace]);
-        command.args(["--set", &format!("image.repository={repository_},image.tag={tag},image.pullPolicy=Never")]);
+        command.args([
+            "--set",
+            &format!("image.repository={repository_},image.tag={tag},image.pullPolicy=Never"),
+        ]);
         command.args(arguments).args(["--wait", "--timeout", "120s"]);
         run(&mut command, Input::Nothing).await.expect("the operator is installed");
     }
