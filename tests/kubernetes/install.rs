@@ -13,7 +13,8 @@ async fn scenario_01_installs_and_serves() {
     let Some(test) = Test::begin_alone("01").await else { return };
     let what = "helm install, apply, Available within 120 s, put and get, helm test";
     test.scenario("01", what, async {
-        test.install_operator_for_all().await;
+        let service = format!("http://{EXAMPLE}.{}.svc:7700", test.namespace);
+        test.install_operator_for_all(&service).await;
         let example = repository().join("manifests/example.yaml");
         let example = std::fs::read_to_string(example).expect("the example is there");
         let example = test.with_image(&example);
@@ -29,7 +30,6 @@ async fn scenario_01_installs_and_serves() {
         for column in ["READY", "DESIRED", "N", "R", "W", "EPOCH", "AVAILABLE", "VERSION", "AGE"] {
             assert!(listed.split_whitespace().any(|word| word == column), "{column}: {listed}");
         }
-        let service = format!("http://{EXAMPLE}.{}.svc:7700", test.namespace);
         for (what, wanted) in
             [(&["put", "greeting", "hello"] as &[&str], ""), (&["get", "greeting"], "hello")]
         {

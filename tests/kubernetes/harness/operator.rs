@@ -21,9 +21,10 @@ impl Test {
         self.helm_install(&["--set", &watched, "--set", "crd.install=false"]).await;
     }
 
-    /// Installs it for all namespaces, with the definition of the resource.
-    pub(crate) async fn install_operator_for_all(&self) {
-        self.helm_install(&["--take-ownership"]).await;
+    /// Installs it for all namespaces, with the definition of the resource. The chart's own test is to use this Service.
+    pub(crate) async fn install_operator_for_all(&self, service: &str) {
+        let tested = format!("test.endpoint={service}");
+        self.helm_install(&["--take-ownership", "--set", &tested]).await;
     }
 
     async fn helm_install(&self, arguments: &[&str]) {
