@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{EnvVar, PodTemplateSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use quorate_controller::crd::{AllowedSetting, QuorateCluster};
 use quorate_controller::render::{Objects, RenderError, SETTINGS_HASH, objects};
@@ -175,9 +175,7 @@ fn what_the_operator_decides_cannot_be_asked_for() {
     };
     assert!(refused(label).contains("spec.podTemplate.labels: \"app.kubernetes.io/instance\""));
     let env = |c: &mut QuorateCluster| {
-        let mut variable = k8s_openapi::api::core::v1::EnvVar::default();
-        variable.name = "QUORATE_SEEDS".into();
-        c.spec.pod_template.env.push(variable);
+        c.spec.pod_template.env.push(EnvVar { name: "QUORATE_SEEDS".into(), ..EnvVar::default() });
     };
     assert!(refused(env).contains("spec.podTemplate.env: \"QUORATE_SEEDS\""));
     let nowhere = |c: &mut QuorateCluster| c.metadata.namespace = None;

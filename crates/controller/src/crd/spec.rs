@@ -301,7 +301,7 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(transform = schema::without_descriptions)]
     pub affinity: Option<Affinity>,
-    /// How the pods spread.
+    /// How the pods spread; a constraint without a `labelSelector` speaks of the cluster's pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = schema::without_descriptions)]
     pub topology_spread_constraints: Vec<TopologySpreadConstraint>,

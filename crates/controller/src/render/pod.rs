@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::{
     Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource,
     ExecAction, HTTPGetAction, Lifecycle, LifecycleHandler, PodAffinityTerm, PodAntiAffinity,
-    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext, Volume,
-    VolumeMount, WeightedPodAffinityTerm,
+    PodSecurityContext, PodSpec, PodTemplateSpec, Probe, SeccompProfile, SecurityContext,
+    TopologySpreadConstraint, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -84,10 +84,7 @@ fn pod(cluster: &QuorateCluster, name: &str) -> Result<PodSpec, RenderError> {
         affinity: Some(asked.affinity.clone().unwrap_or_else(|| apart(cluster, name))),
         node_selector: given(&asked.node_selector, asked.node_selector.is_empty()),
         tolerations: given(&asked.tolerations, asked.tolerations.is_empty()),
-        topology_spread_constraints: given(
-            &asked.topology_spread_constraints,
-            asked.topology_spread_constraints.is_empty(),
-        ),
+        topology_spread_constraints: spread(asked, name),
         image_pull_secrets: given(&asked.image_pull_secrets, asked.image_pull_secrets.is_empty()),
         priority_class_name: asked.priority_class_name.clone(),
         ..PodSpec::default()
@@ -173,6 +170,18 @@ fn apart(cluster: &QuorateCluster, name: &str) -> Affinity {
         }),
         ..Affinity::default()
     }
+}
+
+/// A constraint that says of which pods it speaks says so; any other speaks of the cluster's, not of none.
+fn spread(asked: &PodTemplate, name: &str) -> Option<Vec<TopologySpreadConstraint>> {
+    let mut constraints = asked.topology_spread_constraints.clone();
+    for constraint in &mut constraints {
+        constraint.label_selector.get_or_insert_with(|| LabelSelector {
+            match_labels: Some(selector(name)),
+            ..LabelSelector::default()
+        });
+    }
+    given(&constraints, constraints.is_empty())
 }
 
 /// What is empty is left out: server-side apply would own it.
