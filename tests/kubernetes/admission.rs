@@ -30,7 +30,7 @@ impl Test {
     }
 
     async fn set_status(&self, status: &str) {
-        let patch = format!("{{status: {status}}}");
+        let patch = format!("status: {status}");
         let mut command = self.kubectl();
         command.args(["patch", "qc", NAME, "--subresource=status", "--type=merge", "--patch", &patch]);
         run(&mut command, Input::Nothing).await.expect("the status is taken");

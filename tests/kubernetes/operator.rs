@@ -19,8 +19,8 @@ const A_WHILE: Duration = Duration::from_secs(10);
 async fn scenario_05_the_operator_is_killed_in_each_stage() {
     let Some(test) = Test::begin("05").await else { return };
     test.install_operator().await;
-    test.create(&test.manifest(3, json!({ "transfer_bytes_per_s": 80_000 }))).await;
-    test.start_checker(1000).await;
+    test.create(&test.manifest(3, json!({ "transfer_bytes_per_s": 40_000 }))).await;
+    test.start_checker(600).await;
     test.scenario("05", "the operator is killed in each stage of a change: it resumes", async {
         let epoch = test.layout().await.expect("it is told").epoch;
         test.scale(4).await.expect("four are taken");

@@ -16,7 +16,7 @@ async fn scenario_11_12_rolls_and_recovers_from_a_bad_image() {
     let Some(test) = Test::begin("12").await else { return };
     test.install_operator().await;
     test.create(&test.manifest(3, json!({}))).await;
-    test.start_checker(500).await;
+    test.start_checker(300).await;
     test.scenario("12", "rolling restart: at most one pod is not ready", roll(&test)).await;
     // Up to here every pod had the time to stop in good order.
     let verdict = test.verdict().await.expect("it answers");

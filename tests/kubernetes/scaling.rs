@@ -11,7 +11,7 @@ use crate::harness::nodes::pod;
 use crate::harness::{Test, tell, watching};
 
 /// Keys of 1 KiB before anything is moved.
-const PRELOAD: u64 = 1500;
+const PRELOAD: u64 = 600;
 const LOOK_EVERY: Duration = Duration::from_millis(700);
 
 /// Scenarios 3, 4 and 7 are one story of one cluster.

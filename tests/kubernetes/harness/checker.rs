@@ -98,6 +98,7 @@ impl Test {
             verdict.failed_after_retry,
             verdict.slowest_ms,
         ));
+        verdict.complaints.iter().for_each(|what| tell(format_args!("{}: {what}", self.namespace)));
         assert!(verdict.missing == 0 && verdict.stale == 0, "{verdict:?}");
         assert!(verdict.acknowledged > 100, "{verdict:?}: hardly anything happened");
         verdict

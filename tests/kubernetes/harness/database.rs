@@ -117,10 +117,11 @@ impl Test {
         set.and_then(|set| set.spec).and_then(|spec| spec.replicas).unwrap_or_default()
     }
 
-    /// With the time it has to stop, or at once without a word.
-    pub(crate) async fn delete_pod(&self, name: &str, at_once: bool) {
+    /// With this time to stop, in seconds; without, as much as the pod asks for. 0: Kubernetes forgets it at once, and its process may
+    /// still run while the next one starts on the same volume.
+    pub(crate) async fn delete_pod(&self, name: &str, grace_s: Option<u32>) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let how = if at_once { DeleteParams::default().grace_period(0) } else { DeleteParams::default() };
+        let how = DeleteParams { grace_period_seconds: grace_s, ..DeleteParams::default() };
         match pods.delete(name, &how).await {
             Ok(_) => {}
             Err(kube::Error::Api(status)) if status.is_not_found() => {}

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::Request;
+use kube::client::Body;
 use serde_json::{Value, json};
 
 use super::commands::{Input, run};
@@ -97,12 +98,15 @@ impl Test {
         let body = json!({ "value": key, "mode": mode, "timeout_ms": 3000 });
         let request =
             Request::put(self.http(pod, &format!("kv/{key}"))).header("content-type", "application/json");
-        let request = request.body(body.to_string().into_bytes()).expect("a request");
-        match self.client.request::<Value>(request).await {
-            Ok(answer) => Ok(answer["fallbacks"].as_u64().unwrap_or_default()),
-            Err(kube::Error::Api(status)) => Err(status.code),
-            Err(error) => panic!("{pod}: {error}"),
+        let request = request.body(Body::from(body.to_string().into_bytes())).expect("a request");
+        let answer = self.client.send(request).await.expect("the node answers");
+        let status = answer.status().as_u16();
+        if !answer.status().is_success() {
+            return Err(status);
         }
+        let answer = answer.into_body().collect_bytes().await.expect("the answer is whole");
+        let answer: Value = serde_json::from_slice(&answer).expect("the answer is JSON");
+        Ok(answer["fallbacks"].as_u64().unwrap_or_default())
     }
 
     /// Reads a key through one node, strictly.

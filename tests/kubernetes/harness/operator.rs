@@ -54,10 +54,10 @@ impl Test {
         run(&mut command, Input::Nothing).await.expect("helm test passes")
     }
 
-    /// SIGKILL, without a word: another pod takes its place, and the Lease once that is over.
+    /// Ends it wherever it stands, a second for its last words: another pod takes its place.
     pub(crate) async fn kill_operator(&self) {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
-        let at_once = DeleteParams::default().grace_period(0);
+        let at_once = DeleteParams::default().grace_period(1);
         for name in self.operator_pods().await {
             match pods.delete(&name, &at_once).await {
                 Ok(_) => {}
