@@ -1,7 +1,8 @@
-//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`.
+//! Checks that the project runs on itself, `cargo xtask planted`, `layering`, `tidy`; and what `bench/compare` found, as a table.
 //!
 //! `layering` and `tidy` also run as tests, so that a bare `cargo test` runs them.
 
+pub mod compare;
 pub mod layering;
 pub mod planted;
 pub mod tidy;
