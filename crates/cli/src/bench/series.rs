@@ -48,7 +48,8 @@ impl Series {
     }
 
     pub(super) fn points(mut self) -> Vec<Point> {
-        self.close_until(self.to);
+        // The last interval ends there, but for rounding.
+        self.close_until(self.to + self.interval / 1000);
         self.points
     }
 
