@@ -1,11 +1,12 @@
 //! `cargo xtask`: the project's own chores.
 #![expect(clippy::print_stdout, reason = "a command talks to its user")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use quorate_xtask::planted::Selection;
-use quorate_xtask::{crdgen, layering, monitoring, planted, tidy, workspace};
+use quorate_xtask::{compare, crdgen, layering, monitoring, planted, tidy, workspace};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -38,6 +39,14 @@ enum Chore {
     },
     /// Prove that dependencies point one way, and that the core is pure.
     Layering,
+    /// Turn the runs of `bench/compare` into a table of medians and ratios, and a picture.
+    Compare {
+        /// The file of the runs, a line of JSON each.
+        runs: PathBuf,
+        /// Write performance/compare.csv and .svg under this directory, and the table into its PERFORMANCE.md if there is one.
+        #[arg(long, value_name = "DIR", default_value = "docs")]
+        out: PathBuf,
+    },
     /// Look at every source file: its size, its doc, what must not be in it.
     Tidy,
     /// Check dashboards and alerts: every expression, what it names, and the chart's copies.
@@ -70,6 +79,10 @@ fn main() -> anyhow::Result<ExitCode> {
             Vec::new()
         }
         Chore::Layering => layering::check(&root)?,
+        Chore::Compare { runs, out } => {
+            println!("{}", compare::report(&runs, &out)?);
+            return Ok(ExitCode::SUCCESS);
+        }
         Chore::Tidy => {
             let report = tidy::check(&root)?;
             for warning in &report.warnings {

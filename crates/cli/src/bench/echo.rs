@@ -1,4 +1,4 @@
-//! The least that a unary gRPC call can be: it answers with what it was asked.
+//! The least that gRPC can be, a call each or a stream of messages: it answers with what it was asked.
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -7,16 +7,21 @@ use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use futures::Stream;
 use tonic::body::Body;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::http::{Request as HttpRequest, Response as HttpResponse};
 use tonic::codegen::{BoxFuture, Service};
-use tonic::server::{NamedService, UnaryService};
+use tonic::server::{NamedService, StreamingService, UnaryService};
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-const PATH: &str = "/quorate.bench.Echo/Echo";
+const UNARY: &str = "/quorate.bench.Echo/Echo";
+const STREAM: &str = "/quorate.bench.Echo/EchoStream";
+/// Large enough that a stream never waits for a window, as in the clients that are measured.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 
 #[derive(Clone)]
 struct Echo;
@@ -34,6 +39,16 @@ impl UnaryService<Bytes> for Echo {
     }
 }
 
+impl StreamingService<Bytes> for Echo {
+    type Response = Bytes;
+    type ResponseStream = Streaming<Bytes>;
+    type Future = Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        ready(Ok(Response::new(request.into_inner())))
+    }
+}
+
 impl Service<HttpRequest<Body>> for Echo {
     type Response = HttpResponse<Body>;
     type Error = Infallible;
@@ -46,7 +61,11 @@ impl Service<HttpRequest<Body>> for Echo {
     fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
         Box::pin(async move {
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<Bytes, Bytes>::default());
-            Ok(grpc.unary(Echo, request).await)
+            Ok(if request.uri().path() == STREAM {
+                grpc.streaming(Echo, request).await
+            } else {
+                grpc.unary(Echo, request).await
+            })
         })
     }
 }
@@ -61,7 +80,10 @@ pub(super) fn serve() -> Result<SocketAddr> {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let incoming = tonic::transport::server::TcpIncoming::from(listener).with_nodelay(Some(true));
-            Server::builder().add_service(Echo).serve_with_incoming(incoming).await?;
+            let mut server = Server::builder()
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+            server.add_service(Echo).serve_with_incoming(incoming).await?;
             anyhow::Ok(())
         })
     });
@@ -76,15 +98,29 @@ pub(super) struct EchoClient {
 
 impl EchoClient {
     pub(super) async fn connect(address: SocketAddr) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))?.tcp_nodelay(true);
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let channel = endpoint.connect().await.context("connecting to the echo")?;
         Ok(Self { grpc: tonic::client::Grpc::new(channel) })
     }
 
     pub(super) async fn echo(&mut self, message: Bytes) -> Result<Bytes> {
         self.grpc.ready().await.context("the echo")?;
-        let path = PathAndQuery::from_static(PATH);
+        let path = PathAndQuery::from_static(UNARY);
         let codec = ProstCodec::<Bytes, Bytes>::default();
         Ok(self.grpc.unary(Request::new(message), path, codec).await?.into_inner())
+    }
+
+    /// Sends these messages over one stream; gives what comes back.
+    pub(super) async fn stream(
+        &mut self,
+        messages: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<Streaming<Bytes>> {
+        self.grpc.ready().await.context("the echo")?;
+        let path = PathAndQuery::from_static(STREAM);
+        let codec = ProstCodec::<Bytes, Bytes>::default();
+        Ok(self.grpc.streaming(Request::new(messages), path, codec).await?.into_inner())
     }
 }

@@ -1,71 +1,83 @@
 //! Running a load and measuring it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
-use quorate_client::{Client, Error, Found, Get, Options, Put, Session, Written};
 
-use super::keyspace::{self, Key, Values};
-use super::report::Recorder;
-use super::{LoadArgs, Operation, cpu};
+use super::keys::Draw;
+use super::ledger::{Ending, Ledger, Verdict};
+use super::pace::Pace;
+use super::prepare::{prepare, verify};
+use super::recorder::Recorder;
+use super::report::Report;
+use super::target::{EtcdTarget, QuorateTarget, RedisTarget, System, Target, Trouble};
+use super::value::Values;
+use super::workload::{Action, Workload};
+use super::{LoadArgs, cpu, plot};
 use crate::args::Global;
 use crate::output::Done;
 use crate::progress::{Progress, Unit};
 
 const SHOW_EVERY: Duration = Duration::from_millis(200);
-/// After an error, so that a cluster that is down is not asked in a busy loop.
+/// After an error, so that servers that are down are not asked in a busy loop.
 const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
-pub(super) async fn run(operation: Operation, args: &LoadArgs, global: &Global) -> Result<Done> {
-    let options = Options { session_in_flight: usize::MAX >> 4, ..Options::default() };
-    let client = Client::connect_with(global.endpoint.iter().cloned(), options).await?;
+pub(super) async fn run(workload: Workload, args: &LoadArgs, global: &Global) -> Result<Done> {
+    args.target.check(&args.options)?;
+    let at = &global.endpoint;
+    let report = match args.target.target {
+        System::Quorate => Box::pin(measure(QuorateTarget::connect(at, args).await?, workload, args)).await?,
+        System::Etcd => Box::pin(measure(EtcdTarget::connect(at, args).await?, workload, args)).await?,
+        System::Redis => Box::pin(measure(RedisTarget::connect(at, args).await?, workload, args)).await?,
+    };
+    report.show(global.output)?;
+    if let Some(path) = &args.svg {
+        let picture = plot::svg(&report)?;
+        std::fs::write(path, picture).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let wrong: u64 = report.wrong_answers.values().sum();
+    ensure!(wrong == 0, "{wrong} answers were wrong");
+    ensure!(report.measured.latency.operations > 0, "no operation succeeded");
+    Ok(Done::Ok)
+}
+
+/// What the workers share.
+struct Load<T> {
+    target: T,
+    workload: Workload,
+    draw: Draw,
+    values: Values,
+    ledger: Ledger,
+}
+
+async fn measure<T: Target>(target: T, workload: Workload, args: &LoadArgs) -> Result<Report> {
     let values = Values::new(args.value_bytes);
-    let session = client.session();
-    let keys = keyspace::prepare(&session, operation, args, &values).await?;
-    let way = if args.session { Way::Session(session) } else { Way::Unary(client) };
+    let ledger = Ledger::new(values.run(), args.keys);
+    let draw = Draw::new(args.distribution(workload), args.keys)?;
+    prepare(&target, &ledger, &values, args.keys).await?;
+    let load = Arc::new(Load { target, workload, draw, values, ledger });
 
     let from = Instant::now() + args.warm_up;
     let to = from + Duration::from_secs_f64(args.seconds);
     let recorder = Arc::new(Recorder::new(from, to)?);
-    let hands = deal(keys, args.concurrency);
-    let paces = Pace::all(args.rate, hands.len(), Instant::now());
-    let workers: Vec<_> = hands
+    let workers: Vec<_> = Pace::all(args.rate, args.concurrency, Instant::now())
         .into_iter()
-        .zip(paces)
-        .map(|(keys, pace)| {
-            let worker = Worker {
-                way: way.clone(),
-                keys,
-                pace,
-                values: values.clone(),
-                args: args.clone(),
-                recorder: recorder.clone(),
-            };
-            tokio::spawn(worker.run(operation))
-        })
+        .map(|pace| tokio::spawn(work(load.clone(), pace, recorder.clone())))
         .collect();
     let cpu_used = watch(&recorder, from, to).await;
     for ended in join_all(workers).await {
         ended?;
     }
-    let done = recorder.operations();
-    if let Some(recorder) = Arc::into_inner(recorder) {
-        recorder.report(operation, args, cpu_used).show(global.output)?;
+    if workload.writes() {
+        verify(&load.target, &load.ledger).await?;
     }
-    anyhow::ensure!(done > 0, "no operation succeeded");
-    Ok(Done::Ok)
-}
-
-/// Divides the keys among the workers: each key has one, so that no two puts of a key overlap.
-fn deal(keys: Vec<Key>, workers: u32) -> Vec<Vec<Key>> {
-    let workers = usize::try_from(workers).unwrap_or(usize::MAX).min(keys.len());
-    let mut hands: Vec<Vec<Key>> = (0..workers).map(|_| Vec::new()).collect();
-    for (at, key) in keys.into_iter().enumerate() {
-        hands[at % workers].push(key);
-    }
-    hands
+    let recorder = Arc::into_inner(recorder).context("a worker goes on")?;
+    let measured = recorder.into_measured(cpu_used);
+    let wrong: BTreeMap<_, _> = load.ledger.wrong();
+    Ok(Report::new(workload, args, &load.target, measured, wrong))
 }
 
 /// Shows how it goes, and says how much processor time this process used while measuring.
@@ -86,155 +98,60 @@ async fn watch(recorder: &Recorder, from: Instant, to: Instant) -> Option<Durati
     used
 }
 
-#[derive(Clone)]
-enum Way {
-    Unary(Client),
-    Session(Session),
-}
-
-impl Way {
-    async fn get(&self, get: Get) -> Result<Found, Error> {
-        match self {
-            Self::Unary(client) => client.get(get).await,
-            Self::Session(session) => session.get(get).await,
-        }
-    }
-
-    async fn put(&self, put: Put) -> Result<Written, Error> {
-        match self {
-            Self::Unary(client) => client.put(put).await,
-            Self::Session(session) => session.put(put).await,
-        }
-    }
-}
-
-/// When the operations of one worker begin.
-#[derive(Clone, Copy, Debug)]
-enum Pace {
-    /// When the one before has ended.
-    AtOnce,
-    /// At fixed times, whatever the one before does: a late one begins late, and its latency counts from when it was due.
-    Every { due: Instant, period: Duration },
-}
-
-impl Pace {
-    /// For each of so many workers, which come one after another.
-    fn all(rate: Option<f64>, workers: usize, now: Instant) -> Vec<Self> {
-        let Some(rate) = rate else { return vec![Self::AtOnce; workers] };
-        let period = Duration::from_secs_f64(workers as f64 / rate);
-        let due = |worker: usize| now + period.mul_f64(worker as f64 / workers as f64);
-        (0..workers).map(|worker| Self::Every { due: due(worker), period }).collect()
-    }
-
-    /// When the next operation is due.
-    fn next(&mut self) -> Instant {
-        match self {
-            Self::AtOnce => Instant::now(),
-            Self::Every { due, period } => {
-                let now_due = *due;
-                *due += *period;
-                now_due
-            }
-        }
-    }
-}
-
 /// One place in the loop: an operation, then the next.
-struct Worker {
-    way: Way,
-    keys: Vec<Key>,
-    pace: Pace,
-    values: Values,
-    args: LoadArgs,
-    recorder: Arc<Recorder>,
-}
-
-impl Worker {
-    async fn run(mut self, operation: Operation) {
-        loop {
-            let begun = self.pace.next();
-            let now = Instant::now();
-            if begun.max(now) >= self.recorder.ends() {
-                return;
-            }
-            if begun > now {
-                tokio::time::sleep_until(begun.into()).await;
-            }
-            let at = rand::random_range(0..self.keys.len());
-            let result = match operation {
-                Operation::Get => self.get(at).await,
-                Operation::Put => self.put(at).await,
-            };
-            let ended = Instant::now();
-            match result {
-                Ok(()) => self.recorder.succeeded(begun, ended),
-                Err(error) => {
-                    self.recorder.failed(ended, || error.to_string());
-                    tokio::time::sleep(ERROR_PAUSE).await;
-                }
+async fn work<T: Target>(load: Arc<Load<T>>, mut pace: Pace, recorder: Arc<Recorder>) {
+    loop {
+        let begun = pace.next();
+        let now = Instant::now();
+        if begun.max(now) >= recorder.ends() {
+            return;
+        }
+        if begun > now {
+            tokio::time::sleep_until(begun.into()).await;
+        }
+        let (key, action) = (load.draw.next(), load.workload.draw());
+        let result = match action {
+            Action::Get => load.get(key, &recorder).await,
+            Action::Put => load.put(key, &recorder).await,
+            Action::ReadModifyWrite => match load.get(key, &recorder).await {
+                Ok(()) => load.put(key, &recorder).await,
+                Err(trouble) => Err(trouble),
+            },
+        };
+        let ended = Instant::now();
+        match result {
+            Ok(()) => recorder.succeeded(action, begun, ended),
+            Err(trouble) => {
+                recorder.failed(ended, trouble.text);
+                tokio::time::sleep(ERROR_PAUSE).await;
             }
         }
     }
+}
 
-    async fn get(&mut self, at: usize) -> Result<(), Error> {
-        let found = self.way.get(keyspace::get(self.keys[at].name.clone(), &self.args)).await?;
-        self.recorder.found(Instant::now(), found.values.len());
+impl<T: Target> Load<T> {
+    async fn get(&self, key: u32, recorder: &Recorder) -> Result<(), Trouble> {
+        let floor = self.ledger.floor(key);
+        let values = self.target.get(key).await?;
+        let verdict = self.ledger.check(key, floor, &values, self.target.may_be_stale());
+        recorder.found(Instant::now(), values.len(), verdict == Verdict::Stale);
         Ok(())
     }
 
-    async fn put(&mut self, at: usize) -> Result<(), Error> {
-        let key = Key { name: self.keys[at].name.clone(), context: self.keys[at].context.clone() };
-        match self.way.put(keyspace::put(key, self.values.next(), &self.args)).await {
-            Ok(written) => {
-                self.keys[at].context = written.context;
-                Ok(())
-            }
-            Err(error) if error.reason().is_read_first() => {
-                self.recorder.read_again(Instant::now());
-                self.read_context(at).await?;
-                let key = Key { name: self.keys[at].name.clone(), context: self.keys[at].context.clone() };
-                let written = self.way.put(keyspace::put(key, self.values.next(), &self.args)).await?;
-                self.keys[at].context = written.context;
-                Ok(())
-            }
-            Err(error) => {
-                // It may have taken effect: what the writer knows of the key is out of date.
-                if error.is_indeterminate() {
-                    self.read_context(at).await?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn read_context(&mut self, at: usize) -> Result<(), Error> {
-        let found = self.way.get(keyspace::get(self.keys[at].name.clone(), &self.args)).await?;
-        self.keys[at].context = found.context;
+    async fn put(&self, key: u32, recorder: &Recorder) -> Result<(), Trouble> {
+        let begun = self.ledger.begin(key);
+        let put = self.target.put(key, self.values.of(key, begun.sequence)).await;
+        let ending = match &put {
+            Ok(_) => Ending::Acknowledged,
+            Err(trouble) if trouble.is_indeterminate => Ending::Unclear,
+            Err(_) => Ending::Refused,
+        };
+        self.ledger.end(begun, ending);
+        recorder.read_first(Instant::now(), put?);
         Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use quorate_client::Context;
-
-    use super::*;
-
-    #[test]
-    fn an_open_loop_keeps_its_times_whatever_becomes_of_operations() {
-        let now = Instant::now();
-        let mut paces = Pace::all(Some(10.0), 4, now);
-        let due: Vec<Vec<Duration>> =
-            (0..2).map(|_| paces.iter_mut().map(|pace| pace.next() - now).collect()).collect();
-        assert_eq!(due.concat(), (0..8).map(|turn| turn * Duration::from_millis(100)).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn every_key_has_one_worker_and_no_worker_is_without_keys() {
-        let keys = |count: usize| (0..count).map(|_| Key { name: "k".into(), context: Context::default() });
-        let sizes =
-            |count, workers| deal(keys(count).collect(), workers).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes(10, 4), [3, 3, 2, 2]);
-        assert_eq!(sizes(2, 96), [1, 1]);
-    }
-}
+#[path = "load_tests.rs"]
+mod tests;

@@ -3,11 +3,21 @@
 mod ceilings;
 mod cpu;
 mod echo;
-mod keyspace;
+mod keys;
+mod ledger;
 mod load;
 mod observe;
+mod pace;
+mod plot;
+mod prepare;
+mod recorder;
 mod report;
+mod series;
+mod target;
+mod value;
+mod workload;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,6 +25,8 @@ use clap::{Args, Subcommand};
 
 use crate::args::{BucketAndQuorum, Global, duration};
 use crate::output::Done;
+use keys::Distribution;
+use workload::Workload;
 
 /// Measure.
 #[derive(Debug, Args)]
@@ -28,21 +40,30 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
-    /// Overwrite keys at random. Each put carries what its writer last saw of the key, as a client's would.
+    /// Overwrite keys at random. Each put carries what its writers last saw of the key, as a client's would.
     Put(LoadArgs),
-    /// Read keys at random; those that are missing are stored first.
+    /// Read keys at random.
     Get(LoadArgs),
-    /// What this machine could do at best: bare unary gRPC calls, and synced writes to disk. For the ratio.
+    /// The mixes of YCSB, the Yahoo! Cloud Serving Benchmark, on keys of which some are popular.
+    Ycsb {
+        /// What is done.
+        #[arg(long, value_enum)]
+        workload: Workload,
+        #[command(flatten)]
+        load: LoadArgs,
+    },
+    /// What this machine could do at best: bare gRPC, unary and streamed, and synced writes to disk. For the ratio.
     Ceilings(CeilingsArgs),
 }
 
 /// A closed loop, with a fixed number of operations under way, each followed at once by the next; or with --rate an open one,
-/// whose operations are due at fixed times.
+/// whose operations are due at fixed times. Keys that are missing are stored before. Every answer is checked: a value names its key
+/// and which of its writes it is; and some of what was written is read in the end. If an answer was wrong, the command fails. Nobody
+/// else may write these keys meanwhile.
 #[derive(Clone, Debug, Args)]
 struct LoadArgs {
-    /// Through a pipelined session instead of unary calls.
-    #[arg(long)]
-    session: bool,
+    #[command(flatten)]
+    target: target::TargetArgs,
     /// Operations under way at once.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=65536))]
     concurrency: u32,
@@ -50,20 +71,32 @@ struct LoadArgs {
     /// others is seen to wait. At most --concurrency are under way; a timer may be a millisecond late.
     #[arg(long, value_name = "PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
-    /// The size of each value.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The size of each value; 24 of its bytes are for the checks.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(value::BYTES_MIN as i64..))]
     value_bytes: u32,
     /// How many keys there are.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     keys: u32,
+    /// How operations are spread over them [default: zipf for ycsb, uniform for put and get].
+    #[arg(long, value_enum)]
+    distribution: Option<Distribution>,
     /// How long to measure.
     #[arg(long, default_value_t = 10.0, value_parser = seconds)]
     seconds: f64,
     /// How long to run before measuring.
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s")]
     warm_up: Duration,
+    /// Draw throughput and latency over time, and latency by percentile, into this file.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     #[command(flatten)]
     options: BucketAndQuorum,
+}
+
+impl LoadArgs {
+    fn distribution(&self, workload: Workload) -> Distribution {
+        self.distribution.unwrap_or(workload.usual_distribution())
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -71,15 +104,15 @@ struct CeilingsArgs {
     /// Calls under way at once.
     #[arg(long, default_value_t = 96, value_parser = clap::value_parser!(u32).range(1..=65536))]
     concurrency: u32,
-    /// The size of each call's message, and of its echo.
-    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..))]
+    /// The size of each message, and of its echo.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(value::BYTES_MIN as i64..))]
     value_bytes: u32,
     /// How long to measure each.
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
     /// Sync files here; the figure is of this directory's disk.
     #[arg(long, value_name = "DIR", default_value = ".")]
-    dir: std::path::PathBuf,
+    dir: PathBuf,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -96,13 +129,6 @@ fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    Put,
-    Get,
-}
-
 pub(crate) async fn run(args: BenchArgs, global: &Global) -> Result<Done> {
     let Some(command) = args.command else {
         // Nothing else can be asked for without a command.
@@ -110,8 +136,9 @@ pub(crate) async fn run(args: BenchArgs, global: &Global) -> Result<Done> {
     };
     anyhow::ensure!(!args.observe.observe, "--observe is a measurement of its own: leave the command out");
     match command {
-        BenchCommand::Put(args) => load::run(Operation::Put, &args, global).await,
-        BenchCommand::Get(args) => load::run(Operation::Get, &args, global).await,
+        BenchCommand::Put(args) => load::run(Workload::Put, &args, global).await,
+        BenchCommand::Get(args) => load::run(Workload::Get, &args, global).await,
+        BenchCommand::Ycsb { workload, load } => load::run(workload, &load, global).await,
         BenchCommand::Ceilings(args) => ceilings::run(&args, global.output).await,
     }
 }
