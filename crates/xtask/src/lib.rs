@@ -1,7 +1,7 @@
 //! Chores of the project: checks that it runs on itself (`cargo xtask planted`, `layering`, `tidy`, `crdgen`, `dashboards`), and what
 //! `bench/compare` found, as a table.
 //!
-//! All but `planted` also run as tests, so that a bare `cargo test` runs them.
+//! All checks but `planted` also run as tests, so that a bare `cargo test` runs them.
 
 pub mod compare;
 pub mod crdgen;
