@@ -223,11 +223,12 @@ async fn nothing_acknowledged_is_missing_after_a_random_mix_of_troubles() {
         }
     })
     .await;
-    let mut failed = 0;
+    let (mut failed, mut acknowledged) = (0, 0);
     let mut ledgers = Vec::new();
     for load in loads {
         let ledger = load.stop().await;
         assert!(ledger.acknowledged > 0);
+        acknowledged += ledger.acknowledged;
         failed += ledger.failures.len();
         ledgers.push(ledger);
     }
@@ -250,6 +251,8 @@ async fn nothing_acknowledged_is_missing_after_a_random_mix_of_troubles() {
         );
     }
     println!("{failed} operations failed twice");
+    // Of some keys two of three owners are in trouble at times.
+    assert!((failed as u64) < acknowledged / 5, "{failed} of {acknowledged} failed twice");
     assert!(purged > 0, "nothing was forgotten in the calm");
     assert!(changes.contains_key("disk lost") && changes.contains_key("n, r, w"), "{changes:?}");
 }

@@ -297,7 +297,9 @@ async fn memory_and_queues_are_bounded_while_a_peer_stands_and_is_dead() {
     let begun = Instant::now();
     let (mut queued_max, mut resident_max, mut hints_max) = (0, 0, 0);
     let mut killed = false;
-    while begun.elapsed() < lasts {
+    // On a slow machine it takes longer until the dead one has missed as many keys as are remembered.
+    let slowest = lasts + 120 * SECOND;
+    while begun.elapsed() < lasts || (hints_max < HINTS / 2 && begun.elapsed() < slowest) {
         sleep(SECOND / 2).await;
         if begun.elapsed() > stands && !killed {
             print_figures(&cluster, "it stands").await;

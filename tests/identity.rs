@@ -229,7 +229,7 @@ fn members_that_are_left_go_on_without_a_lost_majority_when_they_are_told_to() {
     eventually("it says what it waits for", || {
         json(&dev, &["layout", "show"])["change"]["waits"].to_string().contains("accept-loss")
     });
-    assert_eq!(dev.run(["layout", "accept-loss"]).code, Some(0));
+    assert_eq!(dev.run(["layout", "accept-loss", "--yes"]).code, Some(0));
     eventually("the change ends", || json(&dev, &["layout", "show"])["change"].is_null());
     assert_all(&dev, "value", "1");
 }

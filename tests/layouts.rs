@@ -86,8 +86,12 @@ async fn what_cannot_be_is_refused_and_what_is_begun_can_be_cancelled() {
     failed(&dev, &["members", "add", "127.0.0.1:1"], "cannot connect").await;
     failed(&dev, &["members", "add", dev.addresses()[1]], "is a member already").await;
     failed(&dev, &["bucket", "drop", "default", "--yes"], "every cluster has the default bucket").await;
-    for order in ["pause", "resume", "cancel", "accept-loss"] {
+    for order in ["pause", "resume", "cancel"] {
         failed(&dev, &["layout", order], "no change is under way").await;
+    }
+    failed(&dev, &["layout", "accept-loss", "--yes"], "no change is under way").await;
+    for weight in ["1000000000", "4294967295"] {
+        told(&dev, &["members", "set", "node-2", "--weight", weight, "--plan"]).await;
     }
     let writers = Writers::start(&dev).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -113,12 +117,30 @@ async fn what_cannot_be_is_refused_and_what_is_begun_can_be_cancelled() {
     let waits = paused["change"]["waits"].to_string();
     assert!(waits.contains("somebody to resume it"), "{waits}");
     failed(&dev, &["layout", "pause"], "nothing would be different").await;
+    failed(&dev, &["layout", "accept-loss", "--yes"], "no member is declared lost in this change").await;
     done(&dev, &["layout", "resume"]).await;
     done(&dev, &["layout", "cancel"]).await;
     let after = layout(&dev).await;
     assert_eq!((&after["owners"], &after["members"]), (&before["owners"], &before["members"]));
     assert!(after["change"].is_null());
     assert_eq!(writers.finish().await.siblings, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_change_was_cancelled_can_be_added_again() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--nodes", "3", "--node-setting", "transfer_bytes_per_s=1000"]);
+    let directory = data.path().to_str().expect("a path");
+    done(&dev, &["put", "k", "v"]).await;
+    done(&dev, &["dev", "add", "--no-wait", "--data", directory]).await;
+    done(&dev, &["layout", "pause"]).await;
+    done(&dev, &["layout", "cancel"]).await;
+    let shown = done(&dev, &["chaos", "show", "--data", directory]).await;
+    let newcomer = shown["nodes"].as_array().and_then(|nodes| nodes.last()).expect("it runs");
+    let address = newcomer["grpc"].as_str().expect("an address");
+    let added = done(&dev, &["members", "add", address]).await;
+    assert_eq!(added["outcome"], "done", "{added}");
+    assert!(layout(&dev).await["members"].to_string().contains(newcomer["id"].as_str().expect("an id")));
 }
 
 #[test]

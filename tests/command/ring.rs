@@ -120,10 +120,17 @@ impl<'a> Ring<'a> {
         self.nodes.iter().find(|node| node.id == id).unwrap_or_else(|| panic!("no node {id:016x}"))
     }
 
-    /// The newest layout that a node holds that answers.
+    /// The newest layout that a node holds that answers; on a machine that is overrun none may at first.
     pub(crate) async fn layout(&self) -> Layout {
-        let layouts = join_all(self.nodes.iter().map(Node::layout)).await;
-        layouts.into_iter().flatten().max_by_key(|layout| layout.epoch).expect("a node answers")
+        let begun = Instant::now();
+        loop {
+            let layouts = join_all(self.nodes.iter().map(Node::layout)).await;
+            if let Some(newest) = layouts.into_iter().flatten().max_by_key(|layout| layout.epoch) {
+                return newest;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no node answers");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Waits until the newest layout is so.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use quorate_proto::v1::PeerFault;
-use rand::seq::IndexedRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
@@ -49,8 +49,10 @@ pub(crate) async fn mix(
     let begun = Instant::now();
     let (mut happened, mut changes) = (BTreeMap::new(), Changes::new());
     let nodes: Vec<usize> = (0..cluster.nodes.len()).collect();
+    // Dealt like cards, so that each comes in its turn, on a slow machine after the time is over.
+    let mut deck: Vec<Trouble> = Vec::new();
     for round in 1.. {
-        if begun.elapsed() >= lasts {
+        if begun.elapsed() >= lasts && happened.len() == ALL.len() {
             break;
         }
         changes.step(cluster, &mut rng).await;
@@ -58,7 +60,11 @@ pub(crate) async fn mix(
         let chosen: Vec<usize> = nodes.sample(&mut rng, count).copied().collect();
         let mut broken = Vec::new();
         for node in chosen {
-            let trouble = *ALL.choose(&mut rng).expect("there are some");
+            if deck.is_empty() {
+                deck.extend(ALL);
+                deck.shuffle(&mut rng);
+            }
+            let trouble = deck.pop().expect("it was filled");
             inflict(cluster, node, trouble).await;
             *happened.entry(trouble).or_insert(0) += 1;
             broken.push((node, trouble));

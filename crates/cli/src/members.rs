@@ -40,8 +40,8 @@ pub(crate) enum MembersCommand {
     Replace {
         /// The member by number, name or id.
         node: String,
-        /// The new node: host:port, or host:port,name=a,zone=z,weight=2; in the zone and with the weight of the old one where it
-        /// names none.
+        /// The new node: host:port, or host:port,name=a,zone=z,weight=2; with the name, the zone and the weight of the old one
+        /// where it names none.
         #[arg(long, value_name = "ADDRESS")]
         with: MemberSpec,
         /// The member is gone for good with all it held: nobody waits for it.
@@ -97,8 +97,10 @@ async fn replace(known: &Known, node: &str, mut with: MemberSpec, lost: bool) ->
     if let Some(member) = known.layout.members.iter().find(|member| member.node_id == old) {
         with.zone = with.zone.or_else(|| Some(member.zone.clone()));
         with.weight = with.weight.or(Some(member.weight));
+        // In its place under its name.
+        with.name = with.name.or_else(|| Some(member.name.clone()));
     }
-    let add = known.introduce(&[with]).await?;
+    let add = known.introduce_for(&[with], &[old]).await?;
     ensure!(add.iter().all(|member| member.node_id != old), "{node} cannot take its own place");
     let gone = vec![old];
     let (remove, lost) = if lost { (Vec::new(), gone) } else { (gone, Vec::new()) };

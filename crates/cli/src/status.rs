@@ -224,6 +224,8 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
         "not bootstrapped"
     } else if status.membership() == v1::Membership::Left {
         "left"
+    } else if status.membership() == v1::Membership::None {
+        "no member"
     } else if !status.storage_refusal.is_empty() {
         "read-only"
     } else if status.draining {

@@ -312,3 +312,21 @@ fn who_owns_nothing_yet_gets_lists() {
     assert_eq!(added(&nothing, &planned), 64 * cluster.n);
     assert_eq!(replanned(&Vec::new(), &cluster), Owners::new());
 }
+
+#[test]
+fn any_weights_can_be_planned() {
+    let extremes = [1, 2, 3, 1_000_000_000, u32::MAX - 1, u32::MAX];
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    for round in 0..300 {
+        let partitions = [1, 64, 32_768][round % 3];
+        let members = (0..5).map(|node| {
+            let zone = if round % 2 == 0 { String::new() } else { format!("z{}", node % 3) };
+            (node, zone, extremes[below(&mut rng, extremes.len())])
+        });
+        let cluster = Cluster::new(members.collect::<Vec<_>>(), 3);
+        let placed = placed(&cluster, partitions);
+        let whole = |owners: &Vec<NodeId>| owners.iter().collect::<BTreeSet<_>>().len() == 3;
+        assert!(placed.iter().all(whole), "round {round}");
+        assert!(replanned(&placed, &cluster) == placed, "round {round}: what is planned stays");
+    }
+}

@@ -25,7 +25,7 @@ struct Arguments {
     /// Run many seeds: from the first up to, but not including, the second.
     #[arg(long, value_name = "A..B", value_parser = parse_range, default_value = "0..2000")]
     seeds: Range<u64>,
-    /// Which family: mix, crash, partition, slow-disk, bad-disk, retry, lww, delete, founding, sloppy, liveness, anti-entropy, expiry, purge, moves, reshape, replace, rivals. All in turn when absent.
+    /// Which family: mix, crash, partition, slow-disk, bad-disk, retry, lww, delete, founding, sloppy, liveness, anti-entropy, expiry, purge, moves, reshape, replace, rivals, rollback. All in turn when absent.
     #[arg(long)]
     family: Option<Family>,
     /// Print all that happens, in plain words.

@@ -95,6 +95,11 @@ impl Known {
 
     /// What running nodes are to be as members: each says who it is.
     pub(crate) async fn introduce(&self, specs: &[MemberSpec]) -> Result<Vec<v1::Member>> {
+        self.introduce_for(specs, &[]).await
+    }
+
+    /// The same, while these members go in the same change, and their names are free.
+    pub(crate) async fn introduce_for(&self, specs: &[MemberSpec], gone: &[u64]) -> Result<Vec<v1::Member>> {
         let mut members = Vec::new();
         for spec in specs {
             let status = admin::status(&spec.address, false).await?;
@@ -111,7 +116,7 @@ impl Known {
             );
             let is_member = self.layout.members.iter().any(|member| member.node_id == status.node_id);
             ensure!(!is_member, "{} is a member already, {}", spec.address, self.names.get(status.node_id));
-            members.push(self.member(spec, &status, &members)?);
+            members.push(self.member(spec, &status, &members, gone)?);
         }
         Ok(members)
     }
@@ -122,8 +127,10 @@ impl Known {
         spec: &MemberSpec,
         status: &v1::StatusResponse,
         before: &[v1::Member],
+        gone: &[u64],
     ) -> Result<v1::Member> {
-        let taken = |name: &str| self.layout.members.iter().chain(before).any(|member| member.name == name);
+        let stays = self.layout.members.iter().filter(|member| !gone.contains(&member.node_id));
+        let taken = |name: &str| stays.clone().chain(before).any(|member| member.name == name);
         let configured = (!status.configured_name.is_empty()).then(|| status.configured_name.clone());
         let name = match spec.name.clone().or(configured) {
             Some(name) => name,
@@ -239,10 +246,13 @@ mod tests {
             configured_weight: 2,
             ..Default::default()
         };
-        let member = known.member(&"a:1".parse().unwrap(), &status, &[]).unwrap();
+        let member = known.member(&"a:1".parse().unwrap(), &status, &[], &[]).unwrap();
         assert_eq!((member.name.as_str(), member.zone.as_str(), member.weight), ("node-2", "south", 2));
-        let member = known.member(&"a:1,name=x,zone=,weight=5".parse().unwrap(), &status, &[]).unwrap();
+        let member = known.member(&"a:1,name=x,zone=,weight=5".parse().unwrap(), &status, &[], &[]).unwrap();
         assert_eq!((member.name.as_str(), member.zone.as_str(), member.weight), ("x", "", 5));
-        assert!(known.member(&"a:1,name=c".parse().unwrap(), &status, &[]).is_err(), "the name is taken");
+        assert!(
+            known.member(&"a:1,name=c".parse().unwrap(), &status, &[], &[]).is_err(),
+            "the name is taken"
+        );
     }
 }

@@ -57,7 +57,11 @@ pub(crate) enum LayoutCommand {
     /// Go back to what was before, as long as reads have not moved to the new owners.
     Cancel,
     /// Give up what only lost nodes held, where too few old owners are left to gather from.
-    AcceptLoss,
+    AcceptLoss {
+        /// Say that this is meant: it cannot be taken back.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
     /// Declare nodes gone for good with all they held, so that nobody waits for them; others take their place.
     Lost {
         /// Nodes by number, name or id.
@@ -123,7 +127,9 @@ pub(crate) async fn run(command: LayoutCommand, global: &Global) -> Result<Done>
         LayoutCommand::Pause => at_once(&known, Order::Pause(v1::Pause {}), global).await?,
         LayoutCommand::Resume => at_once(&known, Order::Resume(v1::Resume {}), global).await?,
         LayoutCommand::Cancel => at_once(&known, Order::Cancel(v1::Cancel {}), global).await?,
-        LayoutCommand::AcceptLoss => at_once(&known, Order::AcceptLoss(v1::AcceptLoss {}), global).await?,
+        LayoutCommand::AcceptLoss { yes: _ } => {
+            at_once(&known, Order::AcceptLoss(v1::AcceptLoss {}), global).await?;
+        }
         LayoutCommand::Lost { nodes, how } => {
             let nodes = known.resolve_all(&nodes)?;
             // In a change they are struck from it; without one a change begins that replaces them.

@@ -13,7 +13,7 @@ pub(super) fn in_words(names: &Names, node: u64, wait: &v1::ChangeWait) -> Strin
         Kind::Resume => "somebody to resume it".into(),
         // All that are left answer, and these are too few.
         Kind::Reach if wait.nodes.is_empty() => format!(
-            "more owners than are left of {partitions}: `quorate layout accept-loss` goes on without what only lost ones held"
+            "more owners than are left of {partitions}: `quorate layout accept-loss --yes` goes on without what only lost ones held"
         ),
         Kind::Reach => format!("{nodes} to be reachable from {}, about {partitions}", names.get(node)),
         Kind::CatchUp => format!("{nodes} to catch up with {partitions}"),
@@ -85,7 +85,7 @@ mod tests {
             "node-4 to catch up with 12 partitions",
             "the votes of node-2, node-3",
             "node-3 to be reachable from node-2, about 1 partition",
-            "more owners than are left of 7 partitions: `quorate layout accept-loss` goes on without what only lost ones held",
+            "more owners than are left of 7 partitions: `quorate layout accept-loss --yes` goes on without what only lost ones held",
             "somebody to resume it",
         ];
         assert_eq!(all(&names, [(2, &driver), (4, &other)].into_iter()), expected);

@@ -65,9 +65,14 @@ impl View {
         self.awaited.max(self.gauges.operations)
     }
 
-    /// Whether the node has left the cluster whose layout it holds.
-    pub fn has_left(&self) -> bool {
+    /// Whether the node is no member of the cluster whose layout it holds.
+    pub fn is_outside(&self) -> bool {
         self.layout.as_ref().is_some_and(|layout| layout.member(self.node).is_none())
+    }
+
+    /// Whether the node has left that cluster for good. One whose change was cancelled has not: it can be added again.
+    pub fn has_left(&self) -> bool {
+        self.layout.as_ref().is_some_and(|layout| layout.departed.contains(&self.node))
     }
 
     /// What the gossip says of a node, if anything.

@@ -238,6 +238,7 @@ fn membership(view: &View) -> v1::Membership {
     match view.layout {
         None => v1::Membership::None,
         Some(_) if view.has_left() => v1::Membership::Left,
+        Some(_) if view.is_outside() => v1::Membership::None,
         Some(_) => v1::Membership::Member,
     }
 }

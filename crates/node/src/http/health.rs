@@ -92,6 +92,9 @@ fn not_ready(view: &View) -> Option<String> {
     if view.has_left() {
         return Some("this node has left the cluster".into());
     }
+    if view.is_outside() {
+        return Some("this node is not a member of the cluster: its change was cancelled".into());
+    }
     if view.gauges.starting {
         return Some("it has just started, and waits to hear what others know of it".into());
     }
@@ -166,7 +169,11 @@ mod tests {
         let reason = |view: View| not_ready(&view).expect("it is not ready");
         assert!(reason(view(&[])).contains("of 16 of its partitions"));
         assert!(reason(View { layout: None, ..view(&[2, 3]) }).contains("not bootstrapped"));
-        assert!(reason(View { node: NodeId(9), ..view(&[2, 3]) }).contains("has left"));
+        assert!(reason(View { node: NodeId(9), ..view(&[2, 3]) }).contains("not a member"));
+        let mut layout = view(&[2, 3]).layout.as_deref().cloned().expect("it has one");
+        layout.departed.insert(NodeId(9));
+        let left = View { node: NodeId(9), layout: Some(layout.into()), ..view(&[2, 3]) };
+        assert!(reason(left).contains("has left"));
         let full = View { store_refusal: Some("the disk is full".into()), ..view(&[2, 3]) };
         assert!(reason(full).contains("the disk is full"));
     }

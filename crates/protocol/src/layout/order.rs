@@ -101,7 +101,7 @@ impl Layout {
         match order {
             Order::Alter(alteration) => self.altered(alteration),
             Order::DeclareLost(nodes) => self.with_lost(nodes),
-            Order::AcceptLoss => self.with_change(|change| change.accepts_loss = true),
+            Order::AcceptLoss => self.with_accepted_loss(),
             Order::Pause => self.with_change(|change| change.paused = true),
             Order::Resume => self.with_change(|change| change.paused = false),
             Order::Cancel => self.cancelled(),
@@ -302,6 +302,14 @@ impl Layout {
         let mut next = self.with_change(|change| change.lost.extend(nodes))?;
         next.choose_voters();
         Ok(next)
+    }
+
+    /// Only what is lost can be given up: it would hold for all that are declared lost later in the change.
+    fn with_accepted_loss(&self) -> Result<Self, OrderError> {
+        if self.change.as_deref().is_some_and(|change| change.lost.is_empty()) {
+            return Err(invalid("accept_loss", "no member is declared lost in this change".into()).into());
+        }
+        self.with_change(|change| change.accepts_loss = true)
     }
 
     fn with_change(&self, make: impl FnOnce(&mut Change)) -> Result<Self, OrderError> {

@@ -13,8 +13,9 @@ struct Overload {
 impl Overload {
     /// What a node of this weight may own at most: all partitions, if that is less.
     fn ceiling(self, weight: u32, partitions: u64) -> u64 {
-        // Both factors fit into 32 bits.
-        (self.partitions * u64::from(weight) / self.weight).min(partitions)
+        // The least overload may be that of a heavy node: its partitions are many times those that there are.
+        let owned = u128::from(self.partitions) * u128::from(weight) / u128::from(self.weight);
+        u64::try_from(owned).map_or(partitions, |owned| owned.min(partitions))
     }
 }
 
@@ -77,7 +78,9 @@ fn least(members: &[Member], of: &[usize], partitions: u64, suffices: impl Fn(Ov
     for weight in weights.into_iter().map(u64::from) {
         let of = |partitions| Overload { partitions, weight };
         // The greatest fraction of this weight that is less than the least so far.
-        let below = (least.partitions * weight).div_ceil(least.weight).saturating_sub(1);
+        let equal = (u128::from(least.partitions) * u128::from(weight)).div_ceil(u128::from(least.weight));
+        // At most all partitions times how many times heavier than the lightest this node is, 47 bits.
+        let below = u64::try_from(equal).unwrap_or(u64::MAX).saturating_sub(1);
         if !suffices(of(below)) {
             continue;
         }

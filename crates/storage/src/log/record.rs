@@ -6,6 +6,8 @@
 use bytes::Bytes;
 
 pub(crate) const RECORD_HEADER_BYTES: usize = 24;
+/// Where in a header the salt is.
+const SALT_AT: usize = 8;
 
 /// A valid record.
 pub(crate) struct Record {
@@ -56,10 +58,11 @@ pub(crate) fn unfinished_bytes(segment: &Bytes, at: usize, salt: u64) -> u64 {
 
 /// The offset and number of the first valid record after `from` whose number is above `above`.
 pub(crate) fn find_later(segment: &Bytes, from: usize, salt: u64, above: u64) -> Option<(usize, u64)> {
-    let salt_bytes = salt.to_le_bytes();
-    let last = segment.len().checked_sub(RECORD_HEADER_BYTES)?;
-    (from + 1..=last)
-        .filter(|at| segment[at + 8..at + 16] == salt_bytes)
+    // The salt is in a record's head, and seldom anywhere else. Most of what is searched is the empty rest of a segment.
+    let first = (from + 1 + SALT_AT).min(segment.len());
+    memchr::memmem::find_iter(&segment[first..], &salt.to_le_bytes())
+        .filter_map(|found| (first + found).checked_sub(SALT_AT))
+        .filter(|at| at + RECORD_HEADER_BYTES <= segment.len())
         .filter_map(|at| Some((at, read(segment, at, salt)?.sequence)))
         .find(|(_, sequence)| *sequence > above)
 }
