@@ -1,10 +1,11 @@
 //! What the API server must refuse, and what it must say: one case at least for every bound and every rule of the schema.
 
 /// Specs that are refused when they are applied, with what the refusal says.
-pub fn cases() -> Vec<(&'static str, String, &'static str)> {
+pub(crate) fn cases() -> Vec<(&'static str, String, &'static str)> {
     let beside = |what: &str| format!("{{replicas: 3, image: quorate, storage: {{size: 1Gi}}, {what}}}");
-    let replication =
-        |n: i32, r: i32, w: i32| beside(&format!("replication: {{factor: {n}, readQuorum: {r}, writeQuorum: {w}}}"));
+    let replication = |n: i32, r: i32, w: i32| {
+        beside(&format!("replication: {{factor: {n}, readQuorum: {r}, writeQuorum: {w}}}"))
+    };
     let replicas = |text: &str| format!("{{replicas: {text}, image: quorate, storage: {{size: 1Gi}}}}");
     let size = |text: &str| format!("{{replicas: 3, image: quorate, storage: {{size: {text}}}}}");
     vec![
@@ -20,10 +21,18 @@ pub fn cases() -> Vec<(&'static str, String, &'static str)> {
         ("N of 0", replication(0, 1, 1), "factor in body should be greater than or equal to 1"),
         ("N of 16", replication(16, 9, 9), "factor in body should be less than or equal to 15"),
         ("quorums that miss each other", replication(3, 1, 2), "reads can miss acknowledged writes"),
-        ("N without R and W", beside("replication: {factor: 3}"), "spec.replication.readQuorum: Required value"),
+        (
+            "N without R and W",
+            beside("replication: {factor: 3}"),
+            "spec.replication.readQuorum: Required value",
+        ),
         ("partitions between powers", beside("partitions: 100"), "partitions must be a power of two"),
         ("no partitions", beside("partitions: 0"), "partitions must be a power of two"),
-        ("too many partitions", beside("partitions: 65536"), "partitions must be a power of two from 1 to 32768"),
+        (
+            "too many partitions",
+            beside("partitions: 65536"),
+            "partitions must be a power of two from 1 to 32768",
+        ),
         ("a size in no unit", size("1GB"), "storage.size must be a quantity above zero"),
         ("a size of nothing", size("'0'"), "storage.size must be a quantity above zero"),
         ("a size below nothing", size("'-1Gi'"), "storage.size must be a quantity above zero"),
@@ -38,7 +47,11 @@ pub fn cases() -> Vec<(&'static str, String, &'static str)> {
             "supported values: \"Retain\", \"Delete\"",
         ),
         ("a field that is not there", beside("replica: 3"), "unknown field \"spec.replica\""),
-        ("a nested field that is not there", beside("pdb: {enable: true}"), "unknown field \"spec.pdb.enable\""),
+        (
+            "a nested field that is not there",
+            beside("pdb: {enable: true}"),
+            "unknown field \"spec.pdb.enable\"",
+        ),
         ("a setting with a fraction", beside("settings: {hints_max: 1.5}"), "should be a multiple of 1"),
         ("a setting with a list", beside("settings: {seeds: [a]}"), "spec.settings.seeds: Too many"),
         ("a setting with fields", beside("settings: {seeds: {a: 1}}"), "spec.settings.seeds: Too many"),
@@ -52,12 +65,16 @@ pub fn cases() -> Vec<(&'static str, String, &'static str)> {
             beside("podTemplate: {terminationGracePeriodSeconds: 0}"),
             "terminationGracePeriodSeconds in body should be greater than or equal to 1",
         ),
-        ("an empty zone key", beside("topology: {zoneKey: ''}"), "zoneKey in body should be at least 1 chars long"),
+        (
+            "an empty zone key",
+            beside("topology: {zoneKey: ''}"),
+            "zoneKey in body should be at least 1 chars long",
+        ),
     ]
 }
 
 /// Names of clusters that are refused, with what the refusal says.
-pub fn names() -> Vec<(String, &'static str)> {
+pub(crate) fn names() -> Vec<(String, &'static str)> {
     vec![
         ("n".repeat(41), "metadata.name: at most 40 characters"),
         ("1st".into(), "metadata.name: lower-case letters, digits and '-', a letter first"),
@@ -66,24 +83,24 @@ pub fn names() -> Vec<(String, &'static str)> {
 }
 
 /// An edit that is refused: of a resource with `before` as its spec, and with a status where one is named.
-pub struct Edit {
+pub(crate) struct Edit {
     /// What is tried.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The spec that is there.
-    pub before: &'static str,
+    pub(crate) before: &'static str,
     /// The status that is there.
-    pub status: Option<&'static str>,
+    pub(crate) status: Option<&'static str>,
     /// The spec that is refused.
-    pub after: &'static str,
+    pub(crate) after: &'static str,
     /// What the refusal says.
-    pub says: &'static str,
+    pub(crate) says: &'static str,
 }
 
 const FIVE: &str = "{replicas: 5, image: quorate, storage: {size: 2Gi, storageClassName: fast}}";
 const STABLE: &str = "{topology: Stable, effectiveReplication: {factor: 3, readQuorum: 2, writeQuorum: 2}}";
 
 /// Edits that are refused, with what the refusal says.
-pub fn edits() -> Vec<Edit> {
+pub(crate) fn edits() -> Vec<Edit> {
     let edit = |name, status, after, says| Edit { name, before: FIVE, status, after, says };
     vec![
         edit(
@@ -148,7 +165,7 @@ pub fn edits() -> Vec<Edit> {
 }
 
 /// Edits of the same resource that are not refused, each on its own, with the status beside it.
-pub fn good_edits() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn good_edits() -> Vec<(&'static str, &'static str)> {
     vec![
         ("{replicas: 6, image: quorate, storage: {size: 2Gi, storageClassName: fast}}", STABLE),
         ("{replicas: 5, image: other, storage: {size: 2048Mi, storageClassName: fast}}", STABLE),
