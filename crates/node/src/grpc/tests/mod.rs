@@ -267,7 +267,8 @@ async fn a_drained_node_serves_and_is_not_healthy() {
     ];
     for (request, reason) in invalid {
         let refused = rig.admin().drain(request).await.unwrap_err();
-        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, reason));
+        assert_eq!(refused.code(), Code::InvalidArgument);
+        assert!(refused.message().starts_with(reason), "{}", refused.message());
     }
     assert!(!rig.admin().status(v1::StatusRequest::default()).await.unwrap().get_ref().draining);
     let drained =
