@@ -5,7 +5,7 @@
 pub(crate) mod changes;
 pub(crate) mod ledger;
 pub(crate) mod load;
-mod scrape;
+pub(crate) mod scrape;
 pub(crate) mod trouble;
 pub(crate) mod watch;
 
@@ -97,6 +97,19 @@ impl Process {
         assert!(status.success());
     }
 
+    /// Waits for it to end by itself; returns its code, and none if a signal ended it.
+    pub(crate) async fn ended(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("it is running");
+        let started = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().expect("it is ours") {
+                return status.code();
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Whether there is a process, standing or not.
     pub(crate) fn is_running(&self) -> bool {
         self.child.is_some()
@@ -124,6 +137,10 @@ impl Process {
 
     pub(crate) fn grpc_address(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
+    }
+
+    pub(crate) fn http_address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[1])
     }
 
     fn channel(&self) -> Channel {

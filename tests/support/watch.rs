@@ -22,7 +22,7 @@ impl Process {
 
     /// One of its metrics without labels, by its full name.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        scrape::metric(&format!("127.0.0.1:{}", self.ports[1]), name).await
+        scrape::metric(&self.http_address(), name).await
     }
 
     /// Resident memory of its process, in bytes.

@@ -89,6 +89,7 @@ struct Details {
     hints_delivered: u64,
     hints_dropped: u64,
     tombstones: u64,
+    set_aside_directories: u32,
     /// Whether a change of the layout is under way, as far as the node knows.
     changing: bool,
 }
@@ -225,6 +226,8 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
         "left"
     } else if !status.storage_refusal.is_empty() {
         "read-only"
+    } else if status.draining {
+        "draining"
     } else {
         "up"
     };
@@ -259,6 +262,7 @@ fn answered(status: &v1::StatusResponse, seen: Seen, names: &BTreeMap<u64, Strin
             hints_delivered: hints.delivered,
             hints_dropped: hints.dropped,
             tombstones: status.tombstones,
+            set_aside_directories: status.set_aside_directories,
             changing: status.change.is_some(),
         }),
     }
@@ -330,6 +334,13 @@ fn show(state: &ClusterState) -> Result<()> {
         if damaged > 0 {
             output::note(format!(
                 "{} {}: {damaged} keys are damaged there, and are being healed from their other owners",
+                node.name, node.id
+            ));
+        }
+        let aside = node.details.as_ref().map_or(0, |details| details.set_aside_directories);
+        if aside > 0 {
+            output::note(format!(
+                "{} {}: {aside} stores were set aside there, for you to look at: docs/OPERATIONS.md",
                 node.name, node.id
             ));
         }

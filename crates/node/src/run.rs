@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use futures::future::BoxFuture;
 use quorate_protocol::id::{NodeId, StartId};
-use quorate_protocol::identity::{RecoverError, Recovered, recover};
+use quorate_protocol::identity::{Betrayal, RecoverError, Recovered, recover};
+use quorate_protocol::layout::Layout;
 use quorate_protocol::store::StoreError;
 use quorate_protocol::{Node, NodeConfig};
 use quorate_storage::{OpenError, SledStore, StoreHooks, StoreOptions};
@@ -19,14 +21,24 @@ use tokio::sync::watch;
 
 use crate::addresses::{AddressBook, NodeAddresses};
 use crate::config::Settings;
-use crate::driver::{self, Driver, Ended, Inputs};
+use crate::distrusted::{self, Cause};
+use crate::draining::Draining;
+use crate::driver::{self, Ended, Inputs};
 use crate::faults::Faults;
-use crate::metrics::{Metrics, Sample};
+use crate::metrics::Metrics;
 use crate::peers::{Peers, Shared};
-use crate::{checkpoints, distrusted, grpc, http};
+use crate::scrape::Scrape;
+use crate::surfaces::Surfaces;
+use crate::{checkpoints, grpc, http};
 
 /// Client operations that may wait for the loop, as a multiple of those that may be under way.
 const QUEUED_FACTOR: usize = 2;
+
+/// How long a node that is told to stop goes on with what its clients have under way.
+const FINISH_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long the last answers may take to leave when the loop has ended.
+const TELL_WITHIN: Duration = Duration::from_secs(1);
 
 /// How long the directory may still be in use when a node starts.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -88,7 +100,7 @@ pub async fn run(
     let start = StartId(rand::rng().next_u64());
     let (store, recovered) = match open_and_recover(&settings, start, &inputs, &metrics) {
         Err(error) if is_damage(&error) => {
-            distrusted::mark(&settings.data_dir, &format!("{error:#}"))?;
+            distrusted::mark(&settings.data_dir, Cause::Doubt, &format!("{error:#}"))?;
             return Ok(End::Distrusted(listening));
         }
         opened => opened?,
@@ -134,6 +146,9 @@ pub async fn run(
         registry: peers.registry(),
         inputs: peer_inputs,
     };
+    let data_dir = settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone());
+    let draining = Draining::default();
+    let mut surfaces = Surfaces::default();
     let (stop, stopping) = watch::channel(false);
     let links = tokio::spawn({
         let (peers, stopping, seeds) = (peers.clone(), stopping.clone(), settings.seeds.clone());
@@ -141,19 +156,27 @@ pub async fn run(
     });
     let interval = Duration::from_secs(settings.checkpoint_interval_s);
     let checkpoints = tokio::spawn(checkpoints::keep(store.clone(), interval));
+    let tidier = tokio::spawn(tidy(driver.layouts(), recovered.node, data_dir.clone()));
     let limits = Arc::new(settings.limits());
     let http_state = http::HttpState {
         driver: driver.clone(),
         limits: limits.clone(),
         metrics: Arc::new({
-            let (metrics, driver, store, peers) =
-                (metrics.clone(), driver.clone(), store.clone(), peers.clone());
-            move || scrape(metrics.clone(), driver.clone(), store.clone(), peers.clone())
+            let scrape = Scrape {
+                metrics: metrics.clone(),
+                driver: driver.clone(),
+                store: store.clone(),
+                peers: peers.clone(),
+                data_dir: data_dir.clone(),
+                draining: draining.clone(),
+            };
+            move || Box::pin(scrape.clone().text()) as BoxFuture<'static, String>
         }),
         observer: metrics.observer(),
         grpc_address: addresses.grpc.clone(),
+        draining: draining.clone(),
     };
-    let http = tokio::spawn(http::serve(http_listener, http::router(http_state), until(stopping.clone())));
+    surfaces.add("HTTP", http::serve(http_listener, http::router(http_state), surfaces.stopped()));
     let grpc_state = grpc::GrpcState {
         driver: driver.clone(),
         limits: limits.clone(),
@@ -164,15 +187,16 @@ pub async fn run(
         }),
         observer: metrics.observer(),
         faults,
-        data_dir: settings.data_dir.canonicalize().unwrap_or_else(|_| settings.data_dir.clone()),
+        data_dir: data_dir.clone(),
         introducer: Arc::new(peers.clone()),
         configured: grpc::Configured {
             name: settings.name.clone(),
             zone: settings.zone.clone(),
             weight: settings.weight,
         },
+        draining: draining.clone(),
     };
-    let grpc = tokio::spawn(grpc::serve(grpc_listener, grpc_state, until(stopping.clone())));
+    surfaces.add("gRPC", grpc::serve(grpc_listener, grpc_state, surfaces.stopped()));
     // Who started the process may listen to the first line only, and this may be the second start in it.
     if announce && let Err(error) = print_announcement(recovered.node, &addresses) {
         tracing::warn!(%error, "nobody heard the announcement");
@@ -181,23 +205,33 @@ pub async fn run(
 
     let ended = tokio::select! {
         () = shutdown => {
-            driver.stop();
-            ended.await
+            tracing::info!("stopping: what is under way is finished first");
+            draining.begin();
+            tokio::select! {
+                () = surfaces.finish(FINISH_WITHIN) => {
+                    driver.stop();
+                    ended.await
+                }
+                end = &mut ended => end,
+            }
         }
         end = &mut ended => end,
     };
+    // Who still waits is told that there will be no answer.
+    surfaces.finish(TELL_WITHIN).await;
     tracing::info!("stopping");
     stop.send_replace(true);
     checkpoints.abort();
+    tidier.abort();
     links.abort();
-    http.abort();
-    grpc.abort();
     match ended
         .context("the loop ended unexpectedly")?
         .context("the store failed; the node has to be started anew")?
     {
         Ended::GaveUp(betrayal) => {
-            distrusted::mark(&settings.data_dir, &betrayal.to_string())?;
+            let left = matches!(betrayal, Betrayal::Departed { .. });
+            let cause = if left { Cause::Left } else { Cause::Doubt };
+            distrusted::mark(&settings.data_dir, cause, &betrayal.to_string())?;
             Ok(End::Distrusted(listening))
         }
         Ended::Stopped => {
@@ -210,6 +244,24 @@ pub async fn run(
             }
             Ok(End::Stopped)
         }
+    }
+}
+
+/// Says what was set aside; deletes, once the node is a member and no change is under way, what nobody misses of it.
+async fn tidy(mut layouts: watch::Receiver<Option<Arc<Layout>>>, node: NodeId, data_dir: PathBuf) {
+    if distrusted::count(&data_dir) == 0 {
+        return;
+    }
+    let settled = |layout: &Option<Arc<Layout>>| {
+        layout.as_ref().is_some_and(|layout| layout.member(node).is_some() && layout.stage().is_none())
+    };
+    if layouts.wait_for(settled).await.is_err() {
+        return;
+    }
+    match tokio::task::spawn_blocking(move || distrusted::discard_left(&data_dir)).await {
+        Ok(Ok(0)) | Err(_) => {}
+        Ok(Ok(kept)) => tracing::warn!(kept, "stores that were set aside are still there, for people to look at"),
+        Ok(Err(error)) => tracing::warn!("what was set aside is not deleted: {error:#}"),
     }
 }
 
@@ -273,26 +325,6 @@ fn open_unlocked(
             result => return result,
         }
     }
-}
-
-async fn until(mut stopping: watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-fn scrape(
-    metrics: Arc<Metrics>,
-    driver: Driver,
-    store: Arc<SledStore>,
-    peers: Peers,
-) -> futures::future::BoxFuture<'static, String> {
-    Box::pin(async move {
-        match driver.view().await {
-            Some(view) => {
-                metrics.render(&Sample { view: &view, store: &store.stats(), links: peers.figures() })
-            }
-            None => String::from("# the node is stopping\n"),
-        }
-    })
 }
 
 fn print_announcement(node: NodeId, addresses: &NodeAddresses) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -269,6 +270,11 @@ impl Node {
             starting: self.standing.waits(),
             unvouched: self.standing.is_unvouched(),
         }
+    }
+
+    /// For how long the oldest hint has been waiting to be brought to its owner, to the second; zero without any.
+    pub fn oldest_hint(&self, now: Time) -> Duration {
+        self.hints.oldest(now)
     }
 
     pub(crate) fn on_message(&mut self, turn: &mut Turn<'_>, from: NodeId, message: Message) {

@@ -8,10 +8,11 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 /// Who may depend on which crates of the workspace, in what ships (tests and benches may use more).
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("quorate-protocol", &[]),
     ("quorate-storage", &["quorate-protocol"]),
     ("quorate-observe", &["quorate-protocol"]),
+    ("quorate-dashboards", &[]),
     ("quorate-sim", &["quorate-protocol", "quorate-observe"]),
     ("quorate-proto", &["quorate-protocol"]),
     ("quorate-node", &["quorate-protocol", "quorate-storage", "quorate-proto"]),
@@ -21,7 +22,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
         "quorate-cli",
         &["quorate-client", "quorate-node", "quorate-observe", "quorate-proto", "quorate-protocol"],
     ),
-    ("quorate-xtask", &["quorate-controller"]),
+    ("quorate-xtask", &["quorate-controller", "quorate-dashboards"]),
 ];
 
 /// What the core must not be built with: runtimes, sockets, files, the operating system's randomness, engines.

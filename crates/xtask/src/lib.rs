@@ -1,9 +1,10 @@
-//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`, `crdgen`.
+//! Checks that the project runs on itself: `cargo xtask planted`, `layering`, `tidy`, `crdgen`, `dashboards`.
 //!
-//! `layering`, `tidy` and `crdgen --check` also run as tests, so that a bare `cargo test` runs them.
+//! All but `planted` also run as tests, so that a bare `cargo test` runs them.
 
 pub mod crdgen;
 pub mod layering;
+pub mod monitoring;
 pub mod planted;
 pub mod tidy;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use quorate_xtask::planted::Selection;
-use quorate_xtask::{crdgen, layering, planted, tidy, workspace};
+use quorate_xtask::{crdgen, layering, monitoring, planted, tidy, workspace};
 
 /// The project's own chores.
 #[derive(Parser)]
@@ -40,6 +40,10 @@ enum Chore {
     Layering,
     /// Look at every source file: its size, its doc, what must not be in it.
     Tidy,
+    /// Check dashboards and alerts: every expression, what it names, and the chart's copies.
+    Dashboards(monitoring::DashboardsArgs),
+    /// Draw a dashboard from the series of a running Prometheus.
+    Picture(monitoring::PictureArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -72,6 +76,11 @@ fn main() -> anyhow::Result<ExitCode> {
                 println!("warning: {warning}");
             }
             report.errors
+        }
+        Chore::Dashboards(arguments) => monitoring::check(&root, &arguments)?,
+        Chore::Picture(arguments) => {
+            monitoring::draw(&root, &arguments)?;
+            Vec::new()
         }
     };
     for line in &broken {

@@ -30,8 +30,9 @@ use crate::clock::link_time;
 const TURN_INPUTS: usize = 512;
 /// A turn's commits go to the store in batches of about this size: it takes none that is too large.
 const BATCH_BYTES: usize = 32 << 20;
-/// A stopping node waits no longer than this for what is under way.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// A stopping loop waits no longer than this for what is under way. What serves clients has stopped before it: that is what it
+/// coordinates for other nodes, and writes that wait for the rest of their owners.
+const STOP_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where the loop sends what is for peers. Never blocks; what cannot be sent is lost, as on a network.
 pub trait Outbox: Send + 'static {
@@ -132,11 +133,16 @@ where
                 return Ok(Ended::GaveUp(betrayal));
             }
             if let Some(since) = self.state.stopping
-                && (self.state.waiting.is_empty() || since.elapsed() > STOP_WITHIN)
+                && (self.is_idle() || since.elapsed() > STOP_WITHIN)
             {
                 return Ok(Ended::Stopped);
             }
         }
+    }
+
+    fn is_idle(&self) -> bool {
+        let gauges = self.node.gauges();
+        self.state.waiting.is_empty() && gauges.operations == 0 && gauges.lingering == 0
     }
 
     fn wake_at(&self) -> Instant {
@@ -238,9 +244,11 @@ where
             gossip: self.node.gossip(),
             stats: self.node.stats().clone(),
             gauges: self.node.gauges(),
-            anti_entropy: self.node.anti_entropy(self.now().mono),
+            oldest_hint: self.node.oldest_hint(now),
+            anti_entropy: self.node.anti_entropy(now),
             change: self.node.progress(),
             store_refusal: self.state.store_refusal.clone(),
+            awaited: self.state.waiting.len(),
         }
     }
 

@@ -36,12 +36,16 @@ pub struct View {
     pub stats: Stats,
     /// What there is now.
     pub gauges: Gauges,
+    /// For how long the oldest hint has been waiting.
+    pub oldest_hint: Duration,
     /// How far anti-entropy is.
     pub anti_entropy: AntiEntropy,
     /// This node's part of the change of the layout that is under way, if one is.
     pub change: Option<Progress>,
     /// Why the store takes no writes; none when it does.
     pub store_refusal: Option<String>,
+    /// Requests of this node's own clients that wait for their answer.
+    pub awaited: usize,
 }
 
 /// How many partitions this node can serve, as far as it sees.
@@ -56,6 +60,11 @@ pub struct PartitionCounts {
 }
 
 impl View {
+    /// Operations under way: of this node's clients, and those that it coordinates for other nodes.
+    pub fn under_way(&self) -> usize {
+        self.awaited.max(self.gauges.operations)
+    }
+
     /// Whether the node has left the cluster whose layout it holds.
     pub fn has_left(&self) -> bool {
         self.layout.as_ref().is_some_and(|layout| layout.member(self.node).is_none())

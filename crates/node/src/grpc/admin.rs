@@ -12,7 +12,7 @@ use quorate_proto::v1;
 use quorate_proto::v1::admin_server::Admin;
 use quorate_proto::v1::{
     AlterBucketRequest, AntiEntropy, BootstrapRequest, BootstrapResponse, ChangeLayoutRequest,
-    ChangeLayoutResponse, CreateBucketRequest, DropBucketRequest, GetLayoutRequest, GetLayoutResponse,
+    ChangeLayoutResponse, CreateBucketRequest, DrainRequest, DrainResponse, DropBucketRequest, GetLayoutRequest, GetLayoutResponse,
     InjectFaultsRequest, InjectFaultsResponse, ListBucketsRequest, ListBucketsResponse, PartitionState, Peer,
     RepairRequest, RepairResponse, StatusRequest, StatusResponse,
 };
@@ -25,7 +25,13 @@ use tonic::{Request, Response, Status};
 use super::status::refused;
 use super::{GrpcState, change, faults};
 use crate::addresses::NodeAddresses;
+use crate::distrusted;
 use crate::driver::{BootstrapFailure, View};
+
+/// What a drain takes when its request does not say: see `DrainRequest`.
+const DRAIN_SETTLE_MS: u32 = 5_000;
+const DRAIN_TIMEOUT_MS: u32 = 20_000;
+const DRAIN_TIMEOUT_MS_MAX: u32 = 600_000;
 
 pub(super) struct AdminService {
     state: GrpcState,
@@ -97,6 +103,8 @@ impl AdminService {
             configured_name: self.state.configured.name.clone(),
             configured_zone: self.state.configured.zone.clone(),
             configured_weight: self.state.configured.weight,
+            draining: self.state.draining.has_begun(),
+            set_aside_directories: u32::try_from(distrusted::count(&self.state.data_dir)).unwrap_or(u32::MAX),
         }
     }
 }
@@ -194,6 +202,26 @@ impl Admin for AdminService {
         faults::set(faults, view.node, members, &asked)?;
         Ok(Response::new(faults::shown(faults)))
     }
+
+    async fn drain(&self, request: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        let (settle, timeout) = drain_times(request.into_inner())?;
+        let under_way = self.state.draining.run(&self.state.driver, settle, timeout).await;
+        Ok(Response::new(DrainResponse { operations: under_way.ok_or_else(stopping)? as u64 }))
+    }
+}
+
+/// How long a drain is to serve on at least, and may take at most.
+fn drain_times(asked: DrainRequest) -> Result<(Duration, Duration), Status> {
+    let settle_ms = asked.settle_ms.unwrap_or(DRAIN_SETTLE_MS);
+    let timeout_ms = asked.timeout_ms.unwrap_or(DRAIN_TIMEOUT_MS.max(settle_ms));
+    let invalid = |field, reason| Err(refused(Failure::Invalid { field, reason }));
+    if timeout_ms > DRAIN_TIMEOUT_MS_MAX {
+        return invalid("timeout_ms", format!("{timeout_ms} is more than {DRAIN_TIMEOUT_MS_MAX}"));
+    }
+    if settle_ms > timeout_ms {
+        return invalid("settle_ms", format!("{settle_ms} is more than the timeout, {timeout_ms}"));
+    }
+    Ok((Duration::from_millis(settle_ms.into()), Duration::from_millis(timeout_ms.into())))
 }
 
 fn membership(view: &View) -> v1::Membership {

@@ -25,6 +25,7 @@ use quorate_protocol::id::OperationId;
 pub use server::{ServeError, serve};
 
 use crate::addresses::Addresses;
+use crate::draining::Draining;
 use crate::driver::Driver;
 use crate::faults::Faults;
 use crate::observe::SharedObserver;
@@ -51,6 +52,8 @@ pub struct GrpcState {
     pub introducer: Arc<dyn Introducer>,
     /// What the node says of itself to who adds it to a cluster.
     pub configured: Configured,
+    /// Whether the node is about to be stopped.
+    pub draining: Draining,
 }
 
 /// What a node is to be in a cluster, as its configuration says.

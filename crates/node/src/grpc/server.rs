@@ -14,6 +14,7 @@ use quorate_proto::v1::kv_server::KvServer;
 use quorate_protocol::layout::Layout;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::server::NamedService as _;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -23,6 +24,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use super::GrpcState;
 use super::admin::AdminService;
 use super::kv::KvService;
+use crate::draining::Draining;
 
 /// The largest message of the data plane: a batch or a session's message carries many values.
 const KV_MESSAGE_BYTES: usize = 64 << 20;
@@ -34,8 +36,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 8 << 20;
 const STREAMS_MAX: u32 = 4096;
 /// How often a connection without traffic is asked whether its client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// What a stop leaves for calls under way.
-const GRACE: Duration = Duration::from_secs(10);
+/// What a stop leaves for calls under way, should whoever stops the server not end it before.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// Why clients are no longer served.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +59,7 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let (health, health_service) = health_reporter();
     let http_address: Arc<str> = state.addresses.own().http.into();
-    let layouts = state.driver.layouts();
+    let (layouts, draining) = (state.driver.layouts(), state.draining.clone());
     let kv = KvServer::new(KvService::new(state.clone(), stopping.clone()))
         .max_decoding_message_size(KV_MESSAGE_BYTES)
         .max_encoding_message_size(usize::MAX);
@@ -85,14 +87,15 @@ pub async fn serve(
         );
     tokio::select! {
         served = server => Ok(served?),
-        () = live(health, layouts, shutdown, stop) => Ok(()),
+        () = live(health, layouts, draining, shutdown, stop) => Ok(()),
     }
 }
 
 /// Keeps the health service up to date, stops the server, and ends when the time for calls under way is over.
 async fn live(
-    health: HealthReporter,
+    mut health: HealthReporter,
     mut layouts: watch::Receiver<Option<Arc<Layout>>>,
+    draining: Draining,
     shutdown: impl Future<Output = ()>,
     stop: watch::Sender<bool>,
 ) {
@@ -100,20 +103,35 @@ async fn live(
     health.set_serving::<AdminServer<AdminService>>().await;
     health.set_not_serving::<KvServer<KvService>>().await;
     let founded = async { layouts.wait_for(Option::is_some).await.is_ok() };
-    tokio::select! {
-        () = &mut shutdown => {}
-        // An error means that the loop has ended, which the shutdown follows.
-        founded = founded => {
-            if founded {
-                health.set_serving::<KvServer<KvService>>().await;
+    let stopped = {
+        let mut leaving = std::pin::pin!(async {
+            tokio::select! {
+                () = draining.begun() => false,
+                () = &mut shutdown => true,
             }
-            shutdown.await;
+        });
+        tokio::select! {
+            stopped = &mut leaving => stopped,
+            // An error means that the loop has ended, which the shutdown follows.
+            founded = founded => {
+                if founded {
+                    health.set_serving::<KvServer<KvService>>().await;
+                }
+                leaving.await
+            }
         }
-    }
+    };
     health.set_not_serving::<KvServer<KvService>>().await;
-    health.set_not_serving::<AdminServer<AdminService>>().await;
     health.set_service_status("", ServingStatus::NotServing).await;
+    if !stopped {
+        shutdown.await;
+    }
+    health.set_not_serving::<AdminServer<AdminService>>().await;
     stop.send_replace(true);
+    // Who watches the health would hold the stop up: a watch ends with what it watches.
+    for service in ["", KvServer::<KvService>::NAME, AdminServer::<AdminService>::NAME] {
+        health.clear_service_status(service).await;
+    }
     tokio::time::sleep(GRACE).await;
 }
 

@@ -48,13 +48,14 @@ pub(super) async fn healthz(State(state): State<HttpState>) -> Response {
     }
 }
 
-/// Says whether the node should be sent requests: it has a layout, its store takes writes, and of each of its
-/// partitions enough owners can be reached.
+/// Says whether the node should be sent requests: it has a layout, its store takes writes, of each of its
+/// partitions enough owners can be reached, and it is not about to be stopped.
 #[utoipa::path(get, path = "/readyz", tag = "node",
     responses((status = 200, description = "It should", body = ReadyAnswer),
         (status = 503, description = "It should not, and why", body = ReadyAnswer)))]
 pub(super) async fn readyz(State(state): State<HttpState>) -> Response {
     let reason = match view(&state).await {
+        Ok(_) if state.draining.has_begun() => Some("it is draining, for it is about to be stopped".into()),
         Ok(view) => not_ready(&view),
         Err(_) => Some("the node's loop does not answer".into()),
     };
@@ -146,9 +147,11 @@ mod tests {
             gossip: GossipFigures::default(),
             stats: Stats::default(),
             gauges: Gauges::default(),
+            oldest_hint: Duration::ZERO,
             anti_entropy: quorate_protocol::stats::AntiEntropy::default(),
             change: None,
             store_refusal: None,
+            awaited: 0,
         }
     }
 

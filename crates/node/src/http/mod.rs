@@ -20,6 +20,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use quorate_protocol::Limits;
 
+use crate::draining::Draining;
 use crate::driver::Driver;
 use crate::observe::SharedObserver;
 
@@ -39,6 +40,8 @@ pub struct HttpState {
     pub observer: SharedObserver,
     /// Where this node takes gRPC clients.
     pub grpc_address: String,
+    /// Whether the node is about to be stopped.
+    pub draining: Draining,
 }
 
 impl std::fmt::Debug for HttpState {

@@ -1,9 +1,10 @@
 //! The hints in memory, each also a record of the store.
 
-use super::{Hints, NewMark};
+use super::{Hints, NewMark, SECOND_US};
 use crate::id::{NodeId, PartitionId};
 use crate::message::{KeyRef, Place};
 use crate::store::CommitNumber;
+use crate::time::Time;
 
 /// One key that one owner has missed.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Mark {
     pub(super) bytes: usize,
     /// Makes the newest version durable.
     pub(crate) commit: CommitNumber,
+    /// When it was first taken.
+    since: Time,
     /// On its way to so many.
     pub(super) flying: usize,
     /// Those of several that are to have it who have acknowledged this version, in the present epoch.
@@ -35,11 +38,12 @@ impl Hints {
         let marks = self.marks.entry(owner).or_default();
         if let Some(mark) = marks.get_mut(key) {
             self.fallback_bytes = self.fallback_bytes + new.bytes - mark.bytes;
-            *mark = Mark { flying: mark.flying, ..Mark::first(new, version) };
+            *mark = Mark { flying: mark.flying, since: mark.since, ..Mark::first(new, version) };
             return version;
         }
         marks.insert(key.clone(), Mark::first(new, version));
         self.count += 1;
+        *self.ages.entry(second(new.now)).or_default() += 1;
         self.fallback_bytes += new.bytes;
         let presence = self.partitions.entry(key.partition).or_default();
         presence.count += 1;
@@ -56,6 +60,12 @@ impl Hints {
             self.cursors.remove(&owner);
         }
         self.count -= 1;
+        if let Some(alike) = self.ages.get_mut(&second(mark.since)) {
+            *alike -= 1;
+            if *alike == 0 {
+                self.ages.remove(&second(mark.since));
+            }
+        }
         self.fallback_bytes -= mark.bytes;
         if let Some(presence) = self.partitions.get_mut(&key.partition) {
             presence.count -= 1;
@@ -80,6 +90,50 @@ impl Hints {
 
 impl Mark {
     fn first(new: NewMark, version: u64) -> Self {
-        Self { place: new.place, version, bytes: new.bytes, commit: new.commit, flying: 0, heard: Vec::new() }
+        Self {
+            place: new.place,
+            version,
+            bytes: new.bytes,
+            commit: new.commit,
+            since: new.now,
+            flying: 0,
+            heard: Vec::new(),
+        }
+    }
+}
+
+fn second(time: Time) -> u64 {
+    time.0 / SECOND_US
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::id::BucketId;
+
+    #[test]
+    fn the_oldest_hint_counts_from_when_its_owner_first_missed_the_key() {
+        let key = |key: &'static [u8]| KeyRef {
+            partition: PartitionId(0),
+            bucket: BucketId(0),
+            key: bytes::Bytes::from_static(key),
+        };
+        let at = |seconds: u64| Time(seconds * SECOND_US);
+        let new = |now| NewMark { place: Place::Replica, bytes: 0, commit: CommitNumber(0), now };
+        let mut hints = Hints::default();
+        assert_eq!(hints.oldest(at(9)), Duration::ZERO);
+        hints.set(NodeId(1), &key(b"a"), new(at(10)));
+        hints.set(NodeId(2), &key(b"a"), new(at(10)));
+        hints.set(NodeId(1), &key(b"b"), new(at(20)));
+        hints.set(NodeId(1), &key(b"a"), new(at(30)));
+        assert_eq!(hints.oldest(at(40)), Duration::from_secs(30));
+        hints.unset(NodeId(2), &key(b"a"));
+        assert_eq!(hints.oldest(at(40)), Duration::from_secs(30));
+        hints.unset(NodeId(1), &key(b"a"));
+        assert_eq!(hints.oldest(at(40)), Duration::from_secs(20));
+        hints.unset(NodeId(1), &key(b"b"));
+        assert_eq!((hints.oldest(at(40)), hints.ages.len()), (Duration::ZERO, 0));
     }
 }

@@ -72,7 +72,7 @@ impl Node {
             self.commits.issue(turn.effects, vec![record(owner, key, Place::Replica, 0)])
         };
         self.stats.hints_taken += 1;
-        let version = self.hints.set(owner, key, NewMark { place: Place::Replica, bytes: 0, commit });
+        let version = self.hints.set(owner, key, NewMark { place: Place::Replica, bytes: 0, commit, now: turn.time() });
         self.hints_wanted(turn);
         Some(version)
     }
@@ -107,7 +107,7 @@ impl Node {
         self.stats.hints_taken += owners.len() as u64;
         for &owner in owners {
             let bytes = held.encoded.0.len() + key.key.len() + MARK_BYTES;
-            let new = NewMark { place: Place::Fallback, bytes, commit: held.commit };
+            let new = NewMark { place: Place::Fallback, bytes, commit: held.commit, now: turn.time() };
             self.hints.set(owner, key, new);
             // It may have gone while the store was asked: then nobody but the owners of now can be brought it.
             let holds = |layout: &Layout| layout.is_holder(key.partition, owner);
@@ -278,7 +278,7 @@ impl Node {
                 _ => (self.place_of(&key), key.key.len() + MARK_BYTES),
             };
             let bytes = if place == Place::Fallback { bytes } else { 0 };
-            self.hints.set(owner, &key, NewMark { place, bytes, commit: CommitNumber(0) });
+            self.hints.set(owner, &key, NewMark { place, bytes, commit: CommitNumber(0), now: turn.time() });
         }
         if page.more {
             self.load_hints(turn, last);

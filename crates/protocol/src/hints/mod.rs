@@ -15,6 +15,7 @@ mod keep;
 mod show;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -26,6 +27,9 @@ use crate::time::Time;
 use deliver::Flight;
 pub(crate) use index::Mark;
 
+/// A second of the monotonic clock.
+const SECOND_US: u64 = 1_000_000;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Hints {
@@ -36,6 +40,8 @@ pub(crate) struct Hints {
     fallback_bytes: usize,
     /// Hints of each partition, and by the link clock since when there has been none.
     partitions: BTreeMap<PartitionId, Presence>,
+    /// How many were first taken in each second of the monotonic clock, where there are any.
+    ages: BTreeMap<u64, usize>,
     /// The last version given to a hint.
     versions: u64,
     /// Partitions of which more was missed by an owner than is remembered: compared first when it is back.
@@ -78,6 +84,12 @@ impl Hints {
         self.fallback_bytes
     }
 
+    /// For how long the oldest has been waiting, to the second; zero without any. Those of earlier lives count from the start.
+    pub(crate) fn oldest(&self, now: Time) -> Duration {
+        let first = self.ages.first_key_value();
+        first.map_or(Duration::ZERO, |(&second, _)| now.since(Time(second * SECOND_US)))
+    }
+
     /// How many there are for an owner.
     pub(crate) fn of(&self, owner: NodeId) -> usize {
         self.marks.get(&owner).map_or(0, BTreeMap::len)
@@ -117,4 +129,6 @@ pub(crate) struct NewMark {
     pub(crate) bytes: usize,
     /// The commit that makes both durable.
     pub(crate) commit: CommitNumber,
+    /// When it was taken: of a hint that is there already the first time counts.
+    pub(crate) now: Time,
 }

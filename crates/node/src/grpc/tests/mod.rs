@@ -249,6 +249,33 @@ async fn health_tells_whether_the_cluster_is_founded() {
 }
 
 #[tokio::test]
+async fn a_drained_node_serves_and_is_not_healthy() {
+    let rig = Rig::founded().await;
+    let mut health = HealthClient::new(rig.channel.clone());
+    let watch = HealthCheckRequest { service: "quorate.v1.Kv".into() };
+    let mut watched = health.watch(watch).await.unwrap().into_inner();
+    while watched.message().await.unwrap() != Some(HealthCheckResponse { status: 1 }) {}
+    let invalid = [
+        (v1::DrainRequest { settle_ms: Some(20), timeout_ms: Some(10) }, "settle_ms: 20 is more than the timeout, 10"),
+        (v1::DrainRequest { settle_ms: None, timeout_ms: Some(600_001) }, "timeout_ms: 600001 is more than 600000"),
+    ];
+    for (request, reason) in invalid {
+        let refused = rig.admin().drain(request).await.unwrap_err();
+        assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, reason));
+    }
+    assert!(!rig.admin().status(v1::StatusRequest::default()).await.unwrap().get_ref().draining);
+    let drained = rig.admin().drain(v1::DrainRequest { settle_ms: Some(10), timeout_ms: None }).await.unwrap();
+    assert_eq!(drained.get_ref().operations, 0);
+    assert_eq!(watched.message().await.unwrap(), Some(HealthCheckResponse { status: 2 }));
+    assert!(rig.admin().status(v1::StatusRequest::default()).await.unwrap().get_ref().draining);
+    rig.kv().put(put("k", "v")).await.unwrap();
+    // The watch is still open: it does not hold the stop up.
+    rig.stop.send(()).unwrap();
+    while watched.message().await.is_ok_and(|message| message.is_some()) {}
+    tokio::time::timeout(Duration::from_secs(5), rig.served).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn plain_http_is_told_which_port_it_meant() {
     let rig = Rig::start().await;
     let mut stream = TcpStream::connect(rig.address).await.unwrap();

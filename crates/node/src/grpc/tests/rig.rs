@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 use crate::addresses::{Addresses, NodeAddresses};
+use crate::draining::Draining;
 use crate::driver::{self, Driver, Inputs, Outbox, StorePressure};
 use crate::faults::Faults;
 use crate::grpc::{Configured, GrpcState, ServeError, serve};
@@ -180,6 +181,7 @@ impl Rig {
             data_dir: "somewhere".into(),
             introducer: Arc::new(Nobody),
             configured: Configured { name: "alice".into(), zone: "north".into(), weight: 2 },
+            draining: Draining::default(),
         };
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(serve(listener, state, async {

@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::draining::Draining;
 use crate::driver::{self, Driver, Inputs, Outbox};
 use crate::http::{HttpState, router, serve};
 use crate::observe::Observer;
@@ -34,6 +35,7 @@ impl Observer for Deaf {
 pub(super) struct Served {
     pub(super) driver: Driver,
     pub(super) address: std::net::SocketAddr,
+    pub(super) draining: Draining,
     _data: tempfile::TempDir,
 }
 
@@ -101,15 +103,17 @@ impl Served {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
+        let draining = Draining::default();
         let state = HttpState {
             driver: driver.clone(),
             limits: Arc::new(limits),
             metrics: Arc::new(|| async { "quorate_info 1\n".to_owned() }.boxed()),
             observer: Arc::new(Deaf),
             grpc_address: "host:7700".into(),
+            draining: draining.clone(),
         };
         tokio::spawn(serve(listener, router(state), std::future::pending()));
-        Self { driver, address, _data: data }
+        Self { driver, address, draining, _data: data }
     }
 
     /// Sends these bytes and reads the answer to its end.

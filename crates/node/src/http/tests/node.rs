@@ -30,6 +30,17 @@ async fn a_node_with_its_quorums_is_ready() {
 }
 
 #[tokio::test]
+async fn a_draining_node_serves_and_is_not_ready() {
+    let node = Served::start(Some(1)).await;
+    node.draining.begin();
+    let ready = node.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("draining"), "{}", ready.text());
+    assert_eq!(node.get("/healthz").await.status, 200);
+    assert_eq!(node.put("/kv/k", r#"{"value":1}"#).await.status, 200);
+}
+
+#[tokio::test]
 async fn unreachable_replicas_never_count() {
     let node = Served::start(Some(3)).await;
     assert_eq!(node.get("/readyz").await.status, 503);
