@@ -3,7 +3,7 @@
 use quorate_proto::v1;
 use quorate_proto::v1::change_layout_request::Order;
 
-use super::confirm::{askable, unsettled};
+use super::confirm::{askable, is_young, unsettled};
 use super::lost::{Displaced, displaced};
 use super::{Action, Change, Step, found};
 use crate::observed::{ChangeSeen, LayoutSeen, Membership, Observed};
@@ -135,8 +135,9 @@ fn add(observed: &Observed, layout: &LayoutSeen) -> Option<Step> {
             }
         }
     }
-    if let Some(reason) = unsettled(observed, layout, &[]) {
-        return Some(Step::wait("ScalingUp", format!("waits to add members: {reason}")));
+    if let Some(unsettled) = unsettled(observed, layout, &[]) {
+        let message = format!("waits to add members: {}", unsettled.reason);
+        return Some(Step::wait("ScalingUp", message));
     }
     let names = missing.iter().map(|&ordinal| observed.pod_name(ordinal)).collect();
     alter(observed, layout, v1::Alteration { add, ..Default::default() }, Change::Add(names))
@@ -161,8 +162,9 @@ fn replication(observed: &Observed, layout: &LayoutSeen) -> Option<Step> {
         let message = format!("N {n} needs as many members, and there are {}", layout.members.len());
         return Some(Step::stuck("TooFewMembers", message));
     }
-    if let Some(reason) = unsettled(observed, layout, &[]) {
-        return Some(Step::wait("ChangingReplication", format!("waits to change N, R and W: {reason}")));
+    if let Some(unsettled) = unsettled(observed, layout, &[]) {
+        let message = format!("waits to change N, R and W: {}", unsettled.reason);
+        return Some(Step::wait("ChangingReplication", message));
     }
     let default = v1::BucketSizes { bucket: String::new(), n: Some(n), r: Some(r), w: Some(w) };
     // The other buckets keep their own, as long as there are as many owners.
@@ -192,14 +194,23 @@ fn remove(observed: &Observed, layout: &LayoutSeen) -> Option<Step> {
         let message = format!("{name} stays: N is {least}, and there would be fewer members");
         return Some(Step::blocked("TooFewMembers", message));
     }
+    let pod = observed.ordinal(name).and_then(|at| observed.pods.get(&at));
+    if observed.pod_of(leaver.id).is_none() && pod.is_some_and(|pod| pod.deleting || is_young(observed, pod))
+    {
+        return Some(Step::wait("ScalingDown", format!("waits to remove {name}: its pod starts")));
+    }
     if observed.pod_of(leaver.id).is_none() {
         let message = format!(
             "{name} does not answer, and has to hand over what it holds; if its volume is gone for good, delete its claim and its pod"
         );
         return Some(Step::blocked("LeaverSilent", message));
     }
-    if let Some(reason) = unsettled(observed, layout, &[]) {
-        return Some(Step::blocked("Unconfirmed", format!("waits to remove {name}: {reason}")));
+    if let Some(unsettled) = unsettled(observed, layout, &[]) {
+        let message = format!("waits to remove {name}: {}", unsettled.reason);
+        return Some(match unsettled.passes {
+            true => Step::wait("ScalingDown", message),
+            false => Step::blocked("Unconfirmed", message),
+        });
     }
     let alteration = v1::Alteration { remove: vec![leaver.id], ..Default::default() };
     alter(observed, layout, alteration, Change::Remove(name.clone()))
@@ -220,8 +231,9 @@ fn zones(observed: &Observed, layout: &LayoutSeen) -> Option<Step> {
     if set.is_empty() {
         return None;
     }
-    if let Some(reason) = unsettled(observed, layout, &[]) {
-        return Some(Step::wait("ChangingZones", format!("waits to tell of other zones: {reason}")));
+    if let Some(unsettled) = unsettled(observed, layout, &[]) {
+        let message = format!("waits to tell of other zones: {}", unsettled.reason);
+        return Some(Step::wait("ChangingZones", message));
     }
     names.sort();
     alter(observed, layout, v1::Alteration { set, ..Default::default() }, Change::Zones(names))

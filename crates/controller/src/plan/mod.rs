@@ -12,7 +12,7 @@
 //! | `lost` | which members are gone for good |
 //! | `claims` | which claims grow, and which are not needed any more |
 //! | `confirm` | whether all members say the same |
-//! | `status`, `conditions` | what people are told |
+//! | `status`, `verdicts`, `conditions` | what people are told |
 
 pub mod action;
 mod claims;
@@ -24,6 +24,7 @@ mod lost;
 mod pods;
 mod quantity;
 mod status;
+mod verdicts;
 
 pub use action::{Action, Change, Notice};
 pub use conditions::failing;
@@ -118,7 +119,7 @@ fn step(observed: &Observed) -> Step {
         return layout::paused(observed);
     }
     let pods = pods::wanted(observed);
-    let mut step = pods.step.or_else(|| due(observed)).unwrap_or_default();
+    let mut step = pods.step.or_else(|| due(observed)).or(pods.otherwise).unwrap_or_default();
     step.blocked = step.blocked.or(pods.blocked);
     let mut actions = vec![Action::Apply { pods: pods.count }];
     actions.extend(claims::grow(observed));

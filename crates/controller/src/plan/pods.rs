@@ -1,6 +1,6 @@
 //! How many pods there are to be, and which one is restarted.
 
-use super::confirm::unsettled;
+use super::confirm::{Unsettled, unsettled};
 use super::{Action, Step};
 use crate::crd::{MemberState, QuorateClusterStatus};
 use crate::observed::{Answer, LayoutSeen, Membership, Observed, PodSeen};
@@ -11,8 +11,16 @@ pub(super) struct Wanted {
     pub(super) count: i32,
     /// While the StatefulSet becomes larger or smaller, nothing else is due.
     pub(super) step: Option<Step>,
+    /// What it waits for when nothing else is due.
+    pub(super) otherwise: Option<Step>,
     /// Why there are more than asked for.
     pub(super) blocked: Option<(&'static str, String)>,
+}
+
+impl Wanted {
+    fn of(count: i32) -> Self {
+        Self { count, step: None, otherwise: None, blocked: None }
+    }
 }
 
 /// As many as are asked for and as there are members; of those beyond, one fewer at a time, when it is certain that its node holds
@@ -23,24 +31,29 @@ pub(super) fn wanted(observed: &Observed) -> Wanted {
     let least = asked.max(members_end(observed));
     let Some(current) = observed.stateful_set.as_ref().map(|set| set.replicas) else {
         let step = Step::wait("CreatingPods", format!("creates {least} pods"));
-        return Wanted { count: least, step: Some(step), blocked: None };
+        return Wanted { step: Some(step), ..Wanted::of(least) };
     };
     if current < least {
         let step = Step::wait("CreatingPods", format!("goes from {current} to {least} pods"));
-        return Wanted { count: least, step: Some(step), blocked: None };
+        return Wanted { step: Some(step), ..Wanted::of(least) };
     }
     if current == least {
-        return Wanted { count: least, step: None, blocked: None };
+        return Wanted::of(least);
     }
     let last = current - 1;
     match why_not_without(observed, last) {
         None => {
             let message = format!("takes away pod {}: its node owns nothing", observed.pod_name(last));
-            Wanted { count: last, step: Some(Step::wait("ScalingDown", message)), blocked: None }
+            Wanted { step: Some(Step::wait("ScalingDown", message)), ..Wanted::of(last) }
         }
-        Some(reason) => {
+        Some(Unsettled { passes: true, reason }) => {
+            let message = format!("waits to take away pod {}: {reason}", observed.pod_name(last));
+            let otherwise = Some(Step::wait("ScalingDown", message));
+            Wanted { otherwise, ..Wanted::of(current) }
+        }
+        Some(Unsettled { reason, .. }) => {
             let message = format!("pod {} stays for now: {reason}", observed.pod_name(last));
-            Wanted { count: current, step: None, blocked: Some(("Unconfirmed", message)) }
+            Wanted { blocked: Some(("Unconfirmed", message)), ..Wanted::of(current) }
         }
     }
 }
@@ -60,22 +73,26 @@ fn told(status: Option<&QuorateClusterStatus>) -> impl Iterator<Item = &str> {
 }
 
 /// Why the last pod cannot be taken away; none when its node owns nothing, holds nothing for others, and all members say so.
-fn why_not_without(observed: &Observed, ordinal: i32) -> Option<String> {
+fn why_not_without(observed: &Observed, ordinal: i32) -> Option<Unsettled> {
+    let unsettled_for = |passes: bool, reason: &str| Some(Unsettled { reason: reason.into(), passes });
     let leaver = observed.node(ordinal);
     let Some(layout) = &observed.layout else {
         let founded = observed.cluster.status.as_ref().is_some_and(|status| status.epoch > 0)
             || observed.nodes().any(|(_, node)| node.membership != Membership::None);
         let waits = leaver.is_some_and(|node| node.membership == Membership::None);
-        return (founded || !waits).then(|| "no member has confirmed that its node owns nothing".into());
+        if founded || !waits {
+            return unsettled_for(false, "no member has confirmed that its node owns nothing");
+        }
+        return None;
     };
     let reason = unsettled(observed, layout, &[]);
     if reason.is_some() {
         return reason;
     }
     match leaver.map(|node| (node.membership, node.hints)) {
-        Some((Membership::Member, _)) => Some("its node does not know yet that it has left".into()),
+        Some((Membership::Member, _)) => unsettled_for(true, "its node does not know yet that it has left"),
         Some((Membership::Left, hints)) if hints > 0 => {
-            Some("its node still brings what it keeps for others".into())
+            unsettled_for(false, "its node still brings what it keeps for others")
         }
         _ => None,
     }
@@ -132,7 +149,9 @@ fn outdated(observed: &Observed) -> impl Iterator<Item = (i32, &PodSeen)> {
 
 fn why_not_now(observed: &Observed, layout: &LayoutSeen, ordinal: i32, pod: &PodSeen) -> Option<String> {
     let replicas = observed.stateful_set.as_ref().map_or(0, |set| set.replicas);
-    for other in (0..replicas).filter(|&other| other != ordinal) {
+    // Those that are on their way out are waited for, too.
+    let beyond = observed.pods.keys().copied().filter(|&other| other >= replicas);
+    for other in (0..replicas).chain(beyond).filter(|&other| other != ordinal) {
         if !observed.pods.get(&other).is_some_and(|pod| pod.ready && !pod.deleting) {
             return Some(format!("pod {} is not ready", observed.pod_name(other)));
         }
@@ -143,8 +162,8 @@ fn why_not_now(observed: &Observed, layout: &LayoutSeen, ordinal: i32, pod: &Pod
     let named =
         layout.members.iter().filter(|member| !pod.ready && member.name == observed.pod_name(ordinal));
     let but: Vec<u64> = named.map(|member| member.id).chain(but).collect();
-    if let Some(reason) = unsettled(observed, layout, &but) {
-        return Some(reason);
+    if let Some(unsettled) = unsettled(observed, layout, &but) {
+        return Some(unsettled.reason);
     }
     if !pod.ready {
         return None;

@@ -131,7 +131,13 @@ fn with_hash(mut wanted: Value) -> Value {
 /// Whether an object holds what is wanted: as it was written, or as the API server has made it before.
 fn is_so(wanted: &Value, held: &Value, made: Option<&Value>) -> bool {
     let part = part(wanted, held);
-    part == *wanted || made == Some(&part)
+    // What was made before of something else says nothing.
+    let same_asked = hash(wanted) == hash(held);
+    part == *wanted || same_asked && made == Some(&part)
+}
+
+fn hash(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("annotations")?.get(APPLIED)?.as_str()
 }
 
 /// The part of `held` of which `wanted` speaks.
@@ -189,5 +195,6 @@ mod tests {
         let after = with_hash(json!({ "metadata": { "name": "a" }, "spec": {} }));
         assert!(is_so(&before, &before, None));
         assert!(!is_so(&after, &before, None));
+        assert!(!is_so(&after, &before, Some(&part(&after, &before))), "what was made was of something else");
     }
 }

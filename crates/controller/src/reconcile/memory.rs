@@ -18,6 +18,8 @@ pub(super) struct Memory {
     pub(super) strangers_since: BTreeMap<u64, Timestamp>,
     /// What the API server has made of the objects that were applied, by kind and name.
     pub(super) applied: BTreeMap<String, Value>,
+    /// When objects were last compared with what is wanted, and the hash of that.
+    pub(super) compared: Option<(Timestamp, String)>,
     /// When a claim was refused to grow, and why.
     pub(super) growth_refused: Option<(Timestamp, String)>,
     /// Looks that have failed one after the other.

@@ -19,7 +19,7 @@ use crate::crd::QuorateCluster;
 /// Events come in bursts.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Resources that are looked at at the same time.
-const CONCURRENCY: u16 = 8;
+const CONCURRENCY: u16 = 16;
 
 /// Looks after the resources of one namespace, or of all, until `stop`.
 pub async fn run(

@@ -10,51 +10,51 @@ use quorate_controller::observed::{
 use super::{NodeId, World};
 
 /// A pod of this image never runs.
-pub const BAD_IMAGE: &str = "quorate:bad";
+pub(crate) const BAD_IMAGE: &str = "quorate:bad";
 /// Ticks from a pod to a node that answers.
 const START_TICKS: u32 = 3;
 
-pub struct Set {
-    pub replicas: i32,
-    pub revision: String,
+pub(crate) struct Set {
+    pub(crate) replicas: i32,
+    pub(crate) revision: String,
 }
 
 impl Set {
-    pub fn seen(&self) -> StatefulSetSeen {
+    pub(crate) fn seen(&self) -> StatefulSetSeen {
         StatefulSetSeen { replicas: self.replicas, update_revision: self.revision.clone() }
     }
 }
 
-pub struct Pod {
-    pub uid: String,
-    pub revision: String,
-    pub created: Timestamp,
+pub(crate) struct Pod {
+    pub(crate) uid: String,
+    pub(crate) revision: String,
+    pub(crate) created: Timestamp,
     /// Ticks until its node answers.
-    pub starts: u32,
+    pub(crate) starts: u32,
     /// Ticks until it is gone.
-    pub stops: Option<u32>,
+    pub(crate) stops: Option<u32>,
     /// Ticks for which it does not answer, though it runs.
-    pub silent: u32,
+    pub(crate) silent: u32,
     /// The node in it.
-    pub node: NodeId,
+    pub(crate) node: NodeId,
 }
 
 impl Pod {
-    pub fn runs(&self) -> bool {
+    pub(crate) fn runs(&self) -> bool {
         self.starts == 0 && self.stops.is_none() && self.silent == 0 && self.revision != BAD_IMAGE
     }
 }
 
 #[derive(Clone)]
-pub struct Claim {
-    pub uid: String,
-    pub size: String,
+pub(crate) struct Claim {
+    pub(crate) uid: String,
+    pub(crate) size: String,
     /// Whose data is on it.
-    pub node: Option<NodeId>,
+    pub(crate) node: Option<NodeId>,
 }
 
 impl Claim {
-    pub fn seen(&self) -> ClaimSeen {
+    pub(crate) fn seen(&self) -> ClaimSeen {
         ClaimSeen {
             uid: self.uid.clone(),
             bound: true,
@@ -67,13 +67,14 @@ impl Claim {
 
 impl World {
     /// The pods whose nodes run, by their nodes.
-    pub fn running(&self) -> BTreeMap<NodeId, i32> {
+    pub(crate) fn running(&self) -> BTreeMap<NodeId, i32> {
         self.pods.iter().filter(|(_, pod)| pod.runs()).map(|(&at, pod)| (pod.node, at)).collect()
     }
 
     pub(super) fn apply(&mut self, replicas: i32) -> bool {
         let revision = self.cluster.spec.image.clone();
-        let same = self.set.as_ref().is_some_and(|set| (set.replicas, &set.revision) == (replicas, &revision));
+        let same =
+            self.set.as_ref().is_some_and(|set| (set.replicas, &set.revision) == (replicas, &revision));
         if !same {
             self.log.push(format!("apply {replicas} pods of {revision}"));
             self.set = Some(Set { replicas, revision });
@@ -81,7 +82,7 @@ impl World {
         !same
     }
 
-    pub fn delete_pod(&mut self, at: i32, uid: Option<&String>) {
+    pub(crate) fn delete_pod(&mut self, at: i32, uid: Option<&String>) {
         if let Some(pod) = self.pods.get_mut(&at)
             && uid.is_none_or(|uid| pod.uid == *uid)
             && pod.stops.is_none()
@@ -91,13 +92,13 @@ impl World {
     }
 
     /// A volume and the pod on it are gone.
-    pub fn lose_volume(&mut self, at: i32) {
+    pub(crate) fn lose_volume(&mut self, at: i32) {
         self.pods.remove(&at);
         self.claims.remove(&at);
     }
 
     /// A volume that its node does not trust any more: the pod is started on it anew, as another node.
-    pub fn distrust(&mut self, at: i32) {
+    pub(crate) fn distrust(&mut self, at: i32) {
         self.pods.remove(&at);
         if let Some(claim) = self.claims.get_mut(&at) {
             claim.node = None;
@@ -117,7 +118,8 @@ impl World {
             pod.silent = pod.silent.saturating_sub(1);
             pod.stops = pod.stops.map(|ticks| ticks.saturating_sub(1));
         }
-        let Some((replicas, revision)) = self.set.as_ref().map(|set| (set.replicas, set.revision.clone())) else {
+        let Some((replicas, revision)) = self.set.as_ref().map(|set| (set.replicas, set.revision.clone()))
+        else {
             return;
         };
         let beyond: Vec<i32> = self.pods.keys().copied().filter(|&at| at >= replicas).collect();
@@ -130,13 +132,17 @@ impl World {
             }
             let uid = self.unique();
             let size = self.cluster.spec.storage.size.clone();
-            let claim = self.claims.entry(at).or_insert(Claim { uid: format!("claim-{uid}"), size, node: None });
+            let claim =
+                self.claims.entry(at).or_insert(Claim { uid: format!("claim-{uid}"), size, node: None });
             let kept = claim.node.filter(|&node| !self.quorate.has_left(node));
             let node = kept.unwrap_or(1000 + uid);
             claim.node = Some(node);
             let (created, revision) = (self.now, revision.clone());
             let uid = format!("pod-{uid}");
-            self.pods.insert(at, Pod { uid, revision, created, starts: START_TICKS, stops: None, silent: 0, node });
+            self.pods.insert(
+                at,
+                Pod { uid, revision, created, starts: START_TICKS, stops: None, silent: 0, node },
+            );
         }
     }
 
@@ -144,7 +150,8 @@ impl World {
         let up = self.running();
         let seen = |(&at, pod): (&i32, &Pod)| {
             let node = if pod.runs() { Some(self.quorate.node_seen(pod.node, &up)) } else { None };
-            let ready = |node: &NodeSeen| node.membership == Membership::Member && node.partitions_unavailable == 0;
+            let ready =
+                |node: &NodeSeen| node.membership == Membership::Member && node.partitions_unavailable == 0;
             let bad = pod.revision == BAD_IMAGE;
             let trouble = bad.then(|| Trouble { reason: "ErrImageNeverPull".into(), message: String::new() });
             let seen = PodSeen {

@@ -19,34 +19,34 @@ use quorate_controller::observed::Observed;
 use quorate_controller::plan::{Action, Change, Plan, plan};
 use serde_json::json;
 
-pub use kubernetes::{BAD_IMAGE, Claim, Pod, Set};
-pub use quorate::Quorate;
+pub(crate) use kubernetes::{BAD_IMAGE, Claim, Pod, Set};
+pub(crate) use quorate::Quorate;
 
 /// Names what the world's id counters number.
-pub type NodeId = u64;
+pub(crate) type NodeId = u64;
 
-pub struct World {
-    pub now: Timestamp,
-    pub cluster: QuorateCluster,
-    pub set: Option<Set>,
-    pub pods: BTreeMap<i32, Pod>,
-    pub claims: BTreeMap<i32, Claim>,
-    pub quorate: Quorate,
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) cluster: QuorateCluster,
+    pub(crate) set: Option<Set>,
+    pub(crate) pods: BTreeMap<i32, Pod>,
+    pub(crate) claims: BTreeMap<i32, Claim>,
+    pub(crate) quorate: Quorate,
     /// What the operator keeps in its memory.
-    pub strangers_since: BTreeMap<NodeId, Timestamp>,
+    pub(crate) strangers_since: BTreeMap<NodeId, Timestamp>,
     /// What was done, in order, in words.
-    pub log: Vec<String>,
-    pub random: Random,
+    pub(crate) log: Vec<String>,
+    pub(crate) random: Random,
     /// Of a hundred actions, so many find that the operator is dead afterwards, and its memory is lost.
-    pub crashes: u64,
+    pub(crate) crashes: u64,
     counter: u64,
 }
 
 /// Numbers that look random, and are the same for the same seed.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -55,7 +55,7 @@ impl Random {
 }
 
 impl World {
-    pub fn new(seed: u64, replicas: i32) -> Self {
+    pub(crate) fn new(seed: u64, replicas: i32) -> Self {
         let spec = json!({
             "replicas": replicas,
             "image": "quorate:1",
@@ -86,7 +86,7 @@ impl World {
     }
 
     /// A world of so many members that is as it is to be.
-    pub fn settled(seed: u64, replicas: i32) -> Self {
+    pub(crate) fn settled(seed: u64, replicas: i32) -> Self {
         let mut world = Self::new(seed, replicas);
         world.settle();
         world.log.clear();
@@ -94,7 +94,7 @@ impl World {
     }
 
     /// What the operator sees now.
-    pub fn observe(&mut self) -> Observed {
+    pub(crate) fn observe(&mut self) -> Observed {
         let pods = self.seen_pods();
         let claims = self.claims.iter().map(|(&at, claim)| (at, claim.seen())).collect();
         let mut observed = Observed {
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// One look of the operator, and two seconds of everything else. Whether anything was done or told.
-    pub fn tick(&mut self) -> bool {
+    pub(crate) fn tick(&mut self) -> bool {
         let observed = self.observe();
         let Plan { actions, status, .. } = plan(&observed);
         let mut did = false;
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// Until nothing is done or told any more.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let mut quiet = 0;
         for _ in 0..3000 {
             quiet = if self.tick() || self.is_moving() { 0 } else { quiet + 1 };
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// Whether it is as it is to be.
-    pub fn assert_as_asked(&self) {
+    pub(crate) fn assert_as_asked(&self) {
         let spec = &self.cluster.spec;
         let layout = self.quorate.newest().expect("a layout");
         let told = || format!("{layout:#?}\n{:#?}\n{}", self.cluster.status, self.log.join("\n"));
@@ -166,7 +166,12 @@ impl World {
         names.sort();
         let wanted: Vec<String> = (0..spec.replicas).map(|at| format!("ex-{at}")).collect();
         assert_eq!(names, wanted, "{}", told());
-        assert_eq!(self.pods.keys().copied().collect::<Vec<_>>(), (0..spec.replicas).collect::<Vec<_>>(), "{}", told());
+        assert_eq!(
+            self.pods.keys().copied().collect::<Vec<_>>(),
+            (0..spec.replicas).collect::<Vec<_>>(),
+            "{}",
+            told()
+        );
         let bucket = layout.default_bucket().expect("a bucket");
         let replication = &spec.replication;
         assert_eq!(
@@ -185,14 +190,20 @@ impl World {
         assert!(self.pods.values().all(|pod| pod.revision == *revision), "{}", told());
     }
 
-    pub fn condition(&self, name: &str) -> &str {
+    pub(crate) fn condition(&self, name: &str) -> &str {
         let conditions = self.cluster.status.iter().flat_map(|status| &status.conditions);
-        conditions.into_iter().find(|condition| condition.type_ == name).map_or("", |condition| &condition.status)
+        conditions
+            .into_iter()
+            .find(|condition| condition.type_ == name)
+            .map_or("", |condition| &condition.status)
     }
 
-    pub fn reason(&self, name: &str) -> &str {
+    pub(crate) fn reason(&self, name: &str) -> &str {
         let conditions = self.cluster.status.iter().flat_map(|status| &status.conditions);
-        conditions.into_iter().find(|condition| condition.type_ == name).map_or("", |condition| &condition.reason)
+        conditions
+            .into_iter()
+            .find(|condition| condition.type_ == name)
+            .map_or("", |condition| &condition.reason)
     }
 
     /// Carries an action out; whether anything is different.

@@ -17,7 +17,11 @@ impl World {
         match action {
             Action::Apply { pods } => self.never_too_few_pods(*pods, &told),
             Action::Found { .. } => {
-                assert!(self.quorate.newest().is_none_or(|layout| layout.epoch == 1), "founded twice: {}", told());
+                assert!(
+                    self.quorate.newest().is_none_or(|layout| layout.epoch == 1),
+                    "founded twice: {}",
+                    told()
+                );
                 let nobody = observed.nodes().all(|(_, node)| node.membership == Membership::None);
                 assert!(nobody, "founded though a node is a member: {}", told());
             }

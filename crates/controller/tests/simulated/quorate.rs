@@ -14,7 +14,7 @@ use super::{NodeId, World};
 const CHANGE_TICKS: u32 = 4;
 
 #[derive(Default)]
-pub struct Quorate {
+pub(crate) struct Quorate {
     /// All layouts, in order; the first has epoch 1.
     layouts: Vec<LayoutSeen>,
     /// The epoch that each node holds.
@@ -27,19 +27,19 @@ pub struct Quorate {
 }
 
 impl Quorate {
-    pub fn newest(&self) -> Option<&LayoutSeen> {
+    pub(crate) fn newest(&self) -> Option<&LayoutSeen> {
         self.layouts.last()
     }
 
-    pub fn has_left(&self, node: NodeId) -> bool {
+    pub(crate) fn has_left(&self, node: NodeId) -> bool {
         self.departed.contains(&node)
     }
 
-    pub fn knows(&self, node: NodeId) -> u64 {
+    pub(crate) fn knows(&self, node: NodeId) -> u64 {
         self.known.get(&node).copied().unwrap_or(0)
     }
 
-    pub fn hints_of(&self, node: NodeId) -> u64 {
+    pub(crate) fn hints_of(&self, node: NodeId) -> u64 {
         self.hints.get(&node).copied().unwrap_or(0)
     }
 
@@ -63,7 +63,8 @@ impl Quorate {
             Some(_) => Membership::Left,
         };
         let down = held.map_or(0, |layout| layout.members.iter().filter(|m| !up.contains_key(&m.id)).count());
-        let spare = held.and_then(LayoutSeen::default_bucket).map_or(0, |bucket| bucket.n - bucket.r.max(bucket.w));
+        let spare =
+            held.and_then(LayoutSeen::default_bucket).map_or(0, |bucket| bucket.n - bucket.r.max(bucket.w));
         let change = held.and_then(|layout| layout.change.as_ref());
         NodeSeen {
             id,
@@ -109,13 +110,17 @@ impl Quorate {
         ask: &[(i32, u64)],
     ) -> Result<(), String> {
         let mut layout = self.newest().ok_or("not founded")?.clone();
-        if !ask.iter().any(|(_, id)| up.contains_key(id) && self.knows(*id) == layout.epoch) {
+        let asked = ask.iter().map(|(_, id)| *id);
+        let Some(asked) = asked.into_iter().find(|id| up.contains_key(id) && self.knows(*id) == layout.epoch)
+        else {
             return Err("nobody that knows the newest layout was asked".into());
-        }
+        };
         if layout.epoch != expected {
             return Err("changed meanwhile".into());
         }
-        if layout.members.iter().filter(|member| up.contains_key(&member.id)).count() * 2 <= layout.members.len() {
+        let voters: Vec<u64> =
+            layout.members.iter().map(|member| member.id).filter(|&id| !layout.is_lost(id)).collect();
+        if voters.iter().filter(|id| up.contains_key(id)).count() * 2 <= voters.len() {
             return Err("no majority".into());
         }
         layout.epoch += 1;
@@ -127,6 +132,7 @@ impl Quorate {
                         return Err("who is added has left, or is not there".into());
                     }
                 }
+                self.known.insert(asked, layout.epoch);
                 self.begin(layout, alteration);
                 return Ok(());
             }
@@ -135,6 +141,8 @@ impl Quorate {
             (Order::DeclareLost(lost), Some(change)) => change.lost.extend(&lost.nodes),
             _ => return Err("no such order".into()),
         }
+        // Who was asked knows it first.
+        self.known.insert(asked, layout.epoch);
         self.layouts.push(layout);
         Ok(())
     }
@@ -182,7 +190,8 @@ impl World {
             let told: Vec<u64> = up.keys().copied().filter(|&id| told(id)).collect();
             quorate.known.extend(told.into_iter().map(|id| (id, newest.epoch)));
         }
-        let down = newest.members.iter().any(|member| !up.contains_key(&member.id) && !newest.is_lost(member.id));
+        let down =
+            newest.members.iter().any(|member| !up.contains_key(&member.id) && !newest.is_lost(member.id));
         for &id in up.keys() {
             let hints = if down && newest.member(id).is_some() { 5 } else { 0 };
             quorate.hints.insert(id, hints);
