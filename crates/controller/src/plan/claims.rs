@@ -4,7 +4,7 @@ use super::confirm::unsettled;
 use super::quantity::bytes;
 use super::{Action, Step};
 use crate::crd::RetentionPolicy;
-use crate::observed::{LayoutSeen, Observed};
+use crate::observed::{ClaimSeen, LayoutSeen, Observed};
 use crate::render::claim_name;
 
 /// Claims that ask for less than the spec does.
@@ -13,20 +13,28 @@ pub(super) fn grow(observed: &Observed) -> Vec<Action> {
         return Vec::new();
     }
     let size = &observed.cluster.spec.storage.size;
-    let grows = |requested: &str| bytes(requested) < bytes(size) && bytes(requested).is_some();
-    observed
-        .claims
-        .iter()
-        .filter(|(_, claim)| claim.bound && !claim.deleting && grows(&claim.requested))
-        .map(|(&ordinal, claim)| Action::GrowClaim { ordinal, uid: claim.uid.clone(), size: size.clone() })
+    small(observed)
+        .map(|(ordinal, claim)| Action::GrowClaim { ordinal, uid: claim.uid.clone(), size: size.clone() })
         .collect()
+}
+
+/// Claims of pods that ask for less than the spec does.
+fn small(observed: &Observed) -> impl Iterator<Item = (i32, &ClaimSeen)> {
+    let size = bytes(&observed.cluster.spec.storage.size);
+    let needed = observed.claims.iter().filter(|(ordinal, _)| observed.pods.contains_key(ordinal));
+    needed
+        .filter(move |(_, claim)| {
+            let requested = bytes(&claim.requested);
+            claim.bound && !claim.deleting && requested.is_some() && requested < size
+        })
+        .map(|(&ordinal, claim)| (ordinal, claim))
 }
 
 /// Claims that wait for their volumes to be as large as they ask for, or for volumes at all; a sentence, if there are any.
 pub(super) fn not_ready(observed: &Observed) -> Option<(&'static str, String)> {
     let name =
         |ordinal: i32| claim_name(observed.cluster.metadata.name.as_deref().unwrap_or_default(), ordinal);
-    if let Some(reason) = &observed.growth_refused {
+    if let Some(reason) = observed.growth_refused.as_ref().filter(|_| small(observed).next().is_some()) {
         return Some(("GrowthRefused", reason.clone()));
     }
     let needed = observed.claims.iter().filter(|(ordinal, _)| observed.pods.contains_key(ordinal));

@@ -99,6 +99,8 @@ async fn one(
             let deleted = claims.delete(&claim, &apply::precisely(Some(uid.clone()))).await;
             unless_gone(deleted, &format!("delete claim {claim}"))
         }
+        // The one before was refused, and so would this one be.
+        Action::GrowClaim { .. } if memory.growth_refused.is_some() => Ok(false),
         Action::GrowClaim { ordinal, uid, size } => {
             let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), &namespace);
             let claim = render::claim_name(&name, *ordinal);
