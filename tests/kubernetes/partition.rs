@@ -24,6 +24,13 @@ async fn scenario_18_a_partition_heals() {
     test.scenario("18", what, async {
         let sides = [format!("{},{}", pod(0), pod(1)), format!("{},{},{}", pod(2), pod(3), pod(4))];
         test.quorate(&pod(0), &["chaos", "partition", &sides[0], &sides[1]]).await.expect("it is cut in two");
+        // Until it is noticed, what is passed on to the other side is lost, and its outcome unknown.
+        until("the smaller side has noticed", PATIENCE, async || {
+            let down = test.metric("quorate_members{state=\"down\"}").await;
+            let noticed = [pod(0), pod(1)].iter().all(|pod| down.get(pod) == Some(&3.0));
+            if noticed { Ok(()) } else { Err(format!("{down:?}")) }
+        })
+        .await;
         let (mut refused, mut stood_in) = (0, 0);
         let mut taken = Vec::new();
         for number in 0..KEYS {

@@ -60,7 +60,15 @@ else
     say "there is no cluster here (no $tools, no KUBECONFIG): the scenarios are not run"
     exit 0
 fi
+export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
 for tool in kubectl helm; do command -v $tool >/dev/null || die "$tool is not on PATH"; done
+
+# With an API server, the chart and the manifests are shown to it, too.
+if [ $# = 0 ]; then
+    kubectl apply --server-side --force-conflicts -f manifests/crd.yaml >/dev/null
+    kubectl wait --for=condition=Established crd/quorateclusters.quorate.dev --timeout=60s >/dev/null
+    charts/check.sh
+fi
 
 begun=$(date +%s) failed=0
 cargo test --locked --test kubernetes -- --nocapture --test-threads="${THREADS:-3}" "$@" 2>&1 | tee "$log" || failed=1

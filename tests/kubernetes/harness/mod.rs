@@ -17,7 +17,7 @@ pub(crate) mod operator;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use kube::Client;
+use kube::{Client, Config};
 use serde_json::json;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -66,7 +66,10 @@ impl Test {
     async fn in_turn(name: &str, image: String, turn: Turn) -> Self {
         static RESOURCE: OnceLock<()> = OnceLock::new();
         RESOURCE.get_or_init(define_resource);
-        let client = Client::try_default().await.expect("KUBECONFIG leads to a cluster");
+        let mut config = Config::infer().await.expect("KUBECONFIG leads to a cluster");
+        // What is refused is to be seen, not tried again.
+        config.default_retry = false;
+        let client = Client::try_from(config).expect("KUBECONFIG leads to a cluster");
         let namespace = format!("quorate-test-{name}-{:06x}", rand::random::<u32>() & 0x00ff_ffff);
         let labels = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         let manifest = json!({

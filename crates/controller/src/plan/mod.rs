@@ -47,6 +47,15 @@ pub struct Plan {
     pub pace: Pace,
 }
 
+impl Plan {
+    /// Whether the status says that all is as it was asked for.
+    pub fn says_done(&self) -> bool {
+        let progressing =
+            self.status.conditions.iter().find(|condition| condition.type_ == conditions::PROGRESSING);
+        progressing.is_some_and(|condition| condition.reason == verdicts::DONE)
+    }
+}
+
 /// How soon to look again, when nothing happens before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pace {

@@ -119,12 +119,23 @@ pub(super) fn mend(observed: &Observed) -> Option<Step> {
 
 /// Restarts the next pod of an older revision, when every other one is ready and nothing is missing anywhere.
 pub(super) fn roll(observed: &Observed, layout: &LayoutSeen) -> Option<Step> {
-    let (ordinal, pod) = outdated(observed).next()?;
+    if observed.stateful_set.as_ref().is_some_and(|set| set.update_revision.is_empty()) {
+        return Some(Step::wait("Rolling", "waits until Kubernetes has taken the newest template".into()));
+    }
+    let Some((ordinal, pod)) = outdated(observed).next() else { return stopping(observed) };
     let name = observed.pod_name(ordinal);
     match why_not_now(observed, layout, ordinal, pod) {
         None => Some(restart(observed, ordinal, pod, "there is a newer template")),
         Some(reason) => Some(Step::wait("Rolling", format!("waits to restart pod {name}: {reason}"))),
     }
+}
+
+/// The last of the older revision may still be stopping, and look ready while it drains.
+fn stopping(observed: &Observed) -> Option<Step> {
+    let newest = observed.stateful_set.as_ref().map(|set| set.update_revision.as_str())?;
+    let mut stopping = observed.pods.iter().filter(|(_, pod)| pod.deleting && pod.revision != newest);
+    let (&ordinal, _) = stopping.next()?;
+    Some(Step::wait("Rolling", format!("waits for pod {} to stop", observed.pod_name(ordinal))))
 }
 
 fn restart(observed: &Observed, ordinal: i32, pod: &PodSeen, why: &str) -> Step {

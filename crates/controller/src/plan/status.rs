@@ -16,7 +16,7 @@ pub(super) fn status(observed: &Observed, step: &Step) -> QuorateClusterStatus {
     let mut status = QuorateClusterStatus {
         observed_generation: observed.cluster.metadata.generation,
         replicas: count(observed.pods.len()),
-        ready_replicas: count(observed.pods.values().filter(|pod| pod.ready).count()),
+        ready_replicas: count(observed.pods.values().filter(|pod| pod.ready && !pod.deleting).count()),
         selector: selector_text(observed.cluster.metadata.name.as_deref().unwrap_or_default()),
         epoch: layout.map_or(before.epoch, |layout| i64::try_from(layout.epoch).unwrap_or(i64::MAX)),
         cluster_id: layout.map_or(before.cluster_id.clone(), |layout| layout.cluster.clone()),

@@ -11,6 +11,9 @@ use super::{Step, claims};
 use crate::crd::{Condition, MemberState, QuorateClusterStatus};
 use crate::observed::{Membership, Observed};
 
+/// Why nothing is under way when nothing is to be done.
+pub(super) const DONE: &str = "Done";
+
 /// All conditions, always in this order.
 pub(super) fn conditions(
     observed: &Observed,
@@ -56,7 +59,7 @@ fn ready(
     if !available.is(true) {
         return Verdict::no("NotAvailable", available.message.clone());
     }
-    if progressing.reason != "Done" && progressing.reason != "Paused" {
+    if progressing.reason != DONE && progressing.reason != "Paused" {
         return Verdict::no(progressing.reason, progressing.message.clone());
     }
     let asked = observed.cluster.spec.replicas;
@@ -96,7 +99,7 @@ fn available(observed: &Observed, status: &QuorateClusterStatus) -> Verdict {
 
 fn progressing(step: &Step) -> Verdict {
     match &step.doing {
-        None => Verdict::no("Done", "all is as it was asked for"),
+        None => Verdict::no(DONE, "all is as it was asked for"),
         Some(doing) if doing.goes_on => Verdict::yes(doing.reason, doing.message.clone()),
         Some(doing) => Verdict::no(doing.reason, doing.message.clone()),
     }

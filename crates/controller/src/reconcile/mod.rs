@@ -161,7 +161,10 @@ async fn look(
         let before = observed.cluster.status.as_ref();
         plan.status = plan::failing(before, plan.status, action, &error.to_string(), observed.now);
     }
-    let told = tell(&api, &observed.cluster, &plan.status).await;
+    // Objects were made other than they were seen: whether that is all is not known before the next look, and until then
+    // nobody is told that the newest spec has come true.
+    let too_early = matches!(outcome, Outcome::Did) && plan.says_done();
+    let told = if too_early { Ok(()) } else { tell(&api, &observed.cluster, &plan.status).await };
     for notice in &plan.notices {
         context.publish(&observed.cluster, notice).await;
     }
