@@ -77,7 +77,7 @@ struct LoadArgs {
     /// How many keys there are.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     keys: u32,
-    /// How operations are spread over them [default: zipf for ycsb, uniform for put and get].
+    /// How operations are spread over them [default: zipf for YCSB's a, b, c and f, uniform for put and get].
     #[arg(long, value_enum)]
     distribution: Option<Distribution>,
     /// How long to measure.

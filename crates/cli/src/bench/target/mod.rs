@@ -138,7 +138,8 @@ mod tests {
         let pipelined = TargetArgs { pipeline: Some(2), ..TargetArgs::default() };
         assert!(pipelined.check(&none).is_err());
         assert!(TargetArgs { target: System::Redis, ..pipelined.clone() }.check(&none).is_ok());
-        let bucket = BucketAndQuorum { bucket: "b".into(), ..BucketAndQuorum::default() };
+        let mut bucket = BucketAndQuorum::default();
+        bucket.bucket = "b".into();
         assert!(TargetArgs { target: System::Redis, ..pipelined }.check(&bucket).is_err());
     }
 }
