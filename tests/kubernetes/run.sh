@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the scenarios of tests/kubernetes.rs on a real cluster, and prints how long each took.
+# Runs the scenarios of tests/kubernetes.rs on a real cluster, prints how long each took, and shows the chart and the manifests to
+# its API server.
 #
 #   tests/kubernetes/run.sh [FILTER..]      all of them, or those whose names contain a filter
 #
@@ -58,6 +59,7 @@ elif [ -n "${KUBECONFIG:-}" ]; then
     die "then: QUORATE_KUBERNETES_TEST_IMAGE=quorate:test $0"
 else
     say "there is no cluster here (no $tools, no KUBECONFIG): the scenarios are not run"
+    charts/check.sh
     exit 0
 fi
 export RUST_BACKTRACE="${RUST_BACKTRACE:-0}"
@@ -75,3 +77,5 @@ cargo test --locked --test kubernetes -- --nocapture --test-threads="${THREADS:-
 say "the scenarios, $(($(date +%s) - begun)) s in all:"
 sed -n 's/^.*\(scenario [-0-9][-0-9]  .*\)$/    \1/p' "$log" | sort
 [ $failed = 0 ] || die "some scenarios failed"
+# The API server knows the resource by now.
+charts/check.sh
