@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the scenarios of tests/kubernetes.rs on a real cluster, prints how long each took, and shows the chart and the manifests to
-# its API server.
+# Runs the scenarios of tests/kubernetes.rs on a real cluster, prints how long each took, and shows the chart and the manifests
+# to its API server.
 #
 #   tests/kubernetes/run.sh [FILTER..]      all of them, or those whose names contain a filter
 #
@@ -77,5 +77,3 @@ cargo test --locked --test kubernetes -- --nocapture --test-threads="${THREADS:-
 say "the scenarios, $(($(date +%s) - begun)) s in all:"
 sed -n 's/^.*\(scenario [-0-9][-0-9]  .*\)$/    \1/p' "$log" | sort
 [ $failed = 0 ] || die "some scenarios failed"
-# The API server knows the resource by now.
-charts/check.sh
