@@ -17,7 +17,7 @@ use crate::plan::{Action, Notice};
 use crate::render;
 
 /// While a cluster is looked at every other second, its objects need not be.
-const COMPARE_AGAIN: SignedDuration = SignedDuration::from_secs(20);
+const COMPARE_AGAIN: SignedDuration = SignedDuration::from_secs(6);
 
 /// What became of the actions.
 #[derive(Debug)]
@@ -144,8 +144,9 @@ async fn make_so(
     let before = observed.stateful_set.as_ref().map(|set| set.replicas);
     let wanted = super::short_hash(&format!("{objects:?}"));
     let compared = memory.compared.as_ref().filter(|(_, hash)| *hash == wanted).map(|(when, _)| *when);
-    if before == Some(pods) && compared.is_some_and(|when| observed.now.duration_since(when) < COMPARE_AGAIN)
-    {
+    memory.uncompared = before == Some(pods)
+        && compared.is_some_and(|when| observed.now.duration_since(when) < COMPARE_AGAIN);
+    if memory.uncompared {
         return Ok(false);
     }
     let written = apply::all(&context.client, &objects, memory).await?;

@@ -20,6 +20,8 @@ pub(super) struct Memory {
     pub(super) applied: BTreeMap<String, Value>,
     /// When objects were last compared with what is wanted, and the hash of that.
     pub(super) compared: Option<(Timestamp, String)>,
+    /// Whether the last look has not compared them: the next one is to be soon.
+    pub(super) uncompared: bool,
     /// When a claim was refused to grow, and why.
     pub(super) growth_refused: Option<(Timestamp, String)>,
     /// Looks that have failed one after the other.

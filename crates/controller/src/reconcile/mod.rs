@@ -153,6 +153,7 @@ async fn look(
     if memory.is_of_another(cluster.uid().as_deref().unwrap_or_default()) {
         *memory = Memory::of(cluster.uid().unwrap_or_default());
     }
+    memory.uncompared = false;
     let (seen, observed) = observe::observe(&context.client, cluster, memory).await?;
     let mut plan = plan::plan(&observed);
     memory.members_absent = plan::members_absent(&plan.status);
@@ -178,6 +179,7 @@ async fn look(
     Ok(Some(match outcome {
         Outcome::Did => DONE,
         _ => match plan.pace {
+            Pace::Quiet if memory.uncompared => UNEASY,
             Pace::Quiet => QUIET,
             Pace::Uneasy => UNEASY,
             Pace::Busy => BUSY,
