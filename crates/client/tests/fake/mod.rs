@@ -408,4 +408,7 @@ impl Admin for Service {
     ) -> Result<Response<InjectFaultsResponse>, Status> {
         Err(Status::unimplemented("not asked for here"))
     }
+    async fn drain(&self, _: Request<DrainRequest>) -> Result<Response<DrainResponse>, Status> {
+        Err(Status::unimplemented("not asked for here"))
+    }
 }
