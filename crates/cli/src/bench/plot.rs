@@ -77,13 +77,16 @@ fn linear<'a>(area: &Area<'a>, caption: &str, seconds: f64, points: &[(f64, f64)
     Ok(())
 }
 
+/// Its name, its colour, and its points.
+type Line<'a> = (&'a str, RGBColor, Vec<(f64, f64)>);
+
 /// Lines by name, over a range, with latencies on a logarithmic scale.
 fn logarithmic<'a>(
     area: &Area<'a>,
     caption: &str,
     (least_x, most_x): (f64, f64),
     x_label: &dyn Fn(&f64) -> String,
-    lines: &[(&str, RGBColor, Vec<(f64, f64)>)],
+    lines: &[Line<'_>],
 ) -> Drawn<'a> {
     let values = || lines.iter().flat_map(|line| line.2.iter().map(|point| point.1));
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));

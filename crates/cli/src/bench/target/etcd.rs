@@ -14,6 +14,7 @@ use crate::bench::{LoadArgs, keys};
 use api::kv_client::KvClient;
 use api::maintenance_client::MaintenanceClient;
 
+#[expect(clippy::allow_attributes_without_reason, reason = "generated code")]
 #[allow(unreachable_pub, missing_docs, clippy::all, reason = "generated")]
 mod api {
     tonic::include_proto!("etcdserverpb");
