@@ -106,7 +106,7 @@ async fn a_drained_node_is_not_ready_serves_on_and_stops_without_a_failure() {
         let mut served = 0;
         while !*stopping.borrow() {
             let put = PutRequest {
-                key: Bytes::from_static(b"k"),
+                key: format!("k{served}").into(),
                 value: Bytes::from_static(b"v"),
                 ..PutRequest::default()
             };

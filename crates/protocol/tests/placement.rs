@@ -319,11 +319,11 @@ fn any_weights_can_be_planned() {
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     for round in 0..300 {
         let partitions = [1, 64, 32_768][round % 3];
-        let members = (0..5).map(|node| {
-            let zone = if round % 2 == 0 { String::new() } else { format!("z{}", node % 3) };
-            (node, zone, extremes[below(&mut rng, extremes.len())])
-        });
-        let cluster = Cluster::new(members.collect::<Vec<_>>(), 3);
+        let mut cluster = equals(0..5, 3);
+        for (at, member) in cluster.members.iter_mut().enumerate() {
+            member.zone = if round % 2 == 0 { String::new() } else { format!("z{}", at % 3) };
+            member.weight = extremes[below(&mut rng, extremes.len())];
+        }
         let placed = placed(&cluster, partitions);
         let whole = |owners: &Vec<NodeId>| owners.iter().collect::<BTreeSet<_>>().len() == 3;
         assert!(placed.iter().all(whole), "round {round}");
