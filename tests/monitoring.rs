@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quorate_dashboards::{Part, Prometheus, Scrape, fetch, missing, picture};
 use quorate_proto::v1::change_layout_request::Order;
-use quorate_proto::v1::{Alteration, ChangeLayoutRequest, DeleteRequest, GetRequest, KeysRequest, Quorum};
+use quorate_proto::v1::{
+    Alteration, BucketSizes, ChangeLayoutRequest, DeleteRequest, GetRequest, KeysRequest, Quorum,
+};
 use serde_json::Value;
 use support::load::put;
 use support::watch::until;
@@ -62,7 +64,8 @@ async fn traffic(cluster: &mut Cluster) {
     cluster.wait_equal(PATIENCE).await;
     assert_eq!(cluster.nodes[0].metric("quorate_hints_oldest_seconds").await, 0);
 
-    let order = Order::Alter(Alteration { n: Some(2), ..Alteration::default() });
+    let sizes = vec![BucketSizes { r: Some(3), w: Some(2), ..BucketSizes::default() }];
+    let order = Order::Alter(Alteration { sizes, ..Alteration::default() });
     let change = ChangeLayoutRequest { order: Some(order), ..ChangeLayoutRequest::default() };
     let epoch = cluster.nodes[0].status().await.epoch;
     cluster.nodes[0].admin().change_layout(change).await.expect("it is begun");
