@@ -117,15 +117,13 @@ impl Node {
                 self.hints_send(turn, owner);
             }
         }
-        let any = self.hints.count() > 0;
-        self.hints.astray &= any;
         // Nothing to do while those are away whom it is for, but to forget them one day.
         let live = self.hints.marks.keys().any(|&owner| self.links.is_live(owner)) || !self.goes_to_targets();
-        if (any && live) || !self.hints.flights.is_empty() || self.hints.reload.is_some() {
+        if live || !self.hints.flights.is_empty() || self.hints.reload.is_some() {
             self.hints_wanted(turn);
         } else if let Some(&since) = self.hints.away.values().min() {
             let due = (since + self.config.limits.hint_age).max(turn.time() + STEP);
-            self.hints.wake = any.then_some(due + STEP);
+            self.hints.wake = (self.hints.count() > 0).then_some(due + STEP);
         }
     }
 
