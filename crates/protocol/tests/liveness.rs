@@ -393,6 +393,19 @@ fn a_node_that_was_declared_down_is_not_asked_and_counts_for_nothing() {
 }
 
 #[test]
+fn who_reaches_no_owner_says_how_many_are_needed() {
+    let mut world = World::new(5, 7);
+    let (owners, other) = world.owners();
+    owners.iter().for_each(|&owner| world.unlink(other, owner));
+    for (w, needed) in [(None, 2), (Some(3), 3), (Some(1), 1)] {
+        world.put_with(other, Duration::from_secs(5), QuorumOptions { w, ..QuorumOptions::default() });
+        let Some(Err(error)) = world.answers.pop() else { panic!("the write was accepted") };
+        assert_eq!(error.failure, Failure::QuorumUnavailable { needed, reachable: 0 });
+        assert_eq!(error.attempted, Attempted::NotAttempted);
+    }
+}
+
+#[test]
 fn what_waits_for_a_node_moves_on_when_that_is_declared_down() {
     let mut world = World::new(5, 8);
     let (owners, other) = world.owners();

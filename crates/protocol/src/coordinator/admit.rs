@@ -91,7 +91,7 @@ impl Node {
         let Some(place) = self.place_to_coordinate(owners, &fallbacks, hole) else {
             if !matches!(source, Source::Client(_)) {
                 // It was sent here by one who believes otherwise: not to be sent on in circles.
-                return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
+                return Err(Failure::QuorumUnavailable { needed: quorums.needed(&operation), reachable: 0 });
             }
             return self.forward(turn, source, deadline, operation, [owners, &fallbacks].concat());
         };

@@ -45,7 +45,8 @@ impl Node {
                 }
                 None => {
                     let expired = waiting.expired(self.token_of(&waiting.target, &seen));
-                    self.finish(turn, source, Err(OperationError { failure: moved(), ..expired }));
+                    let failure = moved(&waiting.target);
+                    self.finish(turn, source, Err(OperationError { failure, ..expired }));
                 }
             }
             return;
@@ -75,7 +76,8 @@ impl Node {
         }
         let Some(target) = self.rewritten(writing.target()) else {
             let expired = writing.expired(self.token_of(writing.target(), writing.seen()));
-            self.finish(turn, source, Err(OperationError { failure: moved(), ..expired }));
+            let failure = moved(writing.target());
+            self.finish(turn, source, Err(OperationError { failure, ..expired }));
             return;
         };
         let tally = self.write_tally(&target);
@@ -102,6 +104,7 @@ impl Node {
     }
 }
 
-fn moved() -> Failure {
-    Failure::QuorumUnavailable { needed: 1, reachable: 0 }
+/// This node coordinates the write no more.
+fn moved(target: &Target) -> Failure {
+    Failure::QuorumUnavailable { needed: target.quorums.needed_to_write(), reachable: 0 }
 }

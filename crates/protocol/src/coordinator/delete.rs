@@ -30,7 +30,8 @@ impl Waiting {
     /// The time is over, and nothing was changed.
     pub(super) fn expired(&self, token: ContextToken) -> OperationError {
         let context = self.after_read.then_some(token);
-        OperationError { context, ..OperationError::not_attempted(timed_out(1, 0)) }
+        let failure = timed_out(self.target.quorums.needed_to_write(), 0);
+        OperationError { context, ..OperationError::not_attempted(failure) }
     }
 }
 

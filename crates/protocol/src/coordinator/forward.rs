@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::quorum::Quorums;
 use super::{Job, Running, Source, read_error, timed_out};
 use crate::id::NodeId;
 use crate::message::{Message, Tag};
@@ -29,8 +30,13 @@ impl Forwarding {
         self.at == node
     }
 
-    pub(super) fn expired(&self) -> OperationError {
-        self.lost(timed_out(1, 0))
+    /// The time is over; so many had to answer whoever coordinates.
+    pub(super) fn expired(&self, needed: u32) -> OperationError {
+        self.lost(timed_out(needed, 0))
+    }
+
+    pub(super) fn operation(&self) -> &Operation {
+        &self.operation
     }
 
     /// The one that has it has not answered, and may have done it.
@@ -50,12 +56,21 @@ impl Node {
         candidates: Vec<NodeId>,
     ) -> Result<(), Failure> {
         let Some(at) = candidates.iter().copied().find(|&candidate| self.links.is_live(candidate)) else {
-            return Err(Failure::QuorumUnavailable { needed: 1, reachable: 0 });
+            return Err(Failure::QuorumUnavailable { needed: self.needed(&operation), reachable: 0 });
         };
         let forwarding = Forwarding { operation, candidates, tried: vec![at], at, refused: None };
         self.stats.forwarded += 1;
         self.forward_send(turn, source.clone(), deadline, forwarding);
         Ok(())
+    }
+
+    /// How many have to answer an operation, as far as the layout says.
+    pub(super) fn needed(&self, operation: &Operation) -> u32 {
+        let quorums = self.layout.as_deref().and_then(|layout| {
+            let bucket = layout.bucket(operation.bucket())?;
+            Quorums::resolve(layout, bucket, operation.quorum()).ok()
+        });
+        quorums.map_or(1, |quorums| quorums.needed(operation))
     }
 
     fn forward_send(&mut self, turn: &mut Turn<'_>, source: Source, deadline: Time, forwarding: Forwarding) {

@@ -208,12 +208,14 @@ impl Node {
     fn expire(&mut self, turn: &mut Turn<'_>, running: Running) {
         let error = match &running.job {
             // Neither has stored or sent anything.
-            Job::Put(_) => OperationError::not_attempted(timed_out(1, 0)),
+            Job::Put(waiting) => {
+                OperationError::not_attempted(timed_out(waiting.target.quorums.needed_to_write(), 0))
+            }
             Job::Delete(waiting) => waiting.expired(self.token_of(&waiting.target, &waiting.seen)),
             Job::Get(reading) => reading.expired(),
             Job::List(listing) => listing.expired(),
             Job::Write(writing) => writing.expired(self.token_of(writing.target(), writing.seen())),
-            Job::Forward(forwarding) => forwarding.expired(),
+            Job::Forward(forwarding) => forwarding.expired(self.needed(forwarding.operation())),
         };
         if !matches!(running.source, Source::Answered) {
             self.stats.quorum_shortfalls += 1;

@@ -2,7 +2,7 @@
 
 use crate::id::{NodeId, PartitionId};
 use crate::layout::{Bucket, ConflictPolicy, Layout, QuorumMode, QuorumSizes, Side};
-use crate::operation::{Failure, QuorumOptions};
+use crate::operation::{Failure, Operation, QuorumOptions};
 
 /// How many of the first `n` owners of one side must answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,16 @@ impl Quorums {
     /// The same without fallbacks.
     pub(crate) fn strict(self) -> Self {
         Self { read: self.read.strict(), write: self.write.map(Quorum::strict), sloppy: false, ..self }
+    }
+
+    /// How many have to acknowledge a write: in a change, the more of what the two sides ask for.
+    pub(crate) fn needed_to_write(&self) -> u32 {
+        self.write.iter().map(|quorum| quorum.needed).max().unwrap_or(1)
+    }
+
+    /// How many have to answer an operation before it succeeds.
+    pub(crate) fn needed(&self, operation: &Operation) -> u32 {
+        if operation.is_write() { self.needed_to_write() } else { self.read.needed }
     }
 
     /// The owners that answer the operation's reads and may coordinate it.
