@@ -62,6 +62,12 @@ fn flags_and_servers_that_do_not_fit_are_refused() {
     assert!(wrong.code == Some(2) && wrong.err.contains("--session is for --target quorate"), "{wrong:?}");
     let small = run(quorate().args(["bench", "put", "--value-bytes", "23"]));
     assert!(small.code == Some(2) && small.err.contains("--value-bytes"), "{small:?}");
+    // Told before a server is looked for, or a cluster started.
+    for bench in [&["put", "--svg"][..], &["--observe", "--csv"], &["--observe", "--own", "--svg"]] {
+        let nowhere = run(quorate().arg("bench").args(bench).arg("/no/such/directory/file"));
+        let told = "writing /no/such/directory/file: ";
+        assert!(nowhere.code == Some(1) && nowhere.err.contains(told), "{nowhere:?}");
+    }
     // Bound, and then let go: nobody listens there.
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
     for (target, scheme) in [("etcd", "http"), ("redis", "redis")] {

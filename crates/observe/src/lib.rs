@@ -6,8 +6,10 @@
 //! * `history`: what is recorded; `analysis`: what that says; `quantile`: percentiles.
 //! * `setting`: what a run was asked for: N, R, W, faults, keys.
 //! * `report`: rows as an aligned table and as CSV; `plot`: as an SVG.
+//! * `file`: the files that they go to, opened before anything is measured.
 
 mod analysis;
+mod file;
 mod history;
 mod plot;
 mod quantile;
@@ -15,6 +17,7 @@ mod report;
 mod setting;
 
 pub use analysis::{Analysis, Figures};
+pub use file::OutputFile;
 pub use history::{Ending, History, Read, Write, dot_of};
 pub use plot::{PlotError, svg};
 pub use quantile::Quantiles;

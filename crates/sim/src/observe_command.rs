@@ -1,6 +1,5 @@
 //! `quorate-sim observe`: a sweep, as a table, JSON, CSV and a plot.
 
-use std::fs;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use quorate_observe::{Faults, Keys, Mode, Row, Setting, csv, svg, table};
+use quorate_observe::{Faults, Keys, Mode, OutputFile, Row, Setting, csv, svg, table};
 use quorate_sim::observe::{Sweep, sweep};
 
 /// Measure how consistent N, R and W are: latency, stale reads, how stale, time to visibility.
@@ -75,6 +74,9 @@ pub(crate) fn run(arguments: &ObserveArguments) -> anyhow::Result<ExitCode> {
         Some(threads) => threads.into(),
         None => std::thread::available_parallelism()?.get(),
     };
+    // Before the work, which takes minutes.
+    let open = |path: &Option<PathBuf>| path.as_deref().map(OutputFile::open).transpose();
+    let (csv_file, svg_file) = (open(&arguments.csv)?, open(&arguments.svg)?);
     let (started, total) = (Instant::now(), settings.len());
     let shown = std::io::stderr().is_terminal();
     let found = sweep(&settings, *seeds, threads, &|done| {
@@ -85,12 +87,12 @@ pub(crate) fn run(arguments: &ObserveArguments) -> anyhow::Result<ExitCode> {
     if shown {
         eprintln!();
     }
-    if let Some(path) = &arguments.csv {
-        fs::write(path, csv(&found.rows)).with_context(|| format!("writing {}", path.display()))?;
+    if let Some(file) = csv_file {
+        file.write(&csv(&found.rows))?;
     }
-    if let Some(path) = &arguments.svg {
+    if let Some(file) = svg_file {
         let title = format!("Simulated: 20 nodes, 3 clients, 2 ms between nodes, {seeds} seeds each");
-        fs::write(path, svg(&found.rows, &title)?).with_context(|| format!("writing {}", path.display()))?;
+        file.write(&svg(&found.rows, &title)?)?;
     }
     if arguments.json {
         println!("{}", serde_json::to_string(&found.rows)?);

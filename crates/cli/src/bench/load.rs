@@ -27,6 +27,7 @@ const ERROR_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) async fn run(workload: Workload, args: &LoadArgs, global: &Global) -> Result<Done> {
     args.target.check(&args.options)?;
+    let svg_file = super::output_file(args.svg.as_deref())?;
     let at = &global.endpoint;
     let report = match args.target.target {
         System::Quorate => Box::pin(measure(QuorateTarget::connect(at, args).await?, workload, args)).await?,
@@ -34,9 +35,8 @@ pub(super) async fn run(workload: Workload, args: &LoadArgs, global: &Global) ->
         System::Redis => Box::pin(measure(RedisTarget::connect(at, args).await?, workload, args)).await?,
     };
     report.show(global.output)?;
-    if let Some(path) = &args.svg {
-        let picture = plot::svg(&report)?;
-        std::fs::write(path, picture).with_context(|| format!("writing {}", path.display()))?;
+    if let Some(file) = svg_file {
+        file.write(&plot::svg(&report)?)?;
     }
     let wrong: u64 = report.wrong_answers.values().sum();
     ensure!(wrong == 0, "{wrong} answers were wrong");

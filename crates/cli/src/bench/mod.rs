@@ -17,11 +17,12 @@ mod target;
 mod value;
 mod workload;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use quorate_observe::OutputFile;
 
 use crate::args::{BucketAndQuorum, Global, duration};
 use crate::output::Done;
@@ -113,6 +114,11 @@ struct CeilingsArgs {
     /// Sync files here; the figure is of this directory's disk.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+}
+
+/// Opens a file for what will be measured, before it is.
+fn output_file(path: Option<&Path>) -> Result<Option<OutputFile>> {
+    Ok(path.map(OutputFile::open).transpose()?)
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -7,7 +7,6 @@ mod doors;
 mod load;
 mod trouble;
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -82,15 +81,17 @@ pub(crate) struct ObserveArgs {
 }
 
 pub(super) async fn run(args: &ObserveArgs, global: &Global) -> Result<Done> {
+    let (csv_file, svg_file) =
+        (super::output_file(args.csv.as_deref())?, super::output_file(args.svg.as_deref())?);
     let rows =
         if args.own || args.sweep { own_cluster(args).await? } else { running_cluster(args, global).await? };
-    if let Some(path) = &args.csv {
-        fs::write(path, csv(&rows)).with_context(|| format!("writing {}", path.display()))?;
+    if let Some(file) = csv_file {
+        file.write(&csv(&rows))?;
     }
-    if let Some(path) = &args.svg {
+    if let Some(file) = svg_file {
         let title =
             format!("Real processes on one machine: {} clients, {} s each", args.clients, args.seconds);
-        fs::write(path, svg(&rows, &title)?).with_context(|| format!("writing {}", path.display()))?;
+        file.write(&svg(&rows, &title)?)?;
     }
     if global.output == Format::Json {
         output::json(&rows)?;
