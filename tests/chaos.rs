@@ -73,6 +73,8 @@ async fn a_partition_refuses_what_lacks_a_quorum_and_heals() {
     assert!(cut_off.iter().all(|fault| fault["drop"] == 1.0 && fault["receive_drop"] == 1.0));
     let lost = |node: &Value| node["lost_messages"].as_u64().expect("a number");
     assert!(nodes.iter().map(lost).sum::<u64>() > 0, "{nodes:?}");
+    let said = dev.run(["chaos", "drop", "1", "0.3"]);
+    assert_said(&said, 0, "node-1 cut off from node-2; cut off from node-3");
 
     assert_eq!(dev.run(["chaos", "heal"]).code, Some(0));
     assert!(are_mended(&dev));
@@ -139,6 +141,19 @@ fn nodes_are_killed_paused_and_brought_back() {
     eventually("all three answer", || dev.run(["get", "key", "--r", "3"]).code == Some(0));
     let id = |node: &Value| node["id"].as_str().expect("an id").to_owned();
     assert_eq!(show(&dev).iter().map(id).collect::<Vec<_>>(), dev.ids());
+}
+
+#[test]
+fn a_paused_node_does_not_keep_others_from_being_healed() {
+    let data = directory();
+    let dev = Dev::start(data.path(), &["--unsafe-fault-injection"]);
+    assert_eq!(dev.run(["chaos", "partition", "1", "2"]).code, Some(0));
+    assert_eq!(dev.run(["chaos", "pause", "2"]).code, Some(0));
+    let said = dev.run(["chaos", "heal"]);
+    assert_said(&said, 0, "no partitions, no loss, no delay\nnode-2 is paused, and cannot be told: ");
+    assert_said(&dev.run(["chaos", "resume", "2"]), 0, "node-2 still cut off from node-1\n");
+    assert_said(&dev.run(["chaos", "heal"]), 0, "no partitions, no loss, no delay\n");
+    assert!(are_mended(&dev));
 }
 
 #[test]

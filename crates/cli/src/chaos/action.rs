@@ -43,6 +43,8 @@ pub(super) enum Action {
         groups: Vec<Group>,
     },
     /// Lose a part of what a node sends to others.
+    ///
+    /// The last word on a pair of nodes counts; but those that a partition has cut off from each other stay so until `heal`.
     Drop {
         /// Whose messages.
         node: NodeName,
@@ -68,6 +70,9 @@ pub(super) enum Action {
         to: Option<NodeName>,
     },
     /// End all partitions, loss and delay.
+    ///
+    /// Nodes that are paused or dead stay so (`resume`, `revive`). A paused one cannot be told: it is healed by another `heal` once
+    /// it is resumed. A dead one comes back without faults.
     Heal,
 }
 

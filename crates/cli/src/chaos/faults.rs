@@ -17,6 +17,28 @@ pub(super) struct Change {
     pub(super) delay: Option<(Duration, Duration)>,
 }
 
+impl Change {
+    /// What there is after it. Whoever is cut off stays so, whatever part of the messages is to be lost: faults add up until they
+    /// are healed.
+    fn of(&self, now: v1::PeerFault) -> v1::PeerFault {
+        let mut fault = now;
+        if !is_cut(&now) {
+            fault.drop = self.drop.unwrap_or(now.drop);
+            fault.receive_drop = self.receive_drop.unwrap_or(now.receive_drop);
+        }
+        if let Some((delay, jitter)) = self.delay {
+            let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+            (fault.delay_ms, fault.delay_jitter_ms) = (ms(delay), ms(jitter));
+        }
+        fault
+    }
+}
+
+/// Whether the node and its peer do not hear each other at all: only a partition does that.
+fn is_cut(fault: &v1::PeerFault) -> bool {
+    fault.drop >= 1.0 && fault.receive_drop >= 1.0
+}
+
 /// What a node does wrong on purpose, in the order of its peers' numbers; changes nothing.
 pub(super) async fn of(target: &Target, node: &TargetNode) -> Result<v1::InjectFaultsResponse> {
     let mut answer = inject(node, v1::InjectFaultsRequest::default()).await?;
@@ -39,14 +61,7 @@ pub(super) async fn change(target: &Target, at: usize, changes: &[(usize, Change
     let changed = |(peer, change): &(usize, Change)| {
         let node_id = target.nodes[*peer].id;
         let now = now.iter().find(|fault| fault.node_id == node_id).copied();
-        let mut fault = now.unwrap_or(v1::PeerFault { node_id, ..Default::default() });
-        fault.drop = change.drop.unwrap_or(fault.drop);
-        fault.receive_drop = change.receive_drop.unwrap_or(fault.receive_drop);
-        if let Some((delay, jitter)) = change.delay {
-            let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
-            (fault.delay_ms, fault.delay_jitter_ms) = (ms(delay), ms(jitter));
-        }
-        fault
+        change.of(now.unwrap_or(v1::PeerFault { node_id, ..Default::default() }))
     };
     let faults = changes.iter().map(changed).collect();
     inject(node, v1::InjectFaultsRequest { faults, replace: false }).await?;
@@ -64,13 +79,19 @@ async fn inject(node: &TargetNode, request: v1::InjectFaultsRequest) -> Result<v
     Ok(answer.into_inner())
 }
 
+/// All that a node does wrong, for people.
+pub(super) fn described(target: &Target, answer: &v1::InjectFaultsResponse) -> String {
+    let described = answer.faults.iter().map(|fault| describe(target, fault));
+    described.collect::<Vec<_>>().join("; ")
+}
+
 /// A fault for people.
-pub(super) fn describe(target: &Target, fault: &v1::PeerFault) -> String {
+fn describe(target: &Target, fault: &v1::PeerFault) -> String {
     let known = target.nodes.iter().find(|node| node.id == fault.node_id);
     let peer = known.map_or_else(|| format!("{:016x}", fault.node_id), |node| node.name.clone());
     let percent = |fraction: f64| format!("{}%", (fraction * 1000.0).round() / 10.0);
     let mut parts = Vec::new();
-    if fault.drop >= 1.0 && fault.receive_drop >= 1.0 {
+    if is_cut(fault) {
         parts.push(format!("cut off from {peer}"));
     } else {
         if fault.drop > 0.0 {
@@ -88,4 +109,24 @@ pub(super) fn describe(target: &Target, fault: &v1::PeerFault) -> String {
         parts.push(format!("{}ms{jitter} late to {peer}", fault.delay_ms));
     }
     parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_outlasts_loss_and_takes_a_delay_along() {
+        let cut = Change { drop: Some(1.0), receive_drop: Some(1.0), delay: None };
+        let loss = |fraction| Change { drop: Some(fraction), ..Change::default() };
+        let late = Change { delay: Some((Duration::from_millis(5), Duration::ZERO)), ..Change::default() };
+        let lossy = loss(0.5).of(loss(0.3).of(v1::PeerFault::default()));
+        assert_eq!((lossy.drop, lossy.receive_drop), (0.5, 0.0), "the last word on it counts");
+        for again in [loss(0.3), loss(0.0), cut] {
+            let after = again.of(late.of(cut.of(lossy)));
+            assert_eq!((after.drop, after.receive_drop, after.delay_ms), (1.0, 1.0, 5), "{again:?}");
+        }
+        // All that is sent is lost, but what is received is not: that is no cut.
+        assert_eq!(loss(0.3).of(loss(1.0).of(lossy)).drop, 0.3);
+    }
 }

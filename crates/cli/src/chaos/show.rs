@@ -62,7 +62,9 @@ pub(super) async fn show(target: &Target, format: Format) -> Result<()> {
             for (at, (node, faults)) in target.nodes.iter().zip(faults).enumerate() {
                 let (lost, faults) = match faults {
                     None => ("-".into(), String::new()),
-                    Some(Ok(answer)) => (answer.lost_messages.to_string(), described(target, &answer)),
+                    Some(Ok(answer)) => {
+                        (answer.lost_messages.to_string(), faults::described(target, &answer))
+                    }
                     Some(Err(error)) => ("-".into(), format!("{error:#}")),
                 };
                 table.row([
@@ -82,11 +84,6 @@ pub(super) async fn show(target: &Target, format: Format) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn described(target: &Target, answer: &v1::InjectFaultsResponse) -> String {
-    let described = answer.faults.iter().map(|fault| faults::describe(target, fault));
-    described.collect::<Vec<_>>().join("; ")
 }
 
 /// Of a process that is there.
