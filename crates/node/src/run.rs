@@ -181,9 +181,12 @@ pub async fn run(
         driver: driver.clone(),
         limits: limits.clone(),
         addresses: book,
-        storage_bytes: Arc::new({
+        disk_use: Arc::new({
             let store = store.clone();
-            move || store.stats().log_bytes + store.stats().base_bytes
+            move || {
+                let stats = store.stats();
+                grpc::DiskUse { log_bytes: stats.log_file_bytes, base_bytes: stats.base_bytes }
+            }
         }),
         observer: metrics.observer(),
         faults,

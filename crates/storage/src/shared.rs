@@ -1,6 +1,7 @@
 //! What a store's callers and its two threads share.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,6 +13,7 @@ use crate::base::IndexError;
 use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::hooks::StoreHooks;
+use crate::log::segment;
 use crate::log::writer::SegmentPool;
 use crate::memtable::Tables;
 use crate::options::StoreOptions;
@@ -184,6 +186,14 @@ impl Shared {
             self.chores_changed.wait(&mut chores);
         }
         chores.checkpoint_refused.clone().map_or(Ok(()), Err)
+    }
+
+    /// What the log's files take, those that are ready for use included. One that gets another name at this moment may be missed.
+    pub(crate) fn log_file_bytes(&self) -> u64 {
+        let listed = segment::list(self.disk.as_ref(), &self.directory.log());
+        let (segments, spares) = listed.unwrap_or_default();
+        let length = |path: &Path| self.disk.open(path).and_then(|file| file.len_bytes()).unwrap_or(0);
+        segments.iter().chain(&spares).map(|(_, path)| length(path)).sum()
     }
 
     /// Has the background thread look for work.

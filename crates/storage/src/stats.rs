@@ -23,6 +23,8 @@ pub struct StoreStats {
     pub compactions: u64,
     /// Bytes of records that the log holds.
     pub log_bytes: u64,
+    /// What the log's files take: more than their records, for space is kept ready for use. Looked up when the figures are.
+    pub log_file_bytes: u64,
     /// Bytes of the value files and of sled's.
     pub base_bytes: u64,
     /// Those of sled's files, the index, alone.
@@ -86,5 +88,33 @@ impl Counters {
 
     pub(crate) fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use quorate_protocol::store::{Store as _, StoreOp};
+
+    use crate::{SledStore, StoreHooks, StoreOptions};
+
+    #[test]
+    fn space_that_is_kept_ready_for_the_log_is_told() {
+        let directory = tempfile::tempdir().expect("there is room");
+        let options = StoreOptions::tiny();
+        let segment_bytes = options.segment_bytes;
+        let store = SledStore::open(directory.path(), options, StoreHooks::default()).expect("it opens");
+        let put = StoreOp::Put { key: Bytes::from_static(b"k"), value: Bytes::from_static(b"v") };
+        let number = store.submit(vec![put]).expect("there is room");
+        store.wait_durable(number).expect("it is kept");
+        // The segment that takes records, and one that will; the thread that makes it needs a moment.
+        let made = (0..10_000).any(|_| {
+            std::thread::sleep(Duration::from_millis(1));
+            store.stats().log_file_bytes == 2 * segment_bytes
+        });
+        let stats = store.stats();
+        assert!(made && stats.log_bytes < 1_000, "{stats:?}");
     }
 }

@@ -95,6 +95,7 @@ impl SledStore {
             checkpoints: Counters::get(&counters.checkpoints),
             rewrites: Counters::get(&counters.rewrites),
             log_bytes: closed_bytes + Counters::get(&counters.current_segment_bytes),
+            log_file_bytes: self.shared.log_file_bytes(),
             compactions: Counters::get(&counters.compactions),
             base_bytes: Counters::get(&counters.value_bytes) + index_bytes,
             index_bytes,

@@ -75,6 +75,7 @@ impl AdminService {
         let layout = view.layout.as_deref();
         let members = layout.map(|layout| layout.members.as_slice()).unwrap_or_default();
         let others = members.iter().filter(|member| member.node != view.node);
+        let disk_use = (self.state.disk_use)();
         StatusResponse {
             version: env!("CARGO_PKG_VERSION").into(),
             node_id: view.node.0,
@@ -87,7 +88,8 @@ impl AdminService {
             partitions_owned: partitions.owned,
             partitions_unavailable: partitions.unavailable,
             partitions_under_replicated: partitions.under_replicated,
-            storage_bytes: (self.state.storage_bytes)(),
+            storage_bytes: disk_use.log_bytes + disk_use.base_bytes,
+            storage_log_bytes: disk_use.log_bytes,
             uptime_ms: millis(self.started.elapsed()),
             storage_refusal: view.store_refusal.clone().unwrap_or_default(),
             anti_entropy: Some(anti_entropy(view, with_partitions)),

@@ -40,8 +40,8 @@ pub struct GrpcState {
     pub limits: Arc<Limits>,
     /// Where nodes are reached.
     pub addresses: Arc<dyn Addresses>,
-    /// How much the store takes on disk, log included.
-    pub storage_bytes: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// How much the store takes on disk.
+    pub disk_use: Arc<dyn Fn() -> DiskUse + Send + Sync>,
     /// Hears of every operation.
     pub observer: SharedObserver,
     /// What goes wrong on purpose.
@@ -54,6 +54,15 @@ pub struct GrpcState {
     pub configured: Configured,
     /// Whether the node is about to be stopped.
     pub draining: Draining,
+}
+
+/// What a store takes on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DiskUse {
+    /// Bytes of the commit log's files, space that is kept ready for use included.
+    pub log_bytes: u64,
+    /// Bytes of all other files.
+    pub base_bytes: u64,
 }
 
 /// What a node is to be in a cluster, as its configuration says.

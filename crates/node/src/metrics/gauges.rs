@@ -102,7 +102,12 @@ pub(super) fn gauges() -> Result<Gauges, prometheus::Error> {
         gauge("link_dropped_messages", "Messages lost to full queues since the start.", |s| {
             s.links.dropped_messages
         }),
-        gauge("store_log_bytes", "Bytes of the commit log.", |s| s.store.log_bytes),
+        gauge("store_log_bytes", "Bytes of the records that the commit log holds.", |s| s.store.log_bytes),
+        gauge(
+            "store_log_file_bytes",
+            "Bytes that the commit log's files take, space that is kept ready for use included.",
+            |s| s.store.log_file_bytes,
+        ),
         gauge("store_base_bytes", "Bytes of the store's files behind the log.", |s| s.store.base_bytes),
         gauge("store_index_bytes", "Those of the index among them.", |s| s.store.index_bytes),
         gauge("store_live_bytes", "Bytes of keys and values in them.", |s| s.store.live_bytes),

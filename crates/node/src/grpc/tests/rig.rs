@@ -26,7 +26,7 @@ use crate::addresses::{Addresses, NodeAddresses};
 use crate::draining::Draining;
 use crate::driver::{self, Driver, Inputs, Outbox, StorePressure};
 use crate::faults::Faults;
-use crate::grpc::{Configured, GrpcState, ServeError, serve};
+use crate::grpc::{Configured, DiskUse, GrpcState, ServeError, serve};
 use crate::observe::Observer;
 use crate::peers::Introducer;
 
@@ -175,7 +175,7 @@ impl Rig {
             driver: driver.clone(),
             limits: Arc::new(Limits::default()),
             addresses: Arc::new(Fixed(address)),
-            storage_bytes: Arc::new(|| 42),
+            disk_use: Arc::new(|| DiskUse { log_bytes: 40, base_bytes: 2 }),
             observer: heard.clone(),
             faults: Arc::new(Faults::new(fault_injection)),
             data_dir: "somewhere".into(),
