@@ -50,6 +50,7 @@ impl Ended {
 pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Result<Ended> {
     let change = layout.change.as_ref().context("no change is under way")?;
     let names = Names::of(layout);
+    let (mut epoch, mut lost) = (layout.epoch, change.lost.clone());
     let endpoints = vec![known.endpoint.clone()];
     let mut bar = Progress::new("moving", Unit::BytesOf(bytes));
     let mut total = bytes;
@@ -70,8 +71,15 @@ pub(super) async fn follow(known: &Known, layout: &v1::Layout, bytes: u64) -> Re
             let outcome = if reached(layout, change, &now) { Outcome::Done } else { Outcome::Cancelled };
             return Ok(Ended { epoch: now.epoch, outcome, took });
         }
+        // Somebody may have declared another one lost meanwhile.
+        if newest.epoch > epoch
+            && let Ok(now) = layout_at(&newest.grpc_address).await
+        {
+            epoch = now.epoch;
+            lost = now.change.map(|change| change.lost).unwrap_or_default();
+        }
         addresses = gathered.answers.values().map(|status| status.grpc_address.clone()).collect();
-        let state = State::of(&gathered, &names);
+        let state = State::of(&gathered, &names, &lost);
         total = total.max(state.pending);
         bar.set_total(total);
         bar.set(total - state.pending, &|| state.in_words());
@@ -111,13 +119,16 @@ struct State {
     /// Partitions that are done in this stage, and all of them; each counted at each node that has to do with it.
     done: u32,
     all: u32,
+    /// Nodes that answer, and all that count: of the others nobody knows how far they are.
+    answering: usize,
+    nodes: usize,
     waits: Vec<String>,
     /// Whether something is needed that does not come by itself.
     is_stuck: bool,
 }
 
 impl State {
-    fn of(gathered: &Gathered, names: &Names) -> Self {
+    fn of(gathered: &Gathered, names: &Names, lost: &[u64]) -> Self {
         let told: BTreeMap<u64, &v1::ChangeProgress> =
             gathered.answers.iter().filter_map(|(&id, status)| Some((id, status.change.as_ref()?))).collect();
         // Who is furthest tells the stage: the others follow.
@@ -131,13 +142,9 @@ impl State {
         let paused = furthest.is_some_and(|progress| progress.paused);
         let reach = |wait: &v1::ChangeWait| wait.kind() == v1::change_wait::Kind::Reach;
         let lacking = told.values().any(|progress| progress.waits.iter().any(reach));
-        let silent = gathered
-            .silent
-            .iter()
-            .map(|(peer, _)| format!("{}, which does not answer", names.get(peer.node_id)));
-        let silent: Vec<String> = silent.collect();
+        let silent = waits::silent(gathered, lost);
         let is_stuck = paused || lacking || !silent.is_empty();
-        waits.extend(silent);
+        waits.extend(waits::for_silent(names, &silent));
         Self {
             stage: furthest.map_or("", |progress| waits::stage(progress)),
             paused,
@@ -145,6 +152,8 @@ impl State {
             rate: told.values().map(|progress| progress.bytes_per_s).sum(),
             done,
             all,
+            answering: gathered.answers.len(),
+            nodes: gathered.answers.len() + silent.len(),
             waits,
             is_stuck,
         }
@@ -152,6 +161,9 @@ impl State {
 
     fn in_words(&self) -> String {
         let mut words = format!("{} {}/{} partitions", self.stage, self.done, self.all);
+        if self.answering < self.nodes {
+            words.push_str(&format!(" of {} of {} nodes", self.answering, self.nodes));
+        }
         if self.paused {
             words.push_str(", paused");
         } else if self.rate > 0 && self.pending > 0 {
@@ -221,11 +233,40 @@ mod tests {
         let gathered =
             Gathered { answers: BTreeMap::from([(3, status)]), names: BTreeMap::new(), silent: Vec::new() };
         let names = Names::of(&v1::Layout { members: vec![member(3)], ..Default::default() });
-        let state = State::of(&gathered, &names);
+        let state = State::of(&gathered, &names, &[]);
         assert_eq!(
             state.in_words(),
             "gather 3/8 partitions, 2.00 MiB/s, 5.0 s left; waits for node-3 to catch up with 5 partitions"
         );
+        assert!(!state.is_stuck);
+    }
+
+    #[test]
+    fn who_does_not_answer_is_waited_for_unless_it_is_lost() {
+        let silent =
+            |node_id| (v1::Peer { node_id, ..Default::default() }, anyhow::anyhow!("connection refused"));
+        let progress = v1::ChangeProgress {
+            stage: v1::ChangeStage::Gather.into(),
+            gathers: 8,
+            caught_up: 3,
+            ..Default::default()
+        };
+        let status = v1::StatusResponse { change: Some(progress), ..Default::default() };
+        let gathered = Gathered {
+            answers: BTreeMap::from([(3, status)]),
+            names: BTreeMap::new(),
+            silent: vec![silent(1), silent(2)],
+        };
+        let members = vec![member(1), member(2), member(3)];
+        let names = Names::of(&v1::Layout { members, ..Default::default() });
+        let state = State::of(&gathered, &names, &[1]);
+        assert_eq!(
+            state.in_words(),
+            "gather 3/8 partitions of 1 of 2 nodes; waits for node-2, which does not answer"
+        );
+        assert!(state.is_stuck);
+        let state = State::of(&gathered, &names, &[1, 2]);
+        assert_eq!(state.in_words(), "gather 3/8 partitions");
         assert!(!state.is_stuck);
     }
 }

@@ -12,7 +12,7 @@ use super::svg::{self, Entry};
 use super::waits;
 use crate::args::Global;
 use crate::output::{self, Format, Table};
-use crate::status::gather;
+use crate::status::{Gathered, gather};
 
 /// Partitions in one line of the picture of the ring.
 const ROW: usize = 64;
@@ -83,6 +83,8 @@ struct ShownChange {
     accepts_loss: bool,
     n: u32,
     waits: Vec<String>,
+    /// Members that do not answer, lost ones not counted: how far they are is not among what follows.
+    silent: Vec<String>,
     nodes: Vec<ShownPart>,
 }
 
@@ -108,10 +110,8 @@ pub(super) async fn run(known: &Known, picture: Option<&Path>, global: &Global) 
         let svg = svg::ring(&title, &entries, &owners);
         std::fs::write(file, svg).with_context(|| format!("writing {}", file.display()))?;
     }
-    let change = match &layout.change {
-        Some(change) => Some(change_of(known, change).await?),
-        None => None,
-    };
+    let gathered = gather(std::slice::from_ref(&known.endpoint), false).await?;
+    let change = layout.change.as_ref().map(|change| change_of(known, change, &gathered));
     let shown = shown(known, &members, &owners, change);
     match global.output {
         Format::Json => output::json(&shown)?,
@@ -139,8 +139,7 @@ fn entries(members: &[&v1::Member], owners: &[Vec<usize>]) -> Vec<Entry> {
     members.iter().enumerate().map(entry).collect()
 }
 
-async fn change_of(known: &Known, change: &v1::Change) -> Result<ShownChange> {
-    let gathered = gather(std::slice::from_ref(&known.endpoint), false).await?;
+fn change_of(known: &Known, change: &v1::Change, gathered: &Gathered) -> ShownChange {
     let told: BTreeMap<u64, &v1::ChangeProgress> =
         gathered.answers.iter().filter_map(|(&id, status)| Some((id, status.change.as_ref()?))).collect();
     let part = |(&id, progress): (&u64, &&v1::ChangeProgress)| ShownPart {
@@ -154,21 +153,18 @@ async fn change_of(known: &Known, change: &v1::Change) -> Result<ShownChange> {
         bytes_per_s: progress.bytes_per_s,
     };
     let mut waits = waits::all(&known.names, told.iter().map(|(&id, &progress)| (id, progress)));
-    waits.extend(
-        gathered
-            .silent
-            .iter()
-            .map(|(peer, _)| format!("{}, which does not answer", known.names.get(peer.node_id))),
-    );
-    Ok(ShownChange {
+    let silent = waits::silent(gathered, &change.lost);
+    waits.extend(waits::for_silent(&known.names, &silent));
+    ShownChange {
         began: change.began,
         stage: waits::stage_name(change.stage()),
         paused: change.paused,
         accepts_loss: change.accepts_loss,
         n: change.n,
         waits,
+        silent: silent.iter().map(|&node| known.names.get(node)).collect(),
         nodes: told.iter().map(part).collect(),
-    })
+    }
 }
 
 fn shown(
@@ -277,6 +273,10 @@ fn show(shown: &Shown, owners: &[Vec<usize>]) -> Result<()> {
         "change under way since epoch {}: {}{paused}, to n = {}",
         change.began, change.stage, change.n
     ))?;
+    if !change.silent.is_empty() {
+        let (told, all) = (change.nodes.len(), change.nodes.len() + change.silent.len());
+        output::line(format!("progress of {told} of {all} nodes; no answer from {}", change.silent.join(", ")))?;
+    }
     let mut table = Table::new(["NODE", "CAUGHT UP", "HANDED OVER", "TAKEN", "PENDING", "RATE"]);
     for part in &change.nodes {
         table.row([

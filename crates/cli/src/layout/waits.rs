@@ -4,6 +4,7 @@ use quorate_proto::v1;
 use quorate_proto::v1::change_wait::Kind;
 
 use super::known::Names;
+use crate::status::Gathered;
 
 /// One wait, of the node that told it.
 pub(super) fn in_words(names: &Names, node: u64, wait: &v1::ChangeWait) -> String {
@@ -43,6 +44,17 @@ pub(super) fn all<'a>(
         }
     }
     words
+}
+
+/// Members that do not answer, by id, but for those that the change takes for gone: nobody waits for these.
+pub(super) fn silent(gathered: &Gathered, lost: &[u64]) -> Vec<u64> {
+    let silent = gathered.silent.iter().map(|(peer, _)| peer.node_id);
+    silent.filter(|node| !lost.contains(node)).collect()
+}
+
+/// That a change waits for these, one by one.
+pub(super) fn for_silent(names: &Names, silent: &[u64]) -> Vec<String> {
+    silent.iter().map(|&node| format!("{}, which does not answer", names.get(node))).collect()
 }
 
 /// What a stage does.
