@@ -162,9 +162,16 @@ fn a_cluster_comes_back_when_all_of_it_was_killed() {
     let dev = Dev::start(data.path(), &["--nodes", "2"]);
     let chaos = |action: &[&str]| run(quorate().arg("chaos").args(action).arg("--data").arg(data.path()));
     assert_eq!(dev.run(["put", "key", "value"]).code, Some(0));
-    for node in ["1", "2"] {
-        assert_said(&chaos(&["kill", node]), 0, "killed");
+    assert_said(&chaos(&["kill", "1"]), 0, "killed");
+    for command in [&["status"][..], &["layout", "show"]] {
+        assert_said(&dev.run(command), 0, "cannot be changed until 1 of these voters is back: node-1 (");
     }
+    let alone = dev.run(["status", "--output", "json"]).json();
+    assert_eq!(
+        (&alone["nodes"][1]["name"], &alone["missing_votes"]["needed"]),
+        (&"node-2".into(), &1.into())
+    );
+    assert_said(&chaos(&["kill", "2"]), 0, "killed");
     assert_said(&dev.run(["chaos", "revive", "1"]), 1, "--data");
     for node in ["1", "2"] {
         assert_said(&chaos(&["revive", node]), 0, "running");

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::admin;
 use crate::args::Global;
+use crate::layout::MissingVotes;
 use crate::output::{self, Done, Format, Table};
 
 /// One node, as it was found.
@@ -99,6 +100,9 @@ struct Details {
 #[derive(Serialize)]
 struct ClusterState {
     cluster: String,
+    /// When too few voters answer for the layout to be changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_votes: Option<MissingVotes>,
     nodes: Vec<NodeState>,
 }
 
@@ -114,7 +118,18 @@ pub(crate) async fn run(args: StatusArgs, global: &Global) -> Result<Done> {
     if args.partitions {
         return crate::partitions::run(global).await;
     }
-    let state = state_of(&gather(&global.endpoint, false).await?);
+    let mut gathered = gather(&global.endpoint, false).await?;
+    let mut missing_votes = None;
+    if !gathered.silent.is_empty()
+        && let Some(layout) = newest_layout(&gathered).await
+    {
+        missing_votes = MissingVotes::of(&layout, |node| gathered.answers.contains_key(&node));
+        // Of a node that is left alone nobody else tells the name.
+        for member in layout.members {
+            gathered.names.entry(member.node_id).or_insert(member.name);
+        }
+    }
+    let state = ClusterState { missing_votes, ..state_of(&gathered) };
     match global.output {
         Format::Json => output::json(&state)?,
         Format::Table => show(&state)?,
@@ -175,6 +190,12 @@ pub(crate) async fn gather(endpoints: &[String], partitions: bool) -> Result<Gat
     Ok(Gathered { answers, names, silent })
 }
 
+/// The newest layout that one who answers knows.
+async fn newest_layout(gathered: &Gathered) -> Option<v1::Layout> {
+    let newest = gathered.answers.values().max_by_key(|status| status.epoch)?;
+    admin::layout(&newest.grpc_address).await.ok()
+}
+
 fn state_of(gathered: &Gathered) -> ClusterState {
     let Gathered { answers, names, silent } = gathered;
     let cluster = answers.values().map(|status| &status.cluster_id).max_by_key(|id| id.len());
@@ -184,7 +205,7 @@ fn state_of(gathered: &Gathered) -> ClusterState {
     nodes.extend(silent.iter().map(|(peer, error)| unreachable(peer, seen(peer.node_id), error)));
     nodes.extend(answers.values().map(|status| answered(status, seen(status.node_id), names)));
     nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    ClusterState { cluster, nodes }
+    ClusterState { cluster, missing_votes: None, nodes }
 }
 
 async fn ask_peer(peer: &v1::Peer, partitions: bool) -> Result<v1::StatusResponse> {
@@ -321,6 +342,9 @@ fn show(state: &ClusterState) -> Result<()> {
         ]);
     }
     table.print()?;
+    if let Some(missing) = &state.missing_votes {
+        output::note(missing.in_words());
+    }
     if state.nodes.iter().filter_map(|node| node.details.as_ref()).any(|details| details.changing) {
         output::note("the layout is being changed: `quorate layout show` tells how far that is");
     }

@@ -7,6 +7,7 @@
 //! | `plan` | shows what a change would move |
 //! | `carry_out` | preview, change, progress: what every command that changes the layout does |
 //! | `follow`, `waits` | how far a change is, and what it waits for |
+//! | `votes` | whether the voters that answer can agree on a change |
 //! | `show`, `svg` | the layout as a table and as a picture |
 
 mod ask;
@@ -16,6 +17,7 @@ mod known;
 mod plan;
 mod show;
 mod svg;
+mod votes;
 mod waits;
 
 use std::path::PathBuf;
@@ -27,6 +29,7 @@ use quorate_proto::v1::change_layout_request::Order;
 
 pub(crate) use carry_out::{How, carry_out};
 pub(crate) use known::{Known, MemberSpec};
+pub(crate) use votes::MissingVotes;
 
 use crate::args::Global;
 use crate::output::Done;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::known::Known;
 use super::svg::{self, Entry};
+use super::votes::MissingVotes;
 use super::waits;
 use crate::args::Global;
 use crate::output::{self, Format, Table};
@@ -26,6 +27,9 @@ struct Shown {
     partitions: usize,
     members: Vec<ShownMember>,
     voters: Vec<String>,
+    /// When too few voters answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_votes: Option<MissingVotes>,
     departed: Vec<String>,
     buckets: Vec<ShownBucket>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +116,8 @@ pub(super) async fn run(known: &Known, picture: Option<&Path>, global: &Global) 
     }
     let gathered = gather(std::slice::from_ref(&known.endpoint), false).await?;
     let change = layout.change.as_ref().map(|change| change_of(known, change, &gathered));
-    let shown = shown(known, &members, &owners, change);
+    let mut shown = shown(known, &members, &owners, change);
+    shown.missing_votes = MissingVotes::of(layout, |node| gathered.answers.contains_key(&node));
     match global.output {
         Format::Json => output::json(&shown)?,
         Format::Table => show(&shown, &owners)?,
@@ -203,6 +208,7 @@ fn shown(
         partitions: owners.len(),
         members: members.iter().enumerate().zip(entries(members, owners)).map(member).collect(),
         voters: layout.voters.iter().map(|&node| known.names.get(node)).collect(),
+        missing_votes: None,
         departed: layout.departed.iter().map(|&node| id(node)).collect(),
         buckets: layout
             .buckets
@@ -252,6 +258,9 @@ fn show(shown: &Shown, owners: &[Vec<usize>]) -> Result<()> {
     }
     table.print()?;
     output::line(format!("voters: {}", shown.voters.join(", ")))?;
+    if let Some(missing) = &shown.missing_votes {
+        output::line(missing.in_words())?;
+    }
     for bucket in &shown.buckets {
         let after = bucket.after.as_ref().map(|after| format!(", becoming {}", after.in_words()));
         output::line(format!(
@@ -275,7 +284,10 @@ fn show(shown: &Shown, owners: &[Vec<usize>]) -> Result<()> {
     ))?;
     if !change.silent.is_empty() {
         let (told, all) = (change.nodes.len(), change.nodes.len() + change.silent.len());
-        output::line(format!("progress of {told} of {all} nodes; no answer from {}", change.silent.join(", ")))?;
+        output::line(format!(
+            "progress of {told} of {all} nodes; no answer from {}",
+            change.silent.join(", ")
+        ))?;
     }
     let mut table = Table::new(["NODE", "CAUGHT UP", "HANDED OVER", "TAKEN", "PENDING", "RATE"]);
     for part in &change.nodes {
