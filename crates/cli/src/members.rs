@@ -30,7 +30,7 @@ pub(crate) enum MembersCommand {
     },
     /// Remove members, once what they hold is elsewhere.
     Remove {
-        /// Nodes by number, name or id.
+        /// Nodes by number, name or id, as `quorate members list` shows them.
         #[arg(required = true)]
         nodes: Vec<String>,
         #[command(flatten)]

@@ -12,6 +12,7 @@ use crate::admin;
 use crate::args::Global;
 use crate::layout::MissingVotes;
 use crate::output::{self, Done, Format, Table};
+use crate::text::natural;
 
 /// One node, as it was found.
 #[derive(Serialize)]
@@ -204,7 +205,7 @@ fn state_of(gathered: &Gathered) -> ClusterState {
     let mut nodes: Vec<NodeState> = Vec::new();
     nodes.extend(silent.iter().map(|(peer, error)| unreachable(peer, seen(peer.node_id), error)));
     nodes.extend(answers.values().map(|status| answered(status, seen(status.node_id), names)));
-    nodes.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    nodes.sort_by(|a, b| (natural(&a.name), &a.id).cmp(&(natural(&b.name), &b.id)));
     ClusterState { cluster, missing_votes: None, nodes }
 }
 

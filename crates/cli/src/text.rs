@@ -45,6 +45,22 @@ pub(crate) fn context_from_text(text: &str) -> Result<Context> {
     Ok(bytes.context("--context: this is no context, as `get` and `put` show it")?.into())
 }
 
+/// Sorts names as people do: runs of digits are numbers, so that node-2 comes before node-10.
+pub(crate) fn natural(name: &str) -> Vec<(usize, &str)> {
+    let mut parts = Vec::new();
+    let mut rest = name;
+    while let Some(first) = rest.chars().next() {
+        let digits = first.is_ascii_digit();
+        let end = rest.find(|next: char| next.is_ascii_digit() != digits).unwrap_or(rest.len());
+        let (part, more) = rest.split_at(end);
+        let number = part.trim_start_matches('0');
+        // The longer of two numbers is the greater one, and any number comes before what is none.
+        parts.push(if digits { (number.len(), number) } else { (usize::MAX, part) });
+        rest = more;
+    }
+    parts
+}
+
 /// What a context covers, by actor: how many of its writes. Dots beyond that by themselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Clock {
@@ -184,6 +200,13 @@ mod tests {
 
     fn value(bytes: &'static [u8], content_type: &str) -> Value {
         Value { bytes: bytes.into(), content_type: content_type.into(), dot: None, expires_at_ms: None }
+    }
+
+    #[test]
+    fn numbers_in_names_are_numbers() {
+        let mut names = ["node-10", "b", "node-2", "a-0", "7", "node", "node-010b", "node-1", ""];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["", "7", "a-0", "b", "node", "node-1", "node-2", "node-10", "node-010b"]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ use crate::output::{self, Done, Format};
 
 /// Break a cluster on purpose: kill, pause, partition, lose, delay; and mend it again.
 ///
-/// Nodes are named by number (1 is the first), by name (node-1) or by id. Killing, pausing and reviving need the `quorate dev` that
+/// Nodes are named by number (1 is the first), by name (node-1) or by id, as `quorate chaos show` shows them. Killing, pausing and reviving need the `quorate dev` that
 /// runs the nodes; partitions, loss and delay need nodes that were started with --unsafe-fault-injection.
 #[derive(Debug, Args)]
 #[command(after_help = "Example, with `quorate dev --unsafe-fault-injection` running:

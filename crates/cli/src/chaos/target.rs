@@ -8,6 +8,7 @@ use quorate_proto::v1;
 use super::action::NodeName;
 use crate::admin;
 use crate::dev::{Connection, Controlled, NodeState, Order};
+use crate::text::natural;
 
 /// A cluster, and the `quorate dev` that runs it where there is one.
 pub(super) struct Target {
@@ -61,7 +62,7 @@ impl Target {
         let layout = admin.get_layout(v1::GetLayoutRequest {}).await;
         let layout = layout.map_err(|status| admin::refused(endpoint, &status))?.into_inner();
         let mut nodes: Vec<TargetNode> = layout.addresses.into_iter().map(of_layout).collect();
-        nodes.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+        nodes.sort_by(|a, b| (natural(&a.name), a.id).cmp(&(natural(&b.name), b.id)));
         Ok(Self { dev: None, fault_injection: status.unsafe_fault_injection, nodes })
     }
 
@@ -119,10 +120,12 @@ impl Target {
         if let Some(at) = named {
             return Ok(at);
         }
-        match text.parse::<usize>() {
-            Ok(number) if (1..=count).contains(&number) => Ok(number - 1),
-            Ok(number) if text.len() < 16 => bail!("node {number}: the nodes are 1 to {count}"),
-            _ => bail!("node {text:?}: there is none of that name or id; the nodes are 1 to {count}"),
+        // An id may consist of digits.
+        let number = if text.len() < 16 { text.parse::<usize>().ok() } else { None };
+        match number {
+            Some(number) if (1..=count).contains(&number) => Ok(number - 1),
+            Some(number) => bail!("node {number}: the nodes are 1 to {count}"),
+            None => bail!("node {text:?}: there is none of that name or id; the nodes are 1 to {count}"),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use futures::future::join_all;
 use quorate_proto::v1;
 use quorate_proto::v1::change_layout_request::Order as LayoutOrder;
 
@@ -39,7 +40,7 @@ pub(super) async fn add(
 /// Takes a node out of the cluster, and stops it.
 pub(super) async fn remove(data: Option<&Path>, node: &str, global: &Global) -> Result<Done> {
     let (dev, controlled) = find(data, &global.endpoint).await?;
-    let at = resolve(&controlled, node)?;
+    let at = resolve(&controlled, newest(&running(&controlled, None)).await.as_ref(), node)?;
     let id = u64::from_str_radix(&controlled.nodes[at].id, 16).context("a node's id")?;
     let known = Known::ask(&running(&controlled, Some(at))).await?;
     // It has left when an earlier command was broken off before it was stopped.
@@ -89,14 +90,58 @@ async fn spare(controlled: &Controlled) -> Option<NodeInfo> {
     None
 }
 
-/// Which node is meant: its name, id, or number from 1.
-fn resolve(controlled: &Controlled, text: &str) -> Result<usize> {
+/// The newest layout that any of these nodes knows; none when none of them answers.
+async fn newest(endpoints: &[String]) -> Option<Known> {
+    let asked = join_all(endpoints.iter().map(|endpoint| Known::ask(std::slice::from_ref(endpoint)))).await;
+    asked.into_iter().filter_map(Result::ok).max_by_key(|known| known.layout.epoch)
+}
+
+/// Which node is meant: the member that `quorate members remove` would take, by name, id or number; or by the name or the id that it
+/// has here, one that is no member.
+fn resolve(controlled: &Controlled, known: Option<&Known>, text: &str) -> Result<usize> {
     let nodes = &controlled.nodes;
-    if let Some(at) = nodes.iter().position(|node| node.name == text || node.id == text) {
-        return Ok(at);
-    }
-    match text.parse::<usize>() {
-        Ok(number) if (1..=nodes.len()).contains(&number) => Ok(number - 1),
-        _ => bail!("node {text:?}: there is none of that name or id; the nodes are 1 to {}", nodes.len()),
+    let not_known = anyhow!("no node of this `quorate dev` tells who the members are");
+    let member = known.ok_or(not_known).and_then(|known| known.resolve(text));
+    let refused = match member {
+        Ok(id) => {
+            let here = nodes.iter().position(|node| node.id == format!("{id:016x}"));
+            return here.with_context(|| format!("node {text}: this `quorate dev` does not run it"));
+        }
+        Err(refused) => refused,
+    };
+    nodes.iter().position(|node| node.name == text || node.id == text).ok_or(refused)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_the_member_that_all_commands_call_so() {
+        let node = |name: &str, id: u64| NodeInfo {
+            name: name.into(),
+            id: format!("{id:016x}"),
+            grpc: String::new(),
+            http: String::new(),
+            pid: 1,
+            state: NodeState::Running,
+        };
+        // The first has left; the last took the second's place, under its name.
+        let nodes = vec![node("node-1", 1), node("node-2", 2), node("node-10", 10), node("node-11", 11)];
+        let controlled = Controlled { fault_injection: false, nodes };
+        let member = |name: &str, node_id| v1::Member { node_id, name: name.into(), ..Default::default() };
+        let members = vec![member("node-10", 10), member("node-2", 11), member("node-9", 9)];
+        let known = Known::of(String::new(), v1::Layout { members, ..Default::default() });
+        let found = |text: &str| resolve(&controlled, Some(&known), text).map_err(|error| error.to_string());
+        for (text, at) in
+            [("1", 3), ("node-2", 3), ("3", 2), ("node-10", 2), ("node-1", 0), ("0000000000000002", 1)]
+        {
+            assert_eq!(found(text).unwrap(), at, "{text}");
+        }
+        assert_eq!(found("2").unwrap_err(), "node 2: this `quorate dev` does not run it");
+        assert!(found("4").unwrap_err().contains("the members are 1 to 3"));
+        assert_eq!(resolve(&controlled, None, "node-1").unwrap(), 0);
+        assert!(resolve(&controlled, None, "1").is_err());
     }
 }

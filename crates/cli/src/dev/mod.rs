@@ -78,7 +78,7 @@ enum DevCommand {
     },
     /// Remove a node: it is stopped once what it holds is elsewhere.
     Remove {
-        /// The node by number, name or id.
+        /// The node by number, name or id, as `quorate members list` shows them.
         node: String,
         /// The data directory of the `dev` [default: that of the node at --endpoint].
         #[arg(long, value_name = "DIR")]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use quorate_proto::v1;
 
 use crate::admin;
+use crate::text::natural;
 
 /// The layout, and whom it came from.
 pub(crate) struct Known {
@@ -51,25 +52,26 @@ impl Names {
 }
 
 impl Known {
+    pub(crate) fn of(endpoint: String, layout: v1::Layout) -> Self {
+        Self { endpoint, names: Names::of(&layout), layout }
+    }
+
     /// From the first of these that tells it.
     pub(crate) async fn ask(endpoints: &[String]) -> Result<Self> {
         let mut errors = Vec::new();
         for endpoint in endpoints {
             match admin::layout(endpoint).await {
-                Ok(layout) => {
-                    let names = Names::of(&layout);
-                    return Ok(Self { endpoint: endpoint.clone(), layout, names });
-                }
+                Ok(layout) => return Ok(Self::of(endpoint.clone(), layout)),
                 Err(error) => errors.push(format!("{error:#}")),
             }
         }
         bail!("{}", errors.join("; "))
     }
 
-    /// The members in the order of their numbers.
+    /// The members in the order of their numbers: that of their names, as people sort them.
     pub(crate) fn members(&self) -> Vec<&v1::Member> {
         let mut members: Vec<&v1::Member> = self.layout.members.iter().collect();
-        members.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
+        members.sort_by_key(|member| (natural(&member.name), member.node_id));
         members
     }
 
@@ -82,10 +84,12 @@ impl Known {
             return Ok(member.node_id);
         }
         let count = members.len();
-        match text.parse::<usize>() {
-            Ok(number) if (1..=count).contains(&number) => Ok(members[number - 1].node_id),
-            Ok(number) if text.len() < 16 => bail!("node {number}: the members are 1 to {count}"),
-            _ => bail!("node {text:?}: there is no member of that name or id; they are 1 to {count}"),
+        // An id may consist of digits.
+        let number = if text.len() < 16 { text.parse::<usize>().ok() } else { None };
+        match number {
+            Some(number) if (1..=count).contains(&number) => Ok(members[number - 1].node_id),
+            Some(number) => bail!("node {number}: the members are 1 to {count}"),
+            None => bail!("node {text:?}: there is no member of that name or id; they are 1 to {count}"),
         }
     }
 
@@ -213,7 +217,12 @@ mod tests {
         for (text, id) in cases {
             assert_eq!(known.resolve(text).unwrap(), id, "{text}");
         }
-        for (text, told) in [("0", "the members are 1 to 3"), ("4", "node 4: "), ("x", "\"x\"")] {
+        for (text, told) in [
+            ("0", "the members are 1 to 3"),
+            ("4", "node 4: "),
+            ("x", "\"x\""),
+            ("0000000000000002", "name or id"),
+        ] {
             assert!(known.resolve(text).unwrap_err().to_string().contains(told), "{text}");
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::known::{Known, Names};
 use crate::output::{self, Table};
+use crate::text::natural;
 
 /// What would be moved.
 #[derive(Debug, Serialize)]
@@ -42,7 +43,7 @@ impl Plan {
             bytes_lost: movement.bytes_lost,
         };
         let mut nodes: Vec<Moved> = answer.movements.iter().map(moved).collect();
-        nodes.sort_by(|a, b| (&a.node, &a.id).cmp(&(&b.node, &b.id)));
+        nodes.sort_by(|a, b| (natural(&a.node), &a.id).cmp(&(natural(&b.node), &b.id)));
         Self {
             epoch: known.layout.epoch,
             bytes: nodes.iter().map(|node| node.bytes_gained).sum(),
