@@ -20,6 +20,7 @@ use tokio::time::sleep_until;
 
 use super::answers::{Answers, answer_one};
 use super::commits::CommitQueue;
+use super::handle::{gone, refuse};
 use super::input::{Input, Reply};
 use super::log;
 use super::readers::{Lookup, Readers};
@@ -47,7 +48,7 @@ pub trait StorePressure {
 }
 
 enum Waiting {
-    Operation(Reply),
+    Operation { reply: Reply, is_write: bool },
     Bootstrap(oneshot::Sender<Result<Arc<Layout>, BootstrapError>>),
     Change(oneshot::Sender<Result<Arc<Layout>, ChangeError>>),
     Preview(oneshot::Sender<Result<Preview, ChangeError>>),
@@ -104,8 +105,23 @@ where
     S: Store + StorePressure + Send + Sync + 'static,
     O: Outbox,
 {
-    /// Turns until told to stop, until the node gives its directory up, or until the store fails.
+    /// Turns until told to stop, until the node gives its directory up, or until the store fails. Who waits for an answer then gets one.
     pub(super) async fn run(mut self) -> Result<Ended, StoreError> {
+        let ended = self.turn().await;
+        let node = self.node.id();
+        for waiting in self.state.waiting.drain() {
+            if let Waiting::Operation { reply, is_write } = waiting {
+                answer_one(reply, Err(gone(node, is_write)));
+            }
+        }
+        self.inputs.close();
+        while let Ok(input) = self.inputs.try_recv() {
+            refuse(node, input);
+        }
+        ended
+    }
+
+    async fn turn(&mut self) -> Result<Ended, StoreError> {
         let mut inputs = Vec::with_capacity(TURN_INPUTS);
         self.handle(Event::Started);
         self.carry_out()?;
@@ -223,7 +239,8 @@ where
             answer_one(reply, Err(error));
             return;
         }
-        let request = RequestId(self.state.waiting.insert(Waiting::Operation(reply)) as u64);
+        let waiting = Waiting::Operation { reply, is_write: timed.operation.is_write() };
+        let request = RequestId(self.state.waiting.insert(waiting) as u64);
         self.handle(Event::Client { request, timed });
     }
 
@@ -283,7 +300,7 @@ where
                     lookups.push(Lookup::Page { token, prefix, after, entries_max, bytes_max });
                 }
                 Effect::Answer { request, result } => {
-                    if let Some(Waiting::Operation(reply)) = self.take_waiting(request) {
+                    if let Some(Waiting::Operation { reply, .. }) = self.take_waiting(request) {
                         answers.add(reply, result);
                     }
                 }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use quorate_protocol::chain::Preview;
 use quorate_protocol::effect::{BootstrapError, ChangeError};
-use quorate_protocol::id::Epoch;
+use quorate_protocol::id::{Epoch, NodeId};
 use quorate_protocol::layout::{Bootstrap, Layout, Order};
 use quorate_protocol::operation::{Failure, OperationError, OperationResult, Timed};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::answers::answer_one;
 use super::input::{Input, Reply};
 use super::view::View;
 
@@ -19,6 +20,7 @@ pub type SessionAnswers = Vec<(u64, OperationResult)>;
 /// A handle on the loop that owns the protocol's state machine. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Driver {
+    pub(super) node: NodeId,
     pub(super) inputs: mpsc::UnboundedSender<Input>,
     /// Client operations that wait for the loop.
     pub(super) queued: Arc<AtomicUsize>,
@@ -33,11 +35,17 @@ impl Driver {
         if self.admit(1) == 0 {
             return Err(overloaded(self.queued_max));
         }
+        let is_write = timed.operation.is_write();
         let input = Input::Operations(vec![(timed, Reply::One(reply))]);
         if self.inputs.send(input).is_err() {
-            return Err(OperationError::not_attempted(stopping()));
+            return Err(self.gone(false));
         }
-        answer.await.unwrap_or_else(|_| Err(OperationError::indeterminate(stopping())))
+        answer.await.unwrap_or_else(|_| Err(self.gone(is_write)))
+    }
+
+    /// The loop has ended, and has not answered: another node is to be asked. `attempted`: it may have stored or sent something.
+    pub(crate) fn gone(&self, attempted: bool) -> OperationError {
+        gone(self.node, attempted)
     }
 
     /// Carries many operations out; their answers come to `answers` in groups, in the order in which they end.
@@ -51,7 +59,9 @@ impl Driver {
                 .take(admitted)
                 .map(|(id, timed)| (timed, Reply::Session { id, answers: answers.clone() }))
                 .collect();
-            let _ = self.inputs.send(Input::Operations(inputs));
+            if let Err(mpsc::error::SendError(input)) = self.inputs.send(Input::Operations(inputs)) {
+                refuse(self.node, input);
+            }
         }
         let refused: SessionAnswers = operations.map(refused).collect();
         if !refused.is_empty() {
@@ -154,6 +164,15 @@ fn overloaded(queued_max: usize) -> OperationError {
     OperationError::not_attempted(Failure::Overloaded(format!("{queued_max} operations wait already")))
 }
 
-fn stopping() -> Failure {
-    Failure::Storage("the node is stopping".into())
+/// What is said of an operation whose coordinator, this node, has stopped or given up its identity.
+pub(super) fn gone(node: NodeId, attempted: bool) -> OperationError {
+    let failure = Failure::CoordinatorLost(node);
+    if attempted { OperationError::indeterminate(failure) } else { OperationError::not_attempted(failure) }
+}
+
+/// Answers operations that have not begun and never will.
+pub(super) fn refuse(node: NodeId, input: Input) {
+    if let Input::Operations(operations) = input {
+        operations.into_iter().for_each(|(_, reply)| answer_one(reply, Err(gone(node, false))));
+    }
 }

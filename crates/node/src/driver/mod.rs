@@ -86,7 +86,13 @@ where
     let (layout, layout_seen) = watch::channel(node.layout().cloned());
     let readers = Readers::start(READERS, &store, &inputs.sender)?;
     let queued = Arc::new(AtomicUsize::new(0));
-    let driver = Driver { inputs: inputs.sender, queued: queued.clone(), queued_max, layout: layout_seen };
+    let driver = Driver {
+        node: node.id(),
+        inputs: inputs.sender,
+        queued: queued.clone(),
+        queued_max,
+        layout: layout_seen,
+    };
     let engine =
         Engine { node, store, outbox, readers, inputs: inputs.receiver, queued, layout, state: State::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;

@@ -61,20 +61,22 @@ impl KvService {
         let mut answers = Vec::with_capacity(requests.len());
         let mut operations = Vec::with_capacity(requests.len());
         for (at, request) in (0..).zip(requests) {
-            // What the answer is until there is another: the loop has ended without one.
-            let mut answer = response_to_wire(request.id, Err(unanswered()));
-            match operation_from_wire(request.operation, mint).map_err(Failure::from).and_then(checked) {
-                Ok(timed) => {
-                    names.push(operation_name(&timed.operation));
-                    operations.push((at, timed));
-                }
-                Err(error) => {
-                    let error = Err(OperationError::not_attempted(error));
-                    self.observe(MALFORMED, outcome_name(&error), started.elapsed());
-                    names.push(MALFORMED);
-                    answer = response_to_wire(request.id, error);
-                }
-            }
+            let answer =
+                match operation_from_wire(request.operation, mint).map_err(Failure::from).and_then(checked) {
+                    Ok(timed) => {
+                        // What the answer is until there is another: the loop has ended without one.
+                        let unanswered = self.state.driver.gone(timed.operation.is_write());
+                        names.push(operation_name(&timed.operation));
+                        operations.push((at, timed));
+                        response_to_wire(request.id, Err(unanswered))
+                    }
+                    Err(error) => {
+                        let error = Err(OperationError::not_attempted(error));
+                        self.observe(MALFORMED, outcome_name(&error), started.elapsed());
+                        names.push(MALFORMED);
+                        response_to_wire(request.id, error)
+                    }
+                };
             answers.push(answer);
         }
         let (sender, mut groups) = mpsc::unbounded_channel();
@@ -167,10 +169,6 @@ fn bounded(bytes: &mut usize, id: u64, result: OperationResult) -> Answer {
     }
     *bytes += size;
     answer
-}
-
-fn unanswered() -> OperationError {
-    OperationError::indeterminate(Failure::Storage("the node is stopping".into()))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod rig;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use quorate_proto::convert::status::error_of_status;
 use quorate_proto::v1;
 use quorate_proto::v1::operation_error::Code as Kind;
 use quorate_proto::v1::{request, response};
+use quorate_protocol::store::StoreError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Code;
@@ -92,6 +94,44 @@ async fn a_value_is_stored_read_replaced_and_deleted() {
         (("put", "success"), 2),
     ];
     assert_eq!(heard, BTreeMap::from(expected));
+}
+
+#[tokio::test]
+async fn a_node_whose_loop_has_ended_sends_its_clients_to_others() {
+    let rig = Rig::founded().await;
+    let mut kv = rig.kv();
+    rig.stalled.store(true, Ordering::Relaxed);
+    let mut writer = rig.kv();
+    let under_way = tokio::spawn(async move { writer.put(put("k", "v")).await });
+    let mut batcher = rig.kv();
+    let requests =
+        vec![asking(1, request::Operation::Put(put("b", "v"))), asking(2, request::Operation::Get(get("k")))];
+    let batch = tokio::spawn(async move { batcher.batch(v1::BatchRequest { requests }).await });
+    while rig.driver.view().await.unwrap().awaited < 3 {
+        tokio::task::yield_now().await;
+    }
+    (rig.fail)(&StoreError::Failed { detail: "for a test".into() });
+
+    let lost = |status: &tonic::Status| {
+        let error = error_of_status(status).unwrap();
+        assert_eq!((error.code(), error.node), (Kind::CoordinatorLost, NODE));
+        (status.code(), error.attempted)
+    };
+    let write = under_way.await.unwrap().unwrap_err();
+    assert_eq!(lost(&write), (Code::Aborted, true), "a replica may have it");
+    let answers = batch.await.unwrap().unwrap().into_inner().responses;
+    let attempted = answers.into_iter().map(|answer| match answer.result.unwrap() {
+        response::Result::Error(error) if error.code() == Kind::CoordinatorLost => error.attempted,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(attempted.collect::<Vec<_>>(), [true, false], "a read changes nothing");
+    assert!(rig.driver.view().await.is_none());
+    assert_eq!(lost(&kv.put(put("k", "v")).await.unwrap_err()), (Code::Unavailable, false));
+    assert_eq!(lost(&kv.get(get("k")).await.unwrap_err()), (Code::Unavailable, false));
+    let late = v1::BatchRequest { requests: vec![asking(1, request::Operation::Put(put("b", "v")))] };
+    let answers = kv.batch(late).await.unwrap().into_inner().responses;
+    assert!(matches!(&answers[0].result, Some(response::Result::Error(error)) if !error.attempted));
+    rig.stalled.store(false, Ordering::Relaxed);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +42,7 @@ struct Memory {
 
 struct MemoryStore {
     memory: Mutex<Memory>,
+    stalled: Arc<AtomicBool>,
     on_durable: Box<dyn Fn(CommitNumber) + Send + Sync>,
 }
 
@@ -72,6 +74,9 @@ impl Store for MemoryStore {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        while self.stalled.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(self.memory.lock().entries.get(key).cloned())
     }
 
@@ -144,6 +149,10 @@ pub(super) struct Rig {
     pub(super) channel: Channel,
     pub(super) heard: Arc<Heard>,
     pub(super) driver: Driver,
+    /// Whether the store answers no reads for now.
+    pub(super) stalled: Arc<AtomicBool>,
+    /// Has the store fail.
+    pub(super) fail: Box<dyn Fn(&StoreError) + Send + Sync>,
     pub(super) stop: oneshot::Sender<()>,
     pub(super) served: JoinHandle<Result<(), ServeError>>,
 }
@@ -157,7 +166,12 @@ impl Rig {
     /// The same, where faults may be injected.
     pub(super) async fn start_with(fault_injection: bool) -> Self {
         let inputs = Inputs::new();
-        let store = MemoryStore { memory: Mutex::default(), on_durable: Box::new(inputs.on_durable()) };
+        let (stalled, fail) = (Arc::new(AtomicBool::new(false)), Box::new(inputs.on_failed()));
+        let store = MemoryStore {
+            memory: Mutex::default(),
+            stalled: stalled.clone(),
+            on_durable: Box::new(inputs.on_durable()),
+        };
         let config = NodeConfig {
             node: NodeId(NODE),
             start: StartId(1),
@@ -188,7 +202,7 @@ impl Rig {
             let _ = stopped.await;
         }));
         let channel = Channel::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
-        Self { address, channel, heard, driver, stop, served }
+        Self { address, channel, heard, driver, stalled, fail, stop, served }
     }
 
     /// A cluster of one node.

@@ -41,6 +41,19 @@ async fn a_draining_node_serves_and_is_not_ready() {
 }
 
 #[tokio::test]
+async fn a_node_whose_loop_has_ended_is_to_be_left_alone_for_now() {
+    let node = Served::start(Some(1)).await;
+    node.driver.stop();
+    while node.driver.view().await.is_some() {}
+    for answer in [node.put("/kv/k", r#"{"value":1}"#).await, node.get("/kv/k").await] {
+        assert_eq!((answer.status, answer.error().0.as_str()), (503, "coordinator_lost"));
+        assert_eq!(answer.json()["error"]["attempted"], false);
+    }
+    assert_eq!(node.get("/buckets/default/keys").await.status, 503);
+    assert_eq!(node.get("/healthz").await.status, 503);
+}
+
+#[tokio::test]
 async fn unreachable_replicas_never_count() {
     let node = Served::start(Some(3)).await;
     assert_eq!(node.get("/readyz").await.status, 503);
