@@ -1,5 +1,6 @@
 //! A copy of the sources, in which bugs are planted. Files that do not change keep their times, so that building one
-//! bug after another compiles only what it has to.
+//! bug after another compiles only what it has to. It is a copy of a copy: the first is of the moment when the hunt began, so that
+//! whoever works on the sources meanwhile does not change what the next bug is planted in.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,6 +40,15 @@ impl Copy {
             }
         }
         Ok(())
+    }
+
+    /// These bugs of the original as the copy has them.
+    pub(super) fn patches(&self, bugs: &[Bug]) -> anyhow::Result<Vec<Bug>> {
+        let copied = |bug: &Bug| {
+            let patch = self.root.join(bug.patch.strip_prefix(&self.original)?);
+            Ok(Bug { patch, ..bug.clone() })
+        };
+        bugs.iter().map(copied).collect()
     }
 
     /// Plants a bug.
@@ -100,4 +110,38 @@ pub fn not_applying(root: &Path, bugs: &[Bug]) -> anyhow::Result<Vec<String>> {
     let copy = Copy { original: root.to_path_buf(), root: root.to_path_buf() };
     let failing = bugs.iter().filter_map(|bug| copy.git_apply(&["--check"], bug).err());
     Ok(failing.map(|error| error.to_string()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_edits_the_sources_does_not_disturb_a_hunt() {
+        let directory = std::env::temp_dir().join(format!("quorate-planted-{}", std::process::id()));
+        let original = directory.join("workspace");
+        let write = |path: &str, text: &str| {
+            let path = original.join(path);
+            path.parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .and_then(|()| fs::write(path, text))
+                .expect("written");
+        };
+        write("crates/a.rs", "a\n");
+        write(
+            "crates/sim/planted/bug.patch",
+            "Rule: r\nFamily: f\n\nWords.\n--- a/crates/a.rs\n+++ b/crates/a.rs\n@@ -1 +1 @@\n-a\n+b\n",
+        );
+        let bugs = super::super::read(&original).expect("they are whole");
+
+        let begun = Copy::new(&original, directory.join("originals")).expect("copied");
+        let bugs = begun.patches(&bugs).expect("they are in the copy");
+        let copy = Copy::new(&begun.root, directory.join("sources")).expect("copied");
+        write("crates/a.rs", "something else\n");
+        write("crates/sim/planted/bug.patch", "no patch any more");
+        copy.restore().expect("restored");
+        copy.plant(&bugs[0]).expect("it applies");
+        assert_eq!(fs::read_to_string(copy.root.join("crates/a.rs")).expect("it is there"), "b\n");
+        fs::remove_dir_all(directory).expect("it is there");
+    }
 }

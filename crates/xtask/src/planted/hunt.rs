@@ -33,8 +33,12 @@ pub fn hunt_all(root: &Path, bugs: &[Bug], seeds: u64) -> anyhow::Result<Vec<Str
     // Two at once would plant their bugs in one copy, and each would see the other's.
     std::fs::create_dir_all(under.join("planted"))?;
     let alone = std::fs::File::create(under.join("planted/lock"))?;
-    alone.try_lock().context("another hunt is under way")?;
-    let copy = Copy::new(root, under.join("planted/sources"))?;
+    alone.try_lock().with_context(|| {
+        format!("another hunt is under way in {}: wait for its end, or set CARGO_TARGET_DIR", under.display())
+    })?;
+    let begun = Copy::new(root, under.join("planted/originals"))?;
+    let bugs = &begun.patches(bugs)?;
+    let copy = Copy::new(&begun.root, under.join("planted/sources"))?;
     let hunter = Hunter { copy, target: under.join("planted/target"), seeds };
     let mut wrong = hunter.check_healthy(bugs)?;
     println!(
