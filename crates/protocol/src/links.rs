@@ -90,6 +90,11 @@ impl Links {
         strangers.map(|(&peer, _)| peer)
     }
 
+    /// Whether a peer is one of these.
+    pub(crate) fn is_stranger(&self, peer: NodeId) -> bool {
+        self.up.get(&peer).is_some_and(|link| !self.is_acquainted(peer, link))
+    }
+
     /// A link is gone.
     pub(crate) fn down(&mut self, peer: NodeId) {
         self.up.remove(&peer);

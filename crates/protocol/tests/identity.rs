@@ -190,6 +190,29 @@ fn who_is_not_there_is_waited_for_only_so_long() {
 }
 
 #[test]
+fn who_has_not_answered_is_asked_again_though_other_links_come_up_and_less_and_less_often() {
+    let mut rig = Rig::new();
+    rig.link(2);
+    let mut asked = Vec::new();
+    for ms in 1..=2_000 {
+        rig.now = Time(1_000) + Duration::from_millis(ms);
+        if ms % 20 == 0 {
+            rig.turn(Event::LinkDown { peer: NodeId(3) });
+            rig.link(3);
+        }
+        let due = rig.node.next_deadline().is_some_and(|due| due <= rig.now);
+        let effects = if due { rig.turn(Event::Deadline) } else { Vec::new() };
+        if sent(&effects, 2).contains(&&Message::Recall) {
+            asked.push(ms);
+        }
+    }
+    assert_eq!(asked, [50, 150, 350, 750, 1_550]);
+    // An answer to one of them is enough.
+    rig.vouch(2);
+    assert_eq!(takes_part(&rig.vouch(3)), Some(true));
+}
+
+#[test]
 fn a_member_without_others_waits_for_nobody() {
     assert!(!Rig::with_layout(layout_of(1)).node.gauges().starting);
 }

@@ -10,7 +10,9 @@
 //! | `recover` | reads a directory at the start, and records the start in it |
 //! | `lives` | what a node knows of the lives of others, durably |
 //! | `recall` | asks and answers, waits, gives up |
+//! | `asks` | when those are asked again that have not answered |
 
+mod asks;
 mod lives;
 mod recall;
 mod recover;

@@ -5,8 +5,8 @@
 //! owner of each of its partitions. Until then its batches carry no life, and others take nothing from it but what makes acquaintance.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use super::asks::Asks;
 use super::lives::Shown;
 use super::{Betrayal, Life, Lives};
 use crate::effect::{Effect, Notice};
@@ -16,10 +16,6 @@ use crate::node::Node;
 use crate::store::Sequence;
 use crate::time::{Now, Time};
 use crate::turn::Turn;
-
-/// How soon a peer that has not answered, or not shown its life, is asked again: twice as long each time, for one that stands still will
-/// find all of it.
-const ASK_AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Whether this node may count for anything, and what it knows that others may not.
 #[derive(Debug)]
@@ -35,9 +31,7 @@ pub(crate) struct Standing {
     /// Whether it takes part although some had not answered in time.
     is_unvouched: bool,
     has_given_up: bool,
-    ask_at: Option<Time>,
-    /// And after that in this time.
-    ask_again: Duration,
+    asks: Asks,
 }
 
 impl Standing {
@@ -56,8 +50,7 @@ impl Standing {
             waits_until: None,
             is_unvouched: false,
             has_given_up: false,
-            ask_at: None,
-            ask_again: ASK_AGAIN.0,
+            asks: Asks::default(),
         }
     }
 
@@ -78,7 +71,7 @@ impl Standing {
 
     /// When something is due.
     pub(crate) fn next_timer(&self) -> Option<Time> {
-        self.waits_until.into_iter().chain(self.ask_at).min()
+        self.waits_until.into_iter().chain(self.asks.next_timer()).min()
     }
 
     /// Storage has reported how far the directory goes.
@@ -109,8 +102,7 @@ impl Node {
     /// A link is up: what does that peer know of this node?
     pub(crate) fn ask_recall(&mut self, turn: &mut Turn<'_>, peer: NodeId) {
         turn.send(peer, Message::Recall);
-        self.standing.ask_again = ASK_AGAIN.0;
-        self.standing.ask_at = Some(turn.time() + ASK_AGAIN.0);
+        self.standing.asks.begin(turn.time(), peer);
     }
 
     /// A peer wants to know what is known of it.
@@ -197,12 +189,9 @@ impl Node {
             self.standing.is_unvouched = true;
             self.take_part(turn);
         }
-        if self.standing.ask_at.is_some_and(|at| at <= turn.time()) {
-            let again = (self.standing.ask_again * 2).min(ASK_AGAIN.1);
-            self.standing.ask_again = again;
-            let mut strangers = self.links.strangers().peekable();
-            self.standing.ask_at = strangers.peek().map(|_| turn.time() + again);
-            strangers.for_each(|peer| turn.send(peer, Message::Recall));
+        let strangers = |peer| self.links.is_stranger(peer);
+        for peer in self.standing.asks.take_due(turn.time(), strangers) {
+            turn.send(peer, Message::Recall);
         }
     }
 

@@ -29,7 +29,7 @@ impl World {
         let Some((operation, timeout_us)) = self.workload.next(client, &mut self.oracle) else {
             return Ok(());
         };
-        let owners = self.awake_owners(operation);
+        let owners = self.serving_owners(operation);
         let owner = self.workload.pick_owner(&owners);
         let node = owner.unwrap_or_else(|| self.workload.pick_node(client, &nodes));
         let attempt = self.begin(operation, client, node, timeout_us);
@@ -42,13 +42,17 @@ impl World {
         self.send_request(node, attempt)
     }
 
-    /// The owners of an operation's key whose processes run.
-    fn awake_owners(&self, operation: usize) -> Vec<usize> {
+    /// The owners of an operation's key that take part. One that has just started and does not yet refuses, before anything was done, and
+    /// clients go to another.
+    fn serving_owners(&self, operation: usize) -> Vec<usize> {
         let Some(key) = self.oracle.operations[operation].key else { return Vec::new() };
         let owners = self.layout.owners(self.oracle.keys[key].partition);
-        let awake =
-            |node: &usize| self.hosts[*node].process.is_some() && owners.contains(&self.hosts[*node].id);
-        (0..self.hosts.len()).filter(awake).collect()
+        let takes_part = |node: &usize| {
+            let host = &self.hosts[*node];
+            let process = host.process.as_ref();
+            owners.contains(&host.id) && process.is_some_and(|process| !process.node.gauges().starting)
+        };
+        (0..self.hosts.len()).filter(takes_part).collect()
     }
 
     /// An attempt is on its way.

@@ -176,6 +176,7 @@ impl World {
         self.describe_plan();
         self.recorder = Some(Recorder::default());
         self.found()?;
+        self.acquaint()?;
         self.work()?;
         let recorder = self.recorder.take().unwrap_or_default();
         Ok(recorder.into_history(&self.oracle))
@@ -226,6 +227,24 @@ impl World {
         }
         self.network.set_quiet(false);
         Ok(())
+    }
+
+    /// Waits until every node counts every other one. A cluster is measured as it is in use, not in the moments in which it is founded.
+    fn acquaint(&mut self) -> Check {
+        self.network.set_quiet(true);
+        while !self.all_are_acquainted() {
+            self.step()?;
+        }
+        self.network.set_quiet(false);
+        Ok(())
+    }
+
+    fn all_are_acquainted(&self) -> bool {
+        let others = self.hosts.len() - 1;
+        self.hosts.iter().filter_map(|host| host.process.as_ref()).all(|process| {
+            let gauges = process.node.gauges();
+            process.links.len() == others && gauges.strangers == 0 && !gauges.starting
+        })
     }
 
     fn all_have_layout(&self) -> bool {
