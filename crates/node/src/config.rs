@@ -10,6 +10,9 @@ use figment::providers::{Env, Format as _, Serialized, Toml};
 use quorate_protocol::Limits;
 use serde::{Deserialize, Serialize};
 
+/// More threads than these would wait for the one loop.
+const THREADS_BY_DEFAULT_MAX: usize = 4;
+
 /// The flags of a node. What is absent comes from the environment, the file or the defaults.
 #[derive(Clone, Debug, Default, Parser, Serialize)]
 pub struct Args {
@@ -57,6 +60,11 @@ pub struct Args {
     #[arg(long, value_name = "TEXT", hide = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_secret: Option<String>,
+    /// Threads that serve connections and turn the protocol's loop; 0: one for each processor that the node may use, 4 at most
+    /// [env: QUORATE_THREADS] [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Let whoever reaches the gRPC port make this node lose messages or hold them up: for tests only
     /// [env: QUORATE_UNSAFE_FAULT_INJECTION]
     #[arg(long)]
@@ -110,6 +118,8 @@ pub struct Settings {
     pub weight: u32,
     /// Seals context tokens.
     pub token_secret: Option<String>,
+    /// Threads that serve connections and turn the protocol's loop; 0: one for each processor that the node may use, 4 at most.
+    pub threads: usize,
     /// Whether `Admin.InjectFaults` is open.
     pub unsafe_fault_injection: bool,
     /// How logs look.
@@ -171,6 +181,7 @@ impl Default for Settings {
             zone: String::new(),
             weight: 1,
             token_secret: None,
+            threads: 0,
             unsafe_fault_injection: false,
             log_format: LogFormat::Text,
             key_bytes_max: limits.key_bytes,
@@ -255,6 +266,7 @@ impl Settings {
     fn check(&self) -> Result<(), ConfigError> {
         bounded("key_bytes_max", self.key_bytes_max, 1, 64 << 10)?;
         bounded("value_bytes_max", self.value_bytes_max, 1, 64 << 20)?;
+        bounded("threads", self.threads, 0, 256)?;
         bounded("client_operations_max", self.client_operations_max, 1, 1 << 20)?;
         let timeout_ms = usize::try_from(self.default_timeout_ms).unwrap_or(usize::MAX);
         bounded("default_timeout_ms", timeout_ms, 1, 60_000)?;
@@ -284,6 +296,14 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// How many threads serve connections and turn the loop.
+    pub fn threads_or_processors(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_BY_DEFAULT_MAX),
+            threads => threads,
+        }
     }
 
     /// The core's bounds.

@@ -20,7 +20,10 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
         LogFormat::Text => logs.with_ansi(false).init(),
         LogFormat::Json => logs.json().init(),
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.threads_or_processors())
+        .enable_all()
+        .build()?;
     let (announce, stop_with_stdin) = (args.announce, args.stop_with_stdin);
     if stop_with_stdin {
         go_on_when_orphaned();

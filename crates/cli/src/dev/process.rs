@@ -63,6 +63,11 @@ pub(super) struct NodeProcess {
 /// A signal for a process, and who waits until it has been sent.
 type Sending = (Signal, oneshot::Sender<()>);
 
+/// Nodes of one machine share its processors; mostly there are three.
+fn threads_of_a_node() -> usize {
+    (std::thread::available_parallelism().map_or(1, usize::from) / 3).clamp(1, 4)
+}
+
 impl NodeProcess {
     /// Starts a node and waits until it listens.
     pub(super) async fn start(spec: &NodeSpec) -> Result<Self> {
@@ -77,6 +82,7 @@ impl NodeProcess {
             .args(["--grpc-listen", &spec.grpc, "--http-listen", &spec.http, "--peer-listen", &spec.peer])
             .args(spec.seeds.iter().flat_map(|seed| ["--seed", seed]))
             .args(spec.unsafe_fault_injection.then_some("--unsafe-fault-injection"))
+            .env("QUORATE_THREADS", threads_of_a_node().to_string())
             .envs(spec.settings.iter().map(NodeSetting::variable))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

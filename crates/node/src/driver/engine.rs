@@ -45,6 +45,9 @@ pub trait Outbox: Send + 'static {
 pub trait StorePressure {
     /// 0.0 at rest, 1.0 when the store is about to make its writers wait.
     fn fraction(&self) -> f64;
+
+    /// Whether a batch of some size would have to wait in it. Not when it refuses all: it says so at once.
+    fn is_busy(&self) -> bool;
 }
 
 enum Waiting {
@@ -129,7 +132,8 @@ where
             let wake = self.wake_at();
             tokio::select! {
                 biased;
-                count = self.inputs.recv_many(&mut inputs, TURN_INPUTS) => {
+                // Links and clients notice when the loop takes nothing, and hold back.
+                count = self.inputs.recv_many(&mut inputs, TURN_INPUTS), if !self.state.commits.are_held_up() => {
                     if count == 0 {
                         return Ok(Ended::Stopped);
                     }

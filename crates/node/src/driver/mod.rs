@@ -29,6 +29,8 @@ use readers::Readers;
 
 /// Threads that read the store.
 const READERS: usize = 2;
+/// A store that is as full as this is left alone until it has moved something on.
+const BUSY_FRACTION: f64 = 0.9;
 
 /// The two ends of the loop's inputs, made before the store and the links that send to it.
 pub(crate) struct Inputs {
@@ -68,10 +70,15 @@ impl StorePressure for SledStore {
     fn fraction(&self) -> f64 {
         self.pressure().fraction()
     }
+
+    fn is_busy(&self) -> bool {
+        let pressure = self.pressure();
+        !pressure.full && pressure.fraction() >= BUSY_FRACTION
+    }
 }
 
-/// Starts the loop, on a thread of its own: when the store makes its writers wait, nothing else does. The
-/// receiver hears how it ended.
+/// Starts the loop, as a task of the runtime that serves connections too: what a connection has brought is handled, and what is answered
+/// goes out, without another thread being woken, and what comes meanwhile makes the next turn larger. The receiver hears how it ended.
 pub(crate) fn start<S, O>(
     node: Node,
     store: Arc<S>,
@@ -95,10 +102,9 @@ where
     };
     let engine =
         Engine { node, store, outbox, readers, inputs: inputs.receiver, queued, layout, state: State::new() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let (ended, end) = oneshot::channel();
-    std::thread::Builder::new().name("loop".into()).spawn(move || {
-        let _ = ended.send(runtime.block_on(engine.run()));
-    })?;
+    tokio::spawn(async move {
+        let _ = ended.send(engine.run().await);
+    });
     Ok((driver, end))
 }

@@ -49,7 +49,7 @@ pub(super) async fn healthz(State(state): State<HttpState>) -> Response {
 }
 
 /// Says whether the node should be sent requests: it has a layout, others have vouched for it since its start, its
-/// store takes writes, of each of its partitions enough owners can be reached, and it is not about to be stopped.
+/// store takes writes, of at least one of its partitions enough owners can be reached, and it is not about to be stopped.
 #[utoipa::path(get, path = "/readyz", tag = "node",
     responses((status = 200, description = "It should", body = ReadyAnswer),
         (status = 503, description = "It should not, and why", body = ReadyAnswer)))]
@@ -101,18 +101,17 @@ fn not_ready(view: &View) -> Option<String> {
     if let Some(refusal) = &view.store_refusal {
         return Some(format!("the store takes no writes: {refusal}"));
     }
-    match owned_without_quorum(layout, view.node, &view.reachable) {
-        0 => None,
-        count => Some(format!("of {count} of its partitions too few owners can be reached")),
-    }
+    let reason = "of none of its partitions enough owners can be reached";
+    lacks_all_quorums(layout, view.node, &view.reachable).then(|| reason.into())
 }
 
-/// Partitions of `node` of which fewer owners can be reached than the default bucket's quorums need. Those of others
-/// do not matter here: requests for them fail at every node alike.
-fn owned_without_quorum(layout: &Layout, node: NodeId, reachable: &[NodeId]) -> usize {
+/// Whether `node` owns partitions, and of each of them fewer owners can be reached than the default bucket's quorums need. While it has
+/// the quorum of some, it is of use: two of five nodes that are down take their quorums from most partitions' owners, and if all these
+/// said that they are not ready, the rest of the data would be served by nobody.
+fn lacks_all_quorums(layout: &Layout, node: NodeId, reachable: &[NodeId]) -> bool {
     let is_up = |owner: NodeId| owner == node || reachable.contains(&owner);
-    let owned = layout.all_partitions().filter(|&partition| layout.is_owner(partition, node));
-    owned.filter(|&partition| lacks_quorum(layout, partition, is_up)).count()
+    let mut owned = layout.all_partitions().filter(|&partition| layout.is_owner(partition, node)).peekable();
+    owned.peek().is_some() && owned.all(|partition| lacks_quorum(layout, partition, is_up))
 }
 
 #[cfg(test)]
@@ -125,6 +124,11 @@ mod tests {
     use super::*;
 
     fn view(reachable: &[u64]) -> View {
+        view_of(3, reachable)
+    }
+
+    /// What node 1 of so many sees.
+    fn view_of(nodes: u64, reachable: &[u64]) -> View {
         let member = |id: u64| Member {
             node: NodeId(id),
             name: format!("node-{id}"),
@@ -138,7 +142,7 @@ mod tests {
             n: 3,
             r: 2,
             w: 2,
-            members: (1..=3).map(member).collect(),
+            members: (1..=nodes).map(member).collect(),
             buckets: Vec::new(),
         };
         let layout = Layout::first(&settings).expect("the settings are good");
@@ -165,9 +169,20 @@ mod tests {
     }
 
     #[test]
+    fn a_node_with_the_quorum_of_some_of_its_partitions_is_ready() {
+        for reachable in [&[2][..], &[3, 4]] {
+            let view = view_of(5, reachable);
+            let counts = view.partitions();
+            assert!(counts.unavailable > 0 && counts.unavailable < counts.owned, "{counts:?}");
+            assert_eq!(not_ready(&view), None);
+        }
+        assert!(not_ready(&view_of(5, &[])).is_some());
+    }
+
+    #[test]
     fn the_reason_is_told() {
         let reason = |view: View| not_ready(&view).expect("it is not ready");
-        assert!(reason(view(&[])).contains("of 16 of its partitions"));
+        assert!(reason(view(&[])).contains("of none of its partitions"));
         assert!(reason(View { layout: None, ..view(&[2, 3]) }).contains("not bootstrapped"));
         assert!(reason(View { node: NodeId(9), ..view(&[2, 3]) }).contains("not a member"));
         let mut layout = view(&[2, 3]).layout.as_deref().cloned().expect("it has one");

@@ -106,6 +106,10 @@ impl StorePressure for MemoryStore {
     fn fraction(&self) -> f64 {
         0.0
     }
+
+    fn is_busy(&self) -> bool {
+        false
+    }
 }
 
 struct NoPeers;
