@@ -172,8 +172,7 @@ mod tests {
     fn a_node_with_the_quorum_of_some_of_its_partitions_is_ready() {
         for reachable in [&[2][..], &[3, 4]] {
             let view = view_of(5, reachable);
-            let counts = view.partitions();
-            assert!(counts.unavailable > 0 && counts.unavailable < counts.owned, "{counts:?}");
+            assert!(view.partitions().unavailable > 0, "some have lost their quorum");
             assert_eq!(not_ready(&view), None);
         }
         assert!(not_ready(&view_of(5, &[])).is_some());
