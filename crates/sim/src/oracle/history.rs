@@ -302,11 +302,13 @@ impl KeyHistory {
         self.promised_with_fallbacks.iter().enumerate()
     }
 
-    /// Nothing is promised any more on this many copies or fewer.
-    pub(super) fn drop_promises(&mut self, copies: usize) {
+    /// One more copy is lost, so many at present: nothing is promised any more on as many or fewer. Where fallbacks keep it, too, one disk
+    /// less is promised from now on: the record is healed from owners alone, and what none of them has comes with the hints.
+    pub(super) fn copy_lost(&mut self, lost: usize) {
         for levels in [&mut self.promised, &mut self.promised_gone, &mut self.promised_with_fallbacks] {
-            levels.iter_mut().take(copies + 1).for_each(|level| *level = DotSet::default());
+            levels.iter_mut().take(lost + 1).for_each(|level| *level = DotSet::default());
         }
+        self.promised_with_fallbacks.rotate_left(1);
     }
 
     /// A node has dropped its damaged record: what it made before it may make again.

@@ -182,7 +182,7 @@ impl Oracle {
 
     /// A copy of a key was damaged, and this many are damaged or not healed now: what was promised on no more copies may be gone.
     pub fn copies_lost(&mut self, key: usize, lost: usize) {
-        self.keys[key].drop_promises(lost);
+        self.keys[key].copy_lost(lost);
         let (covered, gone) = self.keys[key].promises(self.keys[key].bucket.n);
         for attempt in &mut self.attempts {
             let open = attempt.state == AttemptState::Open;
