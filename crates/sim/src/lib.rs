@@ -4,12 +4,14 @@
 //! * `world` runs it all; `plan` and `family` draw what a seed is like; `faults` says what can go wrong and when.
 //! * `workload` is what clients do, `oracle` what they were told and may rely on; `checks` has a file for each promise.
 //! * `observe` measures what clients see: latency, stale reads, time to visibility, over sweeps of N, R and W.
+//! * `cost` counts messages without faults, beside a model of how many there have to be.
 //! * `run` runs seeds, `trace` and `describe` make a run readable.
 //!
 //! `planted/` holds deliberate bugs as patches; `cargo xtask planted` proves that each is caught.
 
 pub mod checks;
 pub mod clock;
+pub mod cost;
 pub mod describe;
 pub mod disk;
 pub mod family;

@@ -1,6 +1,7 @@
-//! `quorate-sim`: runs seeds of the simulator, or replays one with a readable trace, or measures consistency.
+//! `quorate-sim`: runs seeds of the simulator, or replays one with a readable trace, or measures consistency, or counts messages.
 #![expect(clippy::print_stdout, reason = "a command talks to its user")]
 
+mod cost_command;
 mod observe_command;
 
 use std::io::{IsTerminal, Write};
@@ -45,6 +46,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Observe(observe_command::ObserveArguments),
+    Cost(cost_command::CostArguments),
 }
 
 fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
@@ -56,8 +58,10 @@ fn parse_range(text: &str) -> anyhow::Result<Range<u64>> {
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
-    if let Some(Command::Observe(arguments)) = &arguments.command {
-        return observe_command::run(arguments);
+    match &arguments.command {
+        Some(Command::Observe(arguments)) => return observe_command::run(arguments),
+        Some(Command::Cost(arguments)) => return cost_command::run(arguments),
+        None => {}
     }
     let families = arguments.family.map_or_else(|| FAMILIES.to_vec(), |family| vec![family]);
     let failed = match arguments.seed {
