@@ -118,6 +118,7 @@ impl Clients {
         if self.attempt(turn, at).await.is_ok() {
             return Ok(());
         }
+        tokio::time::sleep(BACKOFF).await;
         self.attempt(turn + 1, at).await.map(drop)
     }
 }
