@@ -5,7 +5,7 @@ mod seen;
 use k8s_openapi::jiff::SignedDuration;
 use quorate_controller::crd::{MemberState, TopologyState};
 use quorate_controller::observed::{BucketSeen, ChangeSeen, Membership, Observed, Trouble};
-use quorate_controller::plan::{Action, Change, Pace, plan};
+use quorate_controller::plan::{Action, Change, Failure, Pace, failing, plan};
 use quorate_proto::v1;
 use quorate_proto::v1::change_layout_request::Order;
 use seen::{bare, condition, founded, node, pod};
@@ -377,7 +377,38 @@ fn volumes_grow_with_the_spec_and_say_when_they_cannot() {
     );
     observed.growth_refused = Some("the storage class does not allow it".into());
     assert_eq!(actions(&observed), []);
-    assert_eq!(condition(&plan(&observed).status, "StorageReady"), ("False", "GrowthRefused"));
+    let told = plan(&observed).status;
+    assert_eq!(condition(&told, "StorageReady"), ("False", "GrowthRefused"));
+    assert_eq!(condition(&told, "Ready"), ("False", "GrowthRefused"), "it is not as its spec says");
+    assert_eq!(condition(&told, "Available").0, "True");
+}
+
+#[test]
+fn what_cannot_be_done_is_not_ready_and_what_serves_is_still_available() {
+    let observed = founded(3);
+    let whole = plan(&observed).status;
+    let refused = Failure { message: "apply: apply StatefulSet ex: it is invalid".into(), lasts: true };
+    let told = failing(None, whole.clone(), &refused, observed.now);
+    for (name, expected) in [
+        ("Ready", ("False", "ActionFailed")),
+        ("Progressing", ("False", "ActionFailed")),
+        ("Degraded", ("True", "ActionFailed")),
+        ("Available", ("True", "QuorumsReached")),
+    ] {
+        assert_eq!(condition(&told, name), expected, "{name}");
+    }
+    let degraded =
+        told.conditions.iter().find(|condition| condition.type_ == "Degraded").expect("it is told");
+    assert_eq!((&degraded.message, degraded.observed_generation), (&refused.message, Some(1)));
+    // An API server that does not answer may do so the next time.
+    let passes = Failure { lasts: false, ..refused.clone() };
+    let told = failing(None, whole, &passes, observed.now);
+    assert_eq!((condition(&told, "Ready").0, condition(&told, "Degraded").0), ("False", "False"));
+    // What was wrong before may be why.
+    let mut lost = founded(3);
+    lost.pods.insert(1, pod(&lost, 1, Some(node(77, Membership::None, 0))));
+    let told = failing(None, plan(&lost).status, &refused, lost.now);
+    assert_eq!(condition(&told, "Degraded"), ("True", "MemberLost"));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) fn conditions(
     let degraded = degraded(observed);
     let progressing = progressing(step);
     let storage = storage(observed);
-    let ready = ready(observed, status, &available, &progressing);
+    let ready = ready(observed, status, &available, &progressing, &storage);
     let blocked = match &step.blocked {
         Some((reason, message)) => Verdict::yes(reason, message.clone()),
         None => Verdict::no("NotBlocked", ""),
@@ -55,6 +55,7 @@ fn ready(
     status: &QuorateClusterStatus,
     available: &Verdict,
     progressing: &Verdict,
+    storage: &Verdict,
 ) -> Verdict {
     if !available.is(true) {
         return Verdict::no("NotAvailable", available.message.clone());
@@ -70,6 +71,9 @@ fn ready(
             status.ready_replicas
         );
         return Verdict::no("MembersNotReady", message);
+    }
+    if !storage.is(true) {
+        return Verdict::no(storage.reason, storage.message.clone());
     }
     Verdict::yes("AllServe", format!("all {asked} members serve their part"))
 }

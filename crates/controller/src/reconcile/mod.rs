@@ -30,7 +30,7 @@ use serde_json::json;
 
 use crate::crd::{QuorateCluster, QuorateClusterStatus};
 use crate::metrics::Metrics;
-use crate::plan::{self, Notice, Pace};
+use crate::plan::{self, Failure, Notice, Pace};
 use carry_out::Outcome;
 use memory::{Memories, Memory};
 
@@ -73,6 +73,18 @@ impl ReconcileError {
     fn of(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
         move |source| Self::Kubernetes { what, source }
+    }
+
+    /// Whether it will be the same the next time, as far as is known.
+    fn lasts(&self) -> bool {
+        match self {
+            // A conflict, too many requests, or one that took too long.
+            Self::Kubernetes { source: kube::Error::Api(status), .. } => {
+                (400..500).contains(&status.code) && ![408, 409, 429].contains(&status.code)
+            }
+            Self::Kubernetes { .. } => false,
+            Self::Node(_) => true,
+        }
     }
 }
 
@@ -160,7 +172,8 @@ async fn look(
     let outcome = carry_out::all(context, &observed, &seen, &plan.actions, memory).await;
     if let Outcome::Failed { action, error } = &outcome {
         let before = observed.cluster.status.as_ref();
-        plan.status = plan::failing(before, plan.status, action, &error.to_string(), observed.now);
+        let failure = Failure { message: format!("{action}: {error}"), lasts: error.lasts() };
+        plan.status = plan::failing(before, plan.status, &failure, observed.now);
     }
     // Objects were made other than they were seen: whether that is all is not known before the next look, and until then
     // nobody is told that the newest spec has come true.
