@@ -57,7 +57,7 @@ pub struct Context {
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// The API server has not done what was asked.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", said(source))]
     Kubernetes {
         /// What was asked.
         what: String,
@@ -112,6 +112,24 @@ impl Context {
             tracing::warn!(%error, reason = notice.reason, "an event could not be recorded");
         }
     }
+}
+
+/// What the API server says, or why it says nothing, for people: its own words, or those of all that has led to the error.
+fn said(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let said = [&status.message, &status.reason].into_iter().find(|text| !text.is_empty());
+        return said.cloned().unwrap_or_else(|| format!("refused with code {}", status.code));
+    }
+    let mut words = error.to_string();
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+        let source = source.to_string();
+        if !words.contains(&source) {
+            words = format!("{words}: {source}");
+        }
+    }
+    words
 }
 
 /// Looks at one resource, and does what is due.
@@ -226,4 +244,31 @@ fn short_hash(text: &str) -> String {
 
 fn now() -> Timestamp {
     Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_the_api_server_said_and_whether_it_lasts() {
+        let answer = |code: u16, message: &str| {
+            let status =
+                json!({ "status": "Failure", "code": code, "message": message, "reason": "Invalid" });
+            let status = serde_json::from_value(status).expect("a status");
+            ReconcileError::of("apply StatefulSet ex")(kube::Error::Api(status))
+        };
+        let refused = answer(422, "requests: Invalid value: \"2\": must be less than or equal to cpu limit");
+        let told =
+            "apply StatefulSet ex: requests: Invalid value: \"2\": must be less than or equal to cpu limit";
+        assert_eq!((refused.to_string().as_str(), refused.lasts()), (told, true));
+        assert_eq!(answer(403, "").to_string(), "apply StatefulSet ex: Invalid");
+        for (code, lasts) in [(403, true), (409, false), (429, false), (500, false)] {
+            assert_eq!(answer(code, "why").lasts(), lasts, "{code}");
+        }
+        let broken = std::io::Error::other("connection refused");
+        let broken = ReconcileError::of("list the pods")(kube::Error::ReadEvents(broken));
+        assert_eq!(broken.to_string(), "list the pods: Error reading events stream: connection refused");
+        assert!(!broken.lasts());
+    }
 }
