@@ -9,6 +9,7 @@ use quorate_proto::convert::status::{change_error_of_status, said};
 use quorate_proto::v1;
 use quorate_proto::v1::admin_client::AdminClient;
 use quorate_proto::v1::change_layout_error::Code;
+use quorate_proto::v1::change_wait::Kind;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::observed::{
@@ -146,10 +147,12 @@ fn node_seen(status: &v1::StatusResponse) -> NodeSeen {
             v1::Membership::Left => Membership::Left,
         },
         version: status.version.clone(),
-        change: status
-            .change
-            .as_ref()
-            .map(|change| ProgressSeen { began: change.began, pending_bytes: change.bytes_pending }),
+        change: status.change.as_ref().map(|change| ProgressSeen {
+            began: change.began,
+            pending_bytes: change.bytes_pending,
+            // All that are left answer, and these are too few.
+            lacks_owners: change.waits.iter().any(|wait| wait.kind() == Kind::Reach && wait.nodes.is_empty()),
+        }),
         hints: status.hints.map_or(0, |hints| hints.count),
         partitions_unavailable: status.partitions_unavailable,
         partitions_under_replicated: status.partitions_under_replicated,
@@ -189,6 +192,7 @@ fn layout_seen(layout: v1::Layout) -> LayoutSeen {
         epoch: layout.epoch,
         n: layout.n,
         members: members.collect(),
+        voters: layout.voters,
         buckets: buckets.collect(),
         change,
     }
@@ -218,6 +222,23 @@ mod tests {
         }
         let broken = refused(&tonic::Status::unavailable("broken pipe"));
         assert!(!broken.passes && !broken.ask_another, "it may have happened");
+    }
+
+    #[test]
+    fn a_node_tells_when_too_few_owners_are_left() {
+        let wait = |kind: Kind, nodes: &[u64]| v1::ChangeWait {
+            kind: kind.into(),
+            nodes: nodes.to_vec(),
+            partitions: 3,
+        };
+        let seen = |waits: Vec<v1::ChangeWait>| {
+            let change = Some(v1::ChangeProgress { began: 7, waits, ..Default::default() });
+            node_seen(&v1::StatusResponse { change, ..Default::default() }).change
+        };
+        let expected = |lacks_owners| Some(ProgressSeen { began: 7, pending_bytes: 0, lacks_owners });
+        assert_eq!(seen(vec![wait(Kind::CatchUp, &[1]), wait(Kind::Reach, &[])]), expected(true));
+        assert_eq!(seen(vec![wait(Kind::Reach, &[2])]), expected(false), "that one may come back");
+        assert_eq!(seen(vec![wait(Kind::Resume, &[])]), expected(false));
     }
 
     #[test]

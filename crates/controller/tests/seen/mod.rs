@@ -54,6 +54,7 @@ pub(crate) fn founded(replicas: i32) -> Observed {
         epoch: 5,
         n: 3,
         members: (0..replicas).map(member).collect(),
+        voters: (0..replicas).map(|at| u64::from(at.unsigned_abs())).collect(),
         buckets: vec![BucketSeen { name: DEFAULT_BUCKET.into(), n: 3, r: 2, w: 2 }],
         change: None,
     });
