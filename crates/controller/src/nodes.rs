@@ -161,6 +161,7 @@ fn node_seen(status: &v1::StatusResponse) -> NodeSeen {
 }
 
 fn layout_seen(layout: v1::Layout) -> LayoutSeen {
+    let partitions = u32::try_from(layout.owners.len()).unwrap_or(u32::MAX);
     let mut owned = vec![0_u32; layout.members.len()];
     for owner in layout.owners.iter().flat_map(|owners| &owners.members) {
         if let Some(owned) = owned.get_mut(*owner as usize) {
@@ -190,6 +191,7 @@ fn layout_seen(layout: v1::Layout) -> LayoutSeen {
     LayoutSeen {
         cluster: hexadecimal(&layout.cluster_id),
         epoch: layout.epoch,
+        partitions,
         n: layout.n,
         members: members.collect(),
         voters: layout.voters,
@@ -255,7 +257,7 @@ mod tests {
             change: Some(change),
             ..Default::default()
         });
-        assert_eq!(layout.cluster, "ab".repeat(16));
+        assert_eq!((layout.cluster.as_str(), layout.partitions), ("ab".repeat(16).as_str(), 3));
         assert_eq!(layout.members.iter().map(|member| member.partitions).collect::<Vec<_>>(), [2, 1]);
         assert!(layout.leaves(1) && !layout.leaves(2) && layout.change.is_some_and(|change| change.sizes));
     }

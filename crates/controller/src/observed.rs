@@ -160,6 +160,8 @@ pub struct LayoutSeen {
     pub cluster: String,
     /// Which layout: each has a higher one.
     pub epoch: u64,
+    /// Into how many partitions keys are spread, for good.
+    pub partitions: u32,
     /// Owners of every partition.
     pub n: u32,
     /// Those that are members now.

@@ -488,6 +488,26 @@ fn what_cannot_be_done_is_not_ready_and_what_serves_is_still_available() {
 }
 
 #[test]
+fn kept_volumes_with_another_number_of_partitions_are_told_of_and_nothing_is_done() {
+    let mut observed = founded(3);
+    observed.cluster.status = Some(plan(&observed).status);
+    observed.cluster.spec.partitions = 128;
+    let told = plan(&observed);
+    assert_eq!(actions(&observed), []);
+    for (name, expected) in [("Ready", "False"), ("Degraded", "True")] {
+        assert_eq!(condition(&told.status, name), (expected, "PartitionsDiffer"), "{name}");
+    }
+    assert_eq!(condition(&told.status, "Available").0, "True", "what is there serves");
+    let notice = told.notices.iter().find(|notice| notice.reason == "PartitionsDiffer").expect("an event");
+    let said =
+        "the volumes hold a cluster of 256 partitions; spec.partitions says 128, and cannot be changed";
+    assert!(notice.warning && notice.message.starts_with(said), "{notice:?}");
+    // What can be mended is told first.
+    observed.pods.insert(1, pod(&observed, 1, None));
+    assert_eq!(condition(&plan(&observed).status, "Degraded").1, "MembersAbsent");
+}
+
+#[test]
 fn a_volume_of_another_cluster_is_no_member_and_no_stranger() {
     let mut observed = founded(3);
     let mut foreign = node(99, Membership::Member, 8);

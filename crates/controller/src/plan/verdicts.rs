@@ -5,6 +5,7 @@ use super::conditions::{
     Verdict,
 };
 use super::confirm::is_young;
+use super::found::other_partitions;
 use super::lost::displaced;
 use super::status::count;
 use super::{Step, claims};
@@ -13,6 +14,8 @@ use crate::observed::{LayoutSeen, MemberSeen, Membership, NodeSeen, Observed};
 
 /// Why nothing is under way when nothing is to be done.
 pub(super) const DONE: &str = "Done";
+
+const PARTITIONS_DIFFER: &str = "PartitionsDiffer";
 
 /// All conditions, always in this order.
 pub(super) fn conditions(
@@ -71,6 +74,9 @@ fn ready(
             status.ready_replicas
         );
         return Verdict::no("MembersNotReady", message);
+    }
+    if let Some(message) = observed.layout.as_ref().and_then(|layout| other_partitions(observed, layout)) {
+        return Verdict::no(PARTITIONS_DIFFER, message);
     }
     if !storage.is(true) {
         return Verdict::no(storage.reason, storage.message.clone());
@@ -153,6 +159,10 @@ fn degraded(observed: &Observed) -> Verdict {
     if !absent.is_empty() {
         let verb = if absent.len() == 1 { "does" } else { "do" };
         return Verdict::yes("MembersAbsent", format!("{} {verb} not answer", absent.join(", ")));
+    }
+    // It does not pass, so it must not hide what else is wrong.
+    if let Some(message) = other_partitions(observed, layout) {
+        return Verdict::yes(PARTITIONS_DIFFER, message);
     }
     Verdict::no("AsExpected", "")
 }

@@ -90,6 +90,7 @@ impl Quorate {
         let layout = LayoutSeen {
             cluster: request.cluster_id.iter().map(|byte| format!("{byte:02x}")).collect(),
             epoch: 1,
+            partitions: request.partitions,
             n: request.n,
             members,
             // All members choose.
