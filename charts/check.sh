@@ -105,6 +105,11 @@ render "told more" --set fullnameOverride=operator,log=debug --set 'extraArgs[0]
     --set 'extraEnv[0].name=A,extraEnv[0].value=b'
 refuse "a value that is not there" --set replicas=2
 refuse "an odd pull policy" --set image.pullPolicy=Sometimes
+refuse "an odd tag" --set image.tag=a/b
+refuse "a long tag" --set image.tag="$(printf '%0129d' 0 | tr 0 t)"
+refuse "an odd name" --set fullnameOverride=Upper_case
+refuse "a name that is no label" --set fullnameOverride=with.dots
+refuse "a long name" --set fullnameOverride="$(printf '%051d' 0 | tr 0 n)"
 refuse "an odd cluster name" --set example.name=UPPER
 refuse "an example without a volume" --set example.spec.storage=null
 refuse "an odd interval" --set monitoring.podMonitor.interval=often
