@@ -68,8 +68,7 @@ pub(super) fn other_partitions(observed: &Observed, layout: &LayoutSeen) -> Opti
     let asked = observed.cluster.spec.partitions;
     (layout.partitions != asked.unsigned_abs()).then(|| {
         format!(
-            "the volumes hold a cluster of {} partitions; spec.partitions says {asked}, and cannot be changed. To go on with these \
-             volumes, delete the resource, which keeps them, and make it again with partitions: {0}",
+            "the volumes hold a cluster of {} partitions; spec.partitions says {asked}, and cannot be changed",
             layout.partitions
         )
     })
