@@ -114,6 +114,18 @@ refuse "an odd cluster name" --set example.name=UPPER
 refuse "an example without a volume" --set example.spec.storage=null
 refuse "an odd interval" --set monitoring.podMonitor.interval=often
 
+# There is something to test as it is, and a key to put and get where there is a cluster.
+tests() { # EXPECTED, then flags of helm
+    local expected=$1 found
+    shift
+    found=$(helm template check "$chart" --kube-version "$kubernetes" "$@" | grep -c 'helm.sh/hook: test$') || true
+    [ "$found" = "$expected" ] || fail "$found tests in place of $expected: $*"
+}
+tests 1
+tests 2 --set test.endpoint=http://shop.prod.svc:7700
+tests 2 --set example.enabled=true
+echo "ok: tests"
+
 # What the operator may do is the same with and without Helm.
 rights() { awk '/^rules:/ { on = 1; next } /^[^ ]/ { on = 0 } on && !/^ *#/'; }
 helm template quorate-controller "$chart" --namespace quorate-system --kube-version "$kubernetes" \
