@@ -177,7 +177,7 @@ fn waits_for_people(observed: &Observed, layout: &LayoutSeen) -> Option<(&'stati
         let message = format!(
             "the change of epoch {} waits for more owners of some partitions than are left, and does not go on by itself: \
              `quorate layout accept-loss --yes` in a pod gives up what only lost members held; \
-             see docs/OPERATIONS.md, \"The majority of the voters is lost for good\"",
+             see docs/OPERATIONS.md, \"The majority of the voters is lost, on Kubernetes\"",
             change.began
         );
         return Some(("LossToBeAccepted", message));
@@ -193,7 +193,7 @@ fn waits_for_people(observed: &Observed, layout: &LayoutSeen) -> Option<(&'stati
     let names: Vec<&str> = silent.iter().map(|member| member.name.as_str()).collect();
     let message = format!(
         "the layout cannot be changed, for the majority of the voters does not answer: of {} these are missing: {}. If they are gone \
-         for good, `quorate directory force-lost` is needed; see docs/OPERATIONS.md, \"The majority of the voters is lost for good\"",
+         for good, `quorate directory force-lost` is needed; see docs/OPERATIONS.md, \"The majority of the voters is lost, on Kubernetes\"",
         layout.voters.len(),
         names.join(", ")
     );
