@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 chart=charts/quorate
 kubernetes=1.34.0 # what is assumed where no API server is asked
 namespace=default
+cluster=quorate-check-example # as none is called that may be there, with a volume that cannot become smaller
 
 if ! command -v helm >/dev/null; then
     echo "charts/check.sh: skipped: helm is not on PATH"
@@ -90,11 +91,11 @@ render "scraped" --set monitoring.podMonitor.enabled=true,monitoring.podMonitor.
 render "scraped in one namespace" --set monitoring.podMonitor.enabled=true,watchNamespace="$namespace"
 render "rules" --set monitoring.rules.enabled=true,monitoring.rules.labels.release=prometheus
 render "dashboards" --set monitoring.dashboards.enabled=true,monitoring.dashboards.annotations.folder=Quorate
-render "an example, first installation" --set example.enabled=true
+render "an example, first installation" --set example.enabled=true,example.name="$cluster"
 known=(--api-versions quorate.dev/v1alpha1/QuorateCluster)
-render "an example, afterwards" --set example.enabled=true
+render "an example, afterwards" --set example.enabled=true,example.name="$cluster"
 known=()
-render "another example" --set example.enabled=true,example.name=other,example.spec.replicas=5,example.spec.image=x:1
+render "another example" --set example.enabled=true,example.name="$cluster-2",example.spec.replicas=5,example.spec.image=x:1
 render "a test of another cluster" --set test.endpoint=http://shop.prod.svc:7700
 render "another image" --set image.repository=other/quorate,image.tag=1.2.3,image.pullPolicy=Never \
     --set 'imagePullSecrets[0].name=pull'
@@ -105,9 +106,26 @@ render "told more" --set fullnameOverride=operator,log=debug --set 'extraArgs[0]
     --set 'extraEnv[0].name=A,extraEnv[0].value=b'
 refuse "a value that is not there" --set replicas=2
 refuse "an odd pull policy" --set image.pullPolicy=Sometimes
+refuse "an odd tag" --set image.tag=a/b
+refuse "a long tag" --set image.tag="$(printf '%0129d' 0 | tr 0 t)"
+refuse "an odd name" --set fullnameOverride=Upper_case
+refuse "a name that is no label" --set fullnameOverride=with.dots
+refuse "a long name" --set fullnameOverride="$(printf '%051d' 0 | tr 0 n)"
 refuse "an odd cluster name" --set example.name=UPPER
 refuse "an example without a volume" --set example.spec.storage=null
 refuse "an odd interval" --set monitoring.podMonitor.interval=often
+
+# There is something to test as it is, and a key to put and get where there is a cluster.
+tests() { # EXPECTED, then flags of helm
+    local expected=$1 found
+    shift
+    found=$(helm template check "$chart" --kube-version "$kubernetes" "$@" | grep -c 'helm.sh/hook: test$') || true
+    [ "$found" = "$expected" ] || fail "$found tests in place of $expected: $*"
+}
+tests 1
+tests 2 --set test.endpoint=http://shop.prod.svc:7700
+tests 2 --set example.enabled=true
+echo "ok: tests"
 
 # What the operator may do is the same with and without Helm.
 rights() { awk '/^rules:/ { on = 1; next } /^[^ ]/ { on = 0 } on && !/^ *#/'; }
@@ -119,6 +137,6 @@ echo "ok: the same rights with and without Helm"
 
 show manifests/crd.yaml <manifests/crd.yaml
 sed "s/quorate-system/$namespace/" manifests/operator.yaml | show manifests/operator.yaml
-show manifests/example.yaml <manifests/example.yaml
+sed "s/^  name: example$/  name: $cluster/" manifests/example.yaml | show manifests/example.yaml
 echo "ok: manifests${server:+, as the API server sees them}"
 [ ${#unserved[@]} -eq 0 ] || echo "not shown to the API server, which does not serve them: ${unserved[*]}"

@@ -130,11 +130,56 @@ impl Election {
     }
 }
 
+/// Who holds the Lease, when it is seen to be renewed. Waits for that.
+pub async fn holder(client: &Client, namespace: &str, name: &str) -> String {
+    let api: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let mut before: Option<Lease> = None;
+    loop {
+        match api.get_opt(name).await {
+            Ok(lease) => {
+                if let Some(holder) = lease.as_ref().and_then(|lease| renewed_by(before.as_ref()?, lease)) {
+                    return holder;
+                }
+                before = lease;
+            }
+            Err(error) => tracing::warn!(%error, lease = name, "the Lease cannot be read"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Who has renewed the Lease between two looks.
+fn renewed_by(before: &Lease, after: &Lease) -> Option<String> {
+    let (before, after) = (before.spec.as_ref()?, after.spec.as_ref()?);
+    let holder = after.holder_identity.clone().filter(|holder| !holder.is_empty())?;
+    (after.renew_time.is_some() && before.renew_time != after.renew_time).then_some(holder)
+}
+
 /// Another one was faster: no error.
 fn won<T>(written: kube::Result<T>) -> kube::Result<bool> {
     match written {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_that_nobody_renews_is_held_by_nobody() {
+        let lease = |holder: &str, renewed: i64| Lease {
+            spec: Some(LeaseSpec {
+                holder_identity: (!holder.is_empty()).then(|| holder.into()),
+                renew_time: Timestamp::from_second(renewed).ok().map(MicroTime),
+                ..LeaseSpec::default()
+            }),
+            ..Lease::default()
+        };
+        assert_eq!(renewed_by(&lease("a", 1), &lease("a", 5)).as_deref(), Some("a"));
+        assert_eq!(renewed_by(&lease("a", 1), &lease("a", 1)), None, "its holder may be dead");
+        assert_eq!(renewed_by(&lease("a", 1), &lease("", 5)), None, "it was released");
     }
 }

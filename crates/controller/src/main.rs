@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use kube::Client;
 use kube::api::ListParams;
-use quorate_controller::lease::Election;
+use quorate_controller::lease::{self, Election};
 use quorate_controller::metrics::{self, Metrics};
 use quorate_controller::reconcile::{Context, run};
 use tokio::net::TcpListener;
@@ -31,12 +31,15 @@ struct Command {
 enum What {
     /// Look after the QuorateCluster resources.
     Run(RunArgs),
+    /// Say whether an operator looks after the resources: they are served, and a replica renews the Lease.
+    Check(CheckArgs),
     /// Print the definition of the resource QuorateCluster.
     Crd,
 }
 
+/// What an operator looks after, and where its Lease is.
 #[derive(Debug, Args)]
-struct RunArgs {
+struct Scope {
     /// The namespace to look after; all of them otherwise.
     #[arg(long, env = "QUORATE_CONTROLLER_NAMESPACE")]
     namespace: Option<String>,
@@ -46,6 +49,21 @@ struct RunArgs {
     /// What the Lease is called.
     #[arg(long, env = "QUORATE_CONTROLLER_LEASE_NAME", default_value = "quorate-controller")]
     lease_name: String,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    #[command(flatten)]
+    scope: Scope,
+    /// How long to wait for it, in seconds
+    #[arg(long, default_value_t = 60)]
+    timeout_s: u64,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    scope: Scope,
     /// Who this replica is, as no other: the name of its pod.
     #[arg(long, env = "QUORATE_CONTROLLER_POD_NAME")]
     pod_name: Option<String>,
@@ -57,9 +75,16 @@ struct RunArgs {
     log: String,
 }
 
+impl Scope {
+    fn lease_namespace(&self, client: &Client) -> String {
+        self.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned())
+    }
+}
+
 fn main() -> ExitCode {
     let done = match Command::parse().command {
         What::Run(args) => start(args),
+        What::Check(args) => check(&args),
         What::Crd => print_crd(),
     };
     match done {
@@ -76,9 +101,43 @@ fn main() -> ExitCode {
 }
 
 fn print_crd() -> Result<()> {
+    print(&quorate_controller::crd::yaml().context("the definition cannot be written")?)
+}
+
+fn print(text: &str) -> Result<()> {
     use std::io::Write as _;
-    let yaml = quorate_controller::crd::yaml().context("the definition cannot be written")?;
-    std::io::stdout().lock().write_all(yaml.as_bytes()).context("standard output")
+    std::io::stdout().lock().write_all(text.as_bytes()).context("standard output")
+}
+
+fn check(args: &CheckArgs) -> Result<()> {
+    let scope = &args.scope;
+    let look = async {
+        let client = Client::try_default().await.context("no API server is known")?;
+        let namespace = scope.lease_namespace(&client);
+        let api = run::clusters(&client, scope.namespace.as_deref());
+        let mut last = None;
+        let acts = async {
+            while let Err(error) = api.list_metadata(&ListParams::default().limit(1)).await {
+                last =
+                    Some(anyhow::Error::new(error).context("quorateclusters.quorate.dev cannot be listed"));
+                tokio::time::sleep(PROBE).await;
+            }
+            last = None;
+            lease::holder(&client, &namespace, &scope.lease_name).await
+        };
+        match tokio::time::timeout(Duration::from_secs(args.timeout_s), acts).await {
+            Ok(holder) => print(&format!("{holder} looks after the resources\n")),
+            Err(_) => Err(last.unwrap_or_else(|| {
+                anyhow::anyhow!(
+                    "nobody has renewed Lease {namespace}/{} in {} s",
+                    scope.lease_name,
+                    args.timeout_s
+                )
+            })),
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(look)
 }
 
 fn start(args: RunArgs) -> Result<()> {
@@ -103,9 +162,9 @@ async fn act(args: RunArgs) -> Result<()> {
     let served = tokio::spawn(metrics::serve(listener, metrics.clone()));
     let (stop, stopping) = watch::channel(false);
     let holder = args.pod_name.clone().unwrap_or_else(|| format!("{}-{}", host_name(), std::process::id()));
-    let lease_namespace =
-        args.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
-    let election = Election::new(client.clone(), &lease_namespace, &args.lease_name, &holder);
+    let lease_namespace = args.scope.lease_namespace(&client);
+    let lease = &args.scope.lease_name;
+    let election = Election::new(client.clone(), &lease_namespace, lease, &holder);
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let work = async {
@@ -118,10 +177,10 @@ async fn act(args: RunArgs) -> Result<()> {
             () = stopped(stopping.clone()) => return Ok(()),
         }
         metrics.leads(true);
-        tracing::info!(holder, lease_namespace, lease = args.lease_name, "this replica acts");
+        tracing::info!(holder, lease_namespace, lease, "this replica acts");
         let context = Arc::new(Context::new(client.clone(), holder.clone(), metrics.clone()));
         tokio::select! {
-            () = run::run(context, args.namespace.as_deref(), stopped(stopping.clone())) => Ok(()),
+            () = run::run(context, args.scope.namespace.as_deref(), stopped(stopping.clone())) => Ok(()),
             () = election.hold() => bail!("the Lease is lost: another replica may act"),
         }
     };
@@ -155,7 +214,7 @@ async fn finish(
 
 /// Waits until the API server knows the resource.
 async fn until_served(client: &Client, args: &RunArgs, metrics: &Metrics) {
-    let api = run::clusters(client, args.namespace.as_deref());
+    let api = run::clusters(client, args.scope.namespace.as_deref());
     while let Err(error) = api.list_metadata(&ListParams::default().limit(1)).await {
         tracing::warn!(%error, "quorateclusters.quorate.dev cannot be listed yet");
         tokio::time::sleep(PROBE).await;

@@ -9,6 +9,7 @@ use quorate_proto::convert::status::{change_error_of_status, said};
 use quorate_proto::v1;
 use quorate_proto::v1::admin_client::AdminClient;
 use quorate_proto::v1::change_layout_error::Code;
+use quorate_proto::v1::change_wait::Kind;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::observed::{
@@ -146,10 +147,12 @@ fn node_seen(status: &v1::StatusResponse) -> NodeSeen {
             v1::Membership::Left => Membership::Left,
         },
         version: status.version.clone(),
-        change: status
-            .change
-            .as_ref()
-            .map(|change| ProgressSeen { began: change.began, pending_bytes: change.bytes_pending }),
+        change: status.change.as_ref().map(|change| ProgressSeen {
+            began: change.began,
+            pending_bytes: change.bytes_pending,
+            // All that are left answer, and these are too few.
+            lacks_owners: change.waits.iter().any(|wait| wait.kind() == Kind::Reach && wait.nodes.is_empty()),
+        }),
         hints: status.hints.map_or(0, |hints| hints.count),
         partitions_unavailable: status.partitions_unavailable,
         partitions_under_replicated: status.partitions_under_replicated,
@@ -158,6 +161,7 @@ fn node_seen(status: &v1::StatusResponse) -> NodeSeen {
 }
 
 fn layout_seen(layout: v1::Layout) -> LayoutSeen {
+    let partitions = u32::try_from(layout.owners.len()).unwrap_or(u32::MAX);
     let mut owned = vec![0_u32; layout.members.len()];
     for owner in layout.owners.iter().flat_map(|owners| &owners.members) {
         if let Some(owned) = owned.get_mut(*owner as usize) {
@@ -187,8 +191,10 @@ fn layout_seen(layout: v1::Layout) -> LayoutSeen {
     LayoutSeen {
         cluster: hexadecimal(&layout.cluster_id),
         epoch: layout.epoch,
+        partitions,
         n: layout.n,
         members: members.collect(),
+        voters: layout.voters,
         buckets: buckets.collect(),
         change,
     }
@@ -221,6 +227,23 @@ mod tests {
     }
 
     #[test]
+    fn a_node_tells_when_too_few_owners_are_left() {
+        let wait = |kind: Kind, nodes: &[u64]| v1::ChangeWait {
+            kind: kind.into(),
+            nodes: nodes.to_vec(),
+            partitions: 3,
+        };
+        let seen = |waits: Vec<v1::ChangeWait>| {
+            let change = Some(v1::ChangeProgress { began: 7, waits, ..Default::default() });
+            node_seen(&v1::StatusResponse { change, ..Default::default() }).change
+        };
+        let expected = |lacks_owners| Some(ProgressSeen { began: 7, pending_bytes: 0, lacks_owners });
+        assert_eq!(seen(vec![wait(Kind::CatchUp, &[1]), wait(Kind::Reach, &[])]), expected(true));
+        assert_eq!(seen(vec![wait(Kind::Reach, &[2])]), expected(false), "that one may come back");
+        assert_eq!(seen(vec![wait(Kind::Resume, &[])]), expected(false));
+    }
+
+    #[test]
     fn a_layout_tells_how_much_each_member_owns_and_what_is_becoming_of_it() {
         let member = |node_id, name: &str| v1::Member { node_id, name: name.into(), ..Default::default() };
         let owners = |members: &[u32]| v1::Owners { members: members.to_vec() };
@@ -234,7 +257,7 @@ mod tests {
             change: Some(change),
             ..Default::default()
         });
-        assert_eq!(layout.cluster, "ab".repeat(16));
+        assert_eq!((layout.cluster.as_str(), layout.partitions), ("ab".repeat(16).as_str(), 3));
         assert_eq!(layout.members.iter().map(|member| member.partitions).collect::<Vec<_>>(), [2, 1]);
         assert!(layout.leaves(1) && !layout.leaves(2) && layout.change.is_some_and(|change| change.sizes));
     }

@@ -134,6 +134,8 @@ pub struct ProgressSeen {
     pub began: u64,
     /// What it has still to take, in bytes, about.
     pub pending_bytes: u64,
+    /// Whether it has partitions of which too few old owners are left: it waits until what only lost ones held is given up.
+    pub lacks_owners: bool,
 }
 
 /// A volume claim.
@@ -158,10 +160,14 @@ pub struct LayoutSeen {
     pub cluster: String,
     /// Which layout: each has a higher one.
     pub epoch: u64,
+    /// Into how many partitions keys are spread, for good.
+    pub partitions: u32,
     /// Owners of every partition.
     pub n: u32,
     /// Those that are members now.
     pub members: Vec<MemberSeen>,
+    /// Who chooses the next layout.
+    pub voters: Vec<u64>,
     /// The buckets' quorums.
     pub buckets: Vec<BucketSeen>,
     /// The change under way, if one is.

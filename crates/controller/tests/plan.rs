@@ -4,8 +4,8 @@ mod seen;
 
 use k8s_openapi::jiff::SignedDuration;
 use quorate_controller::crd::{MemberState, TopologyState};
-use quorate_controller::observed::{BucketSeen, ChangeSeen, Membership, Observed, Trouble};
-use quorate_controller::plan::{Action, Change, Pace, plan};
+use quorate_controller::observed::{BucketSeen, ChangeSeen, Membership, Observed, ProgressSeen, Trouble};
+use quorate_controller::plan::{Action, Change, Failure, Pace, failing, plan};
 use quorate_proto::v1;
 use quorate_proto::v1::change_layout_request::Order;
 use seen::{bare, condition, founded, node, pod};
@@ -252,6 +252,82 @@ fn a_member_is_lost_when_its_pod_runs_another_node_on_another_volume_or_for_long
 }
 
 #[test]
+fn a_change_that_waits_for_people_says_what_to_do() {
+    let message = |observed: &Observed| {
+        let status = plan(observed).status;
+        let degraded = status.conditions.into_iter().find(|condition| condition.type_ == "Degraded");
+        degraded.expect("it is told").message
+    };
+    let mut observed = founded(3);
+    let layout = observed.layout.as_mut().expect("a layout");
+    layout.change = Some(ChangeSeen {
+        began: 5,
+        members: vec![0, 1, 2],
+        lost: vec![1],
+        added: vec![7],
+        ..Default::default()
+    });
+    assert_ne!(condition(&plan(&observed).status, "Degraded").1, "LossToBeAccepted");
+    let mut told = node(2, Membership::Member, 5);
+    told.change = Some(ProgressSeen { began: 5, lacks_owners: true, ..Default::default() });
+    observed.pods.insert(2, pod(&observed, 2, Some(told)));
+    assert_eq!(condition(&plan(&observed).status, "Degraded"), ("True", "LossToBeAccepted"));
+    let said = message(&observed);
+    assert!(
+        said.contains("quorate layout accept-loss --yes") && said.contains("docs/OPERATIONS.md"),
+        "{said}"
+    );
+    let notices = plan(&observed).notices;
+    assert!(
+        notices.iter().any(|notice| notice.warning && notice.reason == "LossToBeAccepted"),
+        "{notices:?}"
+    );
+
+    // Two of three voters run as other nodes, or do not answer at all.
+    let mut observed = founded(3);
+    observed.pods.insert(1, pod(&observed, 1, Some(node(77, Membership::None, 0))));
+    assert_eq!(condition(&plan(&observed).status, "Degraded").1, "MemberLost", "two of three can choose");
+    observed.pods.insert(2, pod(&observed, 2, Some(node(78, Membership::None, 0))));
+    assert_eq!(condition(&plan(&observed).status, "Degraded"), ("True", "VotersMissing"));
+    let said = message(&observed);
+    for part in ["of 3 these are missing: ex-1, ex-2", "quorate directory force-lost", "docs/OPERATIONS.md"] {
+        assert!(said.contains(part), "{said}");
+    }
+    // One of those that are left was told to do without them.
+    observed.layout.as_mut().expect("a layout").voters = vec![0];
+    assert_eq!(condition(&plan(&observed).status, "Degraded").1, "MemberLost");
+    // A pod that has just been started is waited for.
+    let mut observed = founded(3);
+    for at in [1, 2] {
+        let mut starts = pod(&observed, at, None);
+        starts.created = observed.now;
+        observed.pods.insert(at, starts);
+    }
+    assert_eq!(condition(&plan(&observed).status, "Degraded").0, "False");
+}
+
+#[test]
+fn one_member_and_several_are_spoken_of_as_such() {
+    let absent = |silent: &[i32]| {
+        let mut observed = founded(5);
+        for &at in silent {
+            observed.pods.insert(at, pod(&observed, at, None));
+        }
+        let status = plan(&observed).status;
+        status
+            .conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "Degraded")
+            .expect("it is told")
+            .message
+    };
+    assert_eq!(absent(&[1]), "ex-1 does not answer");
+    assert_eq!(absent(&[1, 3]), "ex-1, ex-3 do not answer");
+    assert_eq!(Change::Zones(vec!["ex-1".into()]).in_words(), "ex-1 is in another zone");
+    assert_eq!(Change::Add(vec!["ex-3".into()]).in_words(), "makes ex-3 a member");
+}
+
+#[test]
 fn n_moves_by_one_and_buckets_that_would_not_fit_move_with_it() {
     let mut observed = founded(5);
     let layout = observed.layout.as_mut().expect("a layout");
@@ -377,7 +453,58 @@ fn volumes_grow_with_the_spec_and_say_when_they_cannot() {
     );
     observed.growth_refused = Some("the storage class does not allow it".into());
     assert_eq!(actions(&observed), []);
-    assert_eq!(condition(&plan(&observed).status, "StorageReady"), ("False", "GrowthRefused"));
+    let told = plan(&observed).status;
+    assert_eq!(condition(&told, "StorageReady"), ("False", "GrowthRefused"));
+    assert_eq!(condition(&told, "Ready"), ("False", "GrowthRefused"), "it is not as its spec says");
+    assert_eq!(condition(&told, "Available").0, "True");
+}
+
+#[test]
+fn what_cannot_be_done_is_not_ready_and_what_serves_is_still_available() {
+    let observed = founded(3);
+    let whole = plan(&observed).status;
+    let refused = Failure { message: "apply: apply StatefulSet ex: it is invalid".into(), lasts: true };
+    let told = failing(None, whole.clone(), &refused, observed.now);
+    for (name, expected) in [
+        ("Ready", ("False", "ActionFailed")),
+        ("Progressing", ("False", "ActionFailed")),
+        ("Degraded", ("True", "ActionFailed")),
+        ("Available", ("True", "QuorumsReached")),
+    ] {
+        assert_eq!(condition(&told, name), expected, "{name}");
+    }
+    let degraded =
+        told.conditions.iter().find(|condition| condition.type_ == "Degraded").expect("it is told");
+    assert_eq!((&degraded.message, degraded.observed_generation), (&refused.message, Some(1)));
+    // An API server that does not answer may do so the next time.
+    let passes = Failure { lasts: false, ..refused.clone() };
+    let told = failing(None, whole, &passes, observed.now);
+    assert_eq!((condition(&told, "Ready").0, condition(&told, "Degraded").0), ("False", "False"));
+    // What was wrong before may be why.
+    let mut lost = founded(3);
+    lost.pods.insert(1, pod(&lost, 1, Some(node(77, Membership::None, 0))));
+    let told = failing(None, plan(&lost).status, &refused, lost.now);
+    assert_eq!(condition(&told, "Degraded"), ("True", "MemberLost"));
+}
+
+#[test]
+fn kept_volumes_with_another_number_of_partitions_are_told_of_and_nothing_is_done() {
+    let mut observed = founded(3);
+    observed.cluster.status = Some(plan(&observed).status);
+    observed.cluster.spec.partitions = 128;
+    let told = plan(&observed);
+    assert_eq!(actions(&observed), []);
+    for (name, expected) in [("Ready", "False"), ("Degraded", "True")] {
+        assert_eq!(condition(&told.status, name), (expected, "PartitionsDiffer"), "{name}");
+    }
+    assert_eq!(condition(&told.status, "Available").0, "True", "what is there serves");
+    let notice = told.notices.iter().find(|notice| notice.reason == "PartitionsDiffer").expect("an event");
+    let said =
+        "the volumes hold a cluster of 256 partitions; spec.partitions says 128, and cannot be changed";
+    assert!(notice.warning && notice.message == said, "{notice:?}");
+    // What can be mended is told first.
+    observed.pods.insert(1, pod(&observed, 1, None));
+    assert_eq!(condition(&plan(&observed).status, "Degraded").1, "MembersAbsent");
 }
 
 #[test]

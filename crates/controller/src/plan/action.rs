@@ -151,16 +151,24 @@ impl Change {
     /// In a sentence.
     pub fn in_words(&self) -> String {
         match self {
-            Self::Add(pods) => format!("makes {} members", pods.join(", ")),
+            Self::Add(pods) => match pods.as_slice() {
+                [pod] => format!("makes {pod} a member"),
+                pods => format!("makes {} members", pods.join(", ")),
+            },
             Self::Remove(pod) => format!("removes {pod}: it hands over what it holds first"),
-            Self::Replace(pods) => {
-                format!("new nodes take the places of those that {} had lost", pods.join(", "))
-            }
+            Self::Replace(pods) => match pods.as_slice() {
+                [pod] => format!("a new node takes the place of the one that {pod} has lost"),
+                pods => format!("new nodes take the places of those that {} have lost", pods.join(", ")),
+            },
             Self::DeclareLost(pods) => {
-                format!("the change need not wait for what {} held: their volumes are gone", pods.join(", "))
+                let volumes = if pods.len() == 1 { "its volume is" } else { "their volumes are" };
+                format!("the change need not wait for what {} held: {volumes} gone", pods.join(", "))
             }
             Self::Replication { n, r, w } => format!("changes the replication to N {n}, R {r}, W {w}"),
-            Self::Zones(pods) => format!("{} are in other zones", pods.join(", ")),
+            Self::Zones(pods) => match pods.as_slice() {
+                [pod] => format!("{pod} is in another zone"),
+                pods => format!("{} are in other zones", pods.join(", ")),
+            },
             Self::Pause => "pauses the change of the layout".into(),
             Self::Resume => "resumes the change of the layout".into(),
         }

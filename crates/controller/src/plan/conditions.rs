@@ -81,19 +81,36 @@ fn whole_seconds(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// The status that is told when an action could not be done.
+/// An action that could not be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which one and why, for people.
+    pub message: String,
+    /// Whether it will be the same the next time, as far as is known.
+    pub lasts: bool,
+}
+
+/// The status that is told when an action could not be done: what runs is not what the spec says. Whether it serves is another question.
 pub fn failing(
     before: Option<&QuorateClusterStatus>,
     mut after: QuorateClusterStatus,
-    action: &str,
-    error: &str,
+    failure: &Failure,
     now: Timestamp,
 ) -> QuorateClusterStatus {
+    const REASON: &str = "ActionFailed";
     let before = before.map(|status| status.conditions.as_slice()).unwrap_or_default();
     let generation = after.observed_generation;
-    for condition in after.conditions.iter_mut().filter(|condition| condition.type_ == PROGRESSING) {
-        let verdict = Verdict::no("ActionFailed", format!("{action}: {error}"));
-        *condition = verdict.condition(PROGRESSING, before, generation, now);
+    for condition in &mut after.conditions {
+        let verdict = match condition.type_.as_str() {
+            PROGRESSING | READY => Verdict::no(REASON, failure.message.clone()),
+            // What is wrong already may be why.
+            DEGRADED if failure.lasts && condition.status != "True" => {
+                Verdict::yes(REASON, failure.message.clone())
+            }
+            _ => continue,
+        };
+        let name = condition.type_.clone();
+        *condition = verdict.condition(&name, before, generation, now);
     }
     after
 }

@@ -3,7 +3,7 @@
 use quorate_proto::v1;
 
 use super::{Action, Step};
-use crate::observed::{Membership, Observed};
+use crate::observed::{LayoutSeen, Membership, Observed};
 use crate::render::peer_address;
 
 /// What the node in this pod is to be as a member.
@@ -60,6 +60,18 @@ pub(super) fn found(observed: &Observed) -> Option<Step> {
     let pods = (0..spec.replicas).collect();
     let message = format!("founds the cluster of {} nodes", spec.replicas);
     Some(Step::act(Action::Found { pods, request }, "Founding", message))
+}
+
+/// That the cluster was founded with another number of partitions than is asked for, if so: the resource was made again on volumes
+/// that were kept. Nothing changes that number.
+pub(super) fn other_partitions(observed: &Observed, layout: &LayoutSeen) -> Option<String> {
+    let asked = observed.cluster.spec.partitions;
+    (layout.partitions != asked.unsigned_abs()).then(|| {
+        format!(
+            "the volumes hold a cluster of {} partitions; spec.partitions says {asked}, and cannot be changed",
+            layout.partitions
+        )
+    })
 }
 
 /// The resource's UID, whose 32 hexadecimal digits name no other cluster.

@@ -54,14 +54,21 @@ fn doing(observed: &Observed, layout: &LayoutSeen, change: &ChangeSeen) -> (&'st
     };
     let leaving: Vec<u64> =
         layout.members.iter().map(|member| member.id).filter(|id| !change.members.contains(id)).collect();
+    let one = change.added.len() == 1;
     match () {
         () if !change.added.is_empty() && !leaving.is_empty() => {
-            ("Replacing", format!("{} take over from {}", list(&change.added), list(&leaving)))
+            let verb = if one { "takes" } else { "take" };
+            ("Replacing", format!("{} {verb} over from {}", list(&change.added), list(&leaving)))
         }
         () if !change.added.is_empty() => {
-            ("ScalingUp", format!("{} gather their share", list(&change.added)))
+            let verb = if one { "gathers its" } else { "gather their" };
+            ("ScalingUp", format!("{} {verb} share", list(&change.added)))
         }
-        () if !leaving.is_empty() => ("ScalingDown", format!("{} hands over what it holds", list(&leaving))),
+        () if !leaving.is_empty() => {
+            let verb =
+                if leaving.len() == 1 { "hands over what it holds" } else { "hand over what they hold" };
+            ("ScalingDown", format!("{} {verb}", list(&leaving)))
+        }
         () if change.sizes => ("ChangingReplication", "owners gather what they are to hold".into()),
         () => ("Rebalancing", "owners gather what they are to hold".into()),
     }
@@ -83,8 +90,12 @@ fn replace(observed: &Observed, layout: &LayoutSeen) -> Option<Step> {
         displaced(observed, layout).into_iter().partition(|displaced| displaced.gone);
     if gone.is_empty() {
         let names = names(observed, &doubted);
+        let (nodes, other, they) = match names.len() {
+            1 => ("node", "is another one than the member of this name, whose volume", "it is"),
+            _ => ("nodes", "are other ones than the members of these names, whose volumes", "they are"),
+        };
         let message = format!(
-            "the nodes in {} are other ones than the members of these names, whose volumes may come back; after {} s they are replaced",
+            "the {nodes} in {} {other} may come back; after {} s {they} replaced",
             names.join(", "),
             super::GRACE.as_secs()
         );

@@ -27,7 +27,7 @@ mod status;
 mod verdicts;
 
 pub use action::{Action, Change, Notice};
-pub use conditions::failing;
+pub use conditions::{Failure, failing};
 pub use lost::GRACE;
 pub use status::members_absent;
 

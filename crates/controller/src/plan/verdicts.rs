@@ -5,14 +5,17 @@ use super::conditions::{
     Verdict,
 };
 use super::confirm::is_young;
+use super::found::other_partitions;
 use super::lost::displaced;
 use super::status::count;
 use super::{Step, claims};
 use crate::crd::{Condition, MemberState, QuorateClusterStatus};
-use crate::observed::{Membership, Observed};
+use crate::observed::{LayoutSeen, MemberSeen, Membership, NodeSeen, Observed};
 
 /// Why nothing is under way when nothing is to be done.
 pub(super) const DONE: &str = "Done";
+
+const PARTITIONS_DIFFER: &str = "PartitionsDiffer";
 
 /// All conditions, always in this order.
 pub(super) fn conditions(
@@ -25,7 +28,7 @@ pub(super) fn conditions(
     let degraded = degraded(observed);
     let progressing = progressing(step);
     let storage = storage(observed);
-    let ready = ready(observed, status, &available, &progressing);
+    let ready = ready(observed, status, &available, &progressing, &storage);
     let blocked = match &step.blocked {
         Some((reason, message)) => Verdict::yes(reason, message.clone()),
         None => Verdict::no("NotBlocked", ""),
@@ -55,6 +58,7 @@ fn ready(
     status: &QuorateClusterStatus,
     available: &Verdict,
     progressing: &Verdict,
+    storage: &Verdict,
 ) -> Verdict {
     if !available.is(true) {
         return Verdict::no("NotAvailable", available.message.clone());
@@ -70,6 +74,12 @@ fn ready(
             status.ready_replicas
         );
         return Verdict::no("MembersNotReady", message);
+    }
+    if let Some(message) = observed.layout.as_ref().and_then(|layout| other_partitions(observed, layout)) {
+        return Verdict::no(PARTITIONS_DIFFER, message);
+    }
+    if !storage.is(true) {
+        return Verdict::no(storage.reason, storage.message.clone());
     }
     Verdict::yes("AllServe", format!("all {asked} members serve their part"))
 }
@@ -132,6 +142,9 @@ fn degraded(observed: &Observed) -> Verdict {
             return Verdict::yes("ForeignVolume", message);
         }
     }
+    if let Some((reason, message)) = waits_for_people(observed, layout) {
+        return Verdict::yes(reason, message);
+    }
     if let Some(displaced) = displaced(observed, layout).first() {
         let message =
             format!("the node in {} is another one than before", observed.pod_name(displaced.ordinal));
@@ -140,17 +153,58 @@ fn degraded(observed: &Observed) -> Verdict {
     let absent: Vec<&str> = layout
         .members
         .iter()
-        .filter(|member| observed.pod_of(member.id).is_none() && !layout.is_lost(member.id))
-        .filter(|member| {
-            let pod = observed.ordinal(&member.name).and_then(|at| observed.pods.get(&at));
-            pod.is_none_or(|pod| !pod.deleting && !is_young(observed, pod))
-        })
+        .filter(|member| !layout.is_lost(member.id) && is_absent(observed, member))
         .map(|member| member.name.as_str())
         .collect();
     if !absent.is_empty() {
-        return Verdict::yes("MembersAbsent", format!("{} do not answer", absent.join(", ")));
+        let verb = if absent.len() == 1 { "does" } else { "do" };
+        return Verdict::yes("MembersAbsent", format!("{} {verb} not answer", absent.join(", ")));
+    }
+    // It does not pass, so it must not hide what else is wrong.
+    if let Some(message) = other_partitions(observed, layout) {
+        return Verdict::yes(PARTITIONS_DIFFER, message);
     }
     Verdict::no("AsExpected", "")
+}
+
+/// What no waiting brings about, if those that are silent are gone for good: people have to say so.
+fn waits_for_people(observed: &Observed, layout: &LayoutSeen) -> Option<(&'static str, String)> {
+    let waits = |began: u64| {
+        let lacking = |node: &NodeSeen| node.change.is_some_and(|own| own.began == began && own.lacks_owners);
+        observed.nodes().any(|(_, node)| lacking(node))
+    };
+    if let Some(change) = layout.change.as_ref().filter(|change| waits(change.began)) {
+        let message = format!(
+            "the change of epoch {} waits for more owners of some partitions than are left, and does not go on by itself: \
+             `quorate layout accept-loss --yes` in a pod gives up what only lost members held; \
+             see docs/OPERATIONS.md, \"The majority of the voters is lost, on Kubernetes\"",
+            change.began
+        );
+        return Some(("LossToBeAccepted", message));
+    }
+    let silent: Vec<&MemberSeen> = layout
+        .members
+        .iter()
+        .filter(|member| layout.voters.contains(&member.id) && is_absent(observed, member))
+        .collect();
+    if silent.is_empty() || (layout.voters.len() - silent.len()) * 2 > layout.voters.len() {
+        return None;
+    }
+    let names: Vec<&str> = silent.iter().map(|member| member.name.as_str()).collect();
+    let message = format!(
+        "the layout cannot be changed, for the majority of the voters does not answer: of {} these are missing: {}. If they are gone \
+         for good, `quorate directory force-lost` is needed; see docs/OPERATIONS.md, \"The majority of the voters is lost, on Kubernetes\"",
+        layout.voters.len(),
+        names.join(", ")
+    );
+    Some(("VotersMissing", message))
+}
+
+/// Whether a member does not answer, and is not about to.
+fn is_absent(observed: &Observed, member: &MemberSeen) -> bool {
+    let pod = observed.ordinal(&member.name).and_then(|at| observed.pods.get(&at));
+    observed.pod_of(member.id).is_none()
+        && pod.is_none_or(|pod| !pod.deleting && (!is_young(observed, pod) || pod.node.node().is_some()))
 }
 
 fn without_layout(observed: &Observed) -> Verdict {

@@ -30,7 +30,7 @@ use serde_json::json;
 
 use crate::crd::{QuorateCluster, QuorateClusterStatus};
 use crate::metrics::Metrics;
-use crate::plan::{self, Notice, Pace};
+use crate::plan::{self, Failure, Notice, Pace};
 use carry_out::Outcome;
 use memory::{Memories, Memory};
 
@@ -57,7 +57,7 @@ pub struct Context {
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
     /// The API server has not done what was asked.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", said(source))]
     Kubernetes {
         /// What was asked.
         what: String,
@@ -73,6 +73,18 @@ impl ReconcileError {
     fn of(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
         move |source| Self::Kubernetes { what, source }
+    }
+
+    /// Whether it will be the same the next time, as far as is known.
+    fn lasts(&self) -> bool {
+        match self {
+            // A conflict, too many requests, or one that took too long.
+            Self::Kubernetes { source: kube::Error::Api(status), .. } => {
+                (400..500).contains(&status.code) && ![408, 409, 429].contains(&status.code)
+            }
+            Self::Kubernetes { .. } => false,
+            Self::Node(_) => true,
+        }
     }
 }
 
@@ -100,6 +112,24 @@ impl Context {
             tracing::warn!(%error, reason = notice.reason, "an event could not be recorded");
         }
     }
+}
+
+/// What the API server says, or why it says nothing, for people: its own words, or those of all that has led to the error.
+fn said(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error {
+        let said = [&status.message, &status.reason].into_iter().find(|text| !text.is_empty());
+        return said.cloned().unwrap_or_else(|| format!("refused with code {}", status.code));
+    }
+    let mut words = error.to_string();
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+        let source = source.to_string();
+        if !words.contains(&source) {
+            words = format!("{words}: {source}");
+        }
+    }
+    words
 }
 
 /// Looks at one resource, and does what is due.
@@ -160,7 +190,8 @@ async fn look(
     let outcome = carry_out::all(context, &observed, &seen, &plan.actions, memory).await;
     if let Outcome::Failed { action, error } = &outcome {
         let before = observed.cluster.status.as_ref();
-        plan.status = plan::failing(before, plan.status, action, &error.to_string(), observed.now);
+        let failure = Failure { message: format!("{action}: {error}"), lasts: error.lasts() };
+        plan.status = plan::failing(before, plan.status, &failure, observed.now);
     }
     // Objects were made other than they were seen: whether that is all is not known before the next look, and until then
     // nobody is told that the newest spec has come true.
@@ -213,4 +244,31 @@ fn short_hash(text: &str) -> String {
 
 fn now() -> Timestamp {
     Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_the_api_server_said_and_whether_it_lasts() {
+        let answer = |code: u16, message: &str| {
+            let status =
+                json!({ "status": "Failure", "code": code, "message": message, "reason": "Invalid" });
+            let status = serde_json::from_value(status).expect("a status");
+            ReconcileError::of("apply StatefulSet ex")(kube::Error::Api(status))
+        };
+        let refused = answer(422, "requests: Invalid value: \"2\": must be less than or equal to cpu limit");
+        let told =
+            "apply StatefulSet ex: requests: Invalid value: \"2\": must be less than or equal to cpu limit";
+        assert_eq!((refused.to_string().as_str(), refused.lasts()), (told, true));
+        assert_eq!(answer(403, "").to_string(), "apply StatefulSet ex: Invalid");
+        for (code, lasts) in [(403, true), (409, false), (429, false), (500, false)] {
+            assert_eq!(answer(code, "why").lasts(), lasts, "{code}");
+        }
+        let broken = std::io::Error::other("connection refused");
+        let broken = ReconcileError::of("list the pods")(kube::Error::ReadEvents(broken));
+        assert_eq!(broken.to_string(), "list the pods: Error reading events stream: connection refused");
+        assert!(!broken.lasts());
+    }
 }

@@ -10,6 +10,8 @@ use crate::render::CONTAINER;
 const UNSCHEDULABLE_AFTER_S: i64 = 30;
 /// A container that has ended so often is not about to run.
 const RESTARTS: i32 = 3;
+/// Of a container's last words so many characters are told.
+const WORDS_MAX: usize = 300;
 
 pub(super) fn pod_seen(pod: &Pod, zone: String, node: Answer, now: Timestamp) -> PodSeen {
     let created = pod.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
@@ -96,8 +98,46 @@ fn last_end(status: &ContainerStatus) -> String {
     let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     ended.map_or_else(String::new, |ended| {
         let reason = ended.reason.as_deref().unwrap_or("Error");
-        format!("it ended with code {} ({reason})", ended.exit_code)
+        let words = last_words(ended.message.as_deref().unwrap_or_default());
+        let words = words.map_or_else(String::new, |words| format!(": {words}"));
+        format!("it ended with code {} ({reason}){words}", ended.exit_code)
     })
+}
+
+/// What a program has said last, in one line: its error and what caused it, or else the last line of its log. Of a log in JSON only
+/// errors are told, without their times: these would be others after every try.
+fn last_words(log: &str) -> Option<String> {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let words = match lines.iter().rposition(|line| line.starts_with("Error: ")) {
+        Some(at) => {
+            let mut words = lines.get(at)?.trim_start_matches("Error: ").to_owned();
+            let causes = lines.iter().skip(at + 1).filter(|line| **line != "Caused by:");
+            for cause in causes.take_while(|line| !line.starts_with("Stack backtrace:")) {
+                // Several causes are numbered.
+                let numbered =
+                    cause.split_once(": ").filter(|(at, _)| at.bytes().all(|c| c.is_ascii_digit()));
+                let cause = numbered.map_or(*cause, |(_, cause)| cause);
+                if !words.contains(cause) {
+                    words = format!("{words}: {cause}");
+                }
+            }
+            words
+        }
+        None => {
+            // Of a panic the last line says how to see more.
+            let last = lines.iter().rfind(|line| !line.starts_with("note: "))?;
+            match serde_json::from_str::<serde_json::Value>(last) {
+                Ok(entry) if entry["level"] == "ERROR" => {
+                    let message = entry.pointer("/fields/message").or_else(|| entry.get("message"));
+                    message?.as_str()?.to_owned()
+                }
+                Ok(_) => return None,
+                Err(_) => (*last).to_owned(),
+            }
+        }
+    };
+    let cut = words.char_indices().nth(WORDS_MAX).map_or(words.len(), |(at, _)| at);
+    Some(if cut < words.len() { format!("{}...", words.get(..cut)?) } else { words })
 }
 
 #[cfg(test)]
@@ -139,6 +179,43 @@ mod tests {
             let found = trouble(&pod(&container(state.clone(), restarts)), 1);
             assert_eq!(found.map(|trouble| trouble.message).as_deref(), expected, "{state}");
         }
+    }
+
+    #[test]
+    fn a_pod_that_ends_says_why() {
+        let told = |message: &str| {
+            let container = json!({ "name": "node", "image": "", "imageID": "", "ready": false, "restartCount": 2,
+                "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+                "lastState": { "terminated": { "exitCode": 1, "reason": "Error", "message": message } } });
+            trouble(&pod(&container), 1).expect("it does not run").message
+        };
+        let setting =
+            "configuration: invalid type: found string \"x\", expected u64 for key \"transfer_bytes_per_s\"";
+        let log = r#"{"timestamp":"2026-12-01","level":"INFO","fields":{"message":"starts"}}"#;
+        let cases = [
+            (format!("Error: {setting}\n"), setting),
+            (
+                format!(
+                    "{log}\nError: starting\n\nCaused by:\n    0: opening\n    1: starting\n    2: denied\n"
+                ),
+                "starting: opening: denied",
+            ),
+            (
+                "thread 'main' panicked at src/a.rs:1:\nbroken\nnote: run with `RUST_BACKTRACE=1`".into(),
+                "broken",
+            ),
+            (log.replace("INFO", "ERROR"), "starts"),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(told(&message), format!("it ended with code 1 (Error): {expected}"));
+        }
+        for nothing in ["", log] {
+            assert_eq!(told(nothing), "it ended with code 1 (Error)", "{nothing}");
+        }
+        assert_eq!(
+            told(&"é".repeat(1000)),
+            format!("it ended with code 1 (Error): {}...", "é".repeat(WORDS_MAX))
+        );
     }
 
     #[test]

@@ -106,6 +106,8 @@ fn container(cluster: &QuorateCluster) -> Result<Container, RenderError> {
         env: Some(environment::variables(cluster)?),
         ports: Some(vec![port("grpc", GRPC_PORT), port("http", HTTP_PORT), port("peer", PEER_PORT)]),
         resources: cluster.spec.resources.clone(),
+        // What it says last is why it does not start.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
         // A node that reads a large store back may take minutes before it says anything.
         startup_probe: Some(Probe {
             period_seconds: Some(2),

@@ -52,8 +52,10 @@ pub(crate) fn founded(replicas: i32) -> Observed {
     observed.layout = Some(LayoutSeen {
         cluster: CLUSTER.into(),
         epoch: 5,
+        partitions: 256,
         n: 3,
         members: (0..replicas).map(member).collect(),
+        voters: (0..replicas).map(|at| u64::from(at.unsigned_abs())).collect(),
         buckets: vec![BucketSeen { name: DEFAULT_BUCKET.into(), n: 3, r: 2, w: 2 }],
         change: None,
     });

@@ -72,7 +72,11 @@ impl Quorate {
             epoch,
             membership,
             version: "0.1.0".into(),
-            change: change.map(|change| ProgressSeen { began: change.began, pending_bytes: 7 }),
+            change: change.map(|change| ProgressSeen {
+                began: change.began,
+                pending_bytes: 7,
+                lacks_owners: false,
+            }),
             hints: self.hints_of(id),
             partitions_unavailable: u32::from(down > spare as usize),
             partitions_under_replicated: u32::from(down > 0),
@@ -86,8 +90,11 @@ impl Quorate {
         let layout = LayoutSeen {
             cluster: request.cluster_id.iter().map(|byte| format!("{byte:02x}")).collect(),
             epoch: 1,
+            partitions: request.partitions,
             n: request.n,
             members,
+            // All members choose.
+            voters: Vec::new(),
             buckets: vec![bucket],
             change: None,
         };
