@@ -111,7 +111,7 @@ pub fn pulls(pages: u64) -> f64 {
 }
 
 /// Partitions that get another owner when a node is added, all of one weight and in one zone: as few as make the fullest node as empty
-/// as it can be (`placement`). None at all when that does not become emptier, which can be where PN is less than M squared.
+/// as it can be (`placement`). None at all when that does not become emptier, which can be where PN is less than M(M+1).
 pub fn moved_partitions(size: Size) -> usize {
     let replicas = size.partitions as usize * size.n as usize;
     let most = replicas.div_ceil(size.nodes + 1);
