@@ -1,5 +1,5 @@
 //! The way of the core's commits into the store: all of a turn as one batch, in order, again when the disk was full, and not before the
-//! store has room, for it would make the loop wait, and all that shares its thread.
+//! store has room, for it would make the loop wait, and all that shares its thread. (One batch larger than the room left still waits in it.)
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
