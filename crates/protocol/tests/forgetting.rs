@@ -62,6 +62,40 @@ fn nothing_is_forgotten_while_a_member_is_away() {
     assert_eq!(owners_that_hold(&world), 0);
 }
 
+/// The owner that comes last in the order of preference.
+const LAST: u64 = 5;
+
+/// What carries a key's container, or may lead to its being carried, to the last owner or from it.
+fn about_data_of_the_last(flying: &world::Flying) -> bool {
+    let about_data = matches!(
+        flying.message,
+        Message::Replicate { .. }
+            | Message::FetchReply { .. }
+            | Message::Compare { .. }
+            | Message::CompareReply { .. }
+            | Message::Exchange { .. }
+    );
+    about_data && [flying.from, flying.to].contains(&LAST)
+}
+
+#[test]
+fn nothing_is_forgotten_while_an_owner_knows_nothing_of_it() {
+    // A hint would keep it, too: the owner's own word has to be enough.
+    let mut world = World::new(5, Limits { message_age: BOUND, hints: 0, ..Limits::default() });
+    let owners = world.owners();
+    assert_eq!(owners[2], LAST);
+    world.hold = Some(about_data_of_the_last);
+    world.put(owners[0], "k", QuorumMode::Strict).expect("two owners are enough");
+    world.delete(owners[0], "k", QuorumMode::Strict).expect("two owners are enough");
+    world.run(10 * BOUND);
+    assert!(!world.has(LAST, OWNED), "it has heard of nothing");
+    assert_eq!(owners_that_hold(&world), 2);
+    // It hears of it by comparing, and holds it for long enough.
+    world.hold = None;
+    world.run(10 * BOUND);
+    assert_eq!(owners_that_hold(&world), 0);
+}
+
 #[test]
 fn what_was_read_too_long_ago_is_refused() {
     let mut world = world();
