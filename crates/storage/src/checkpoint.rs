@@ -127,6 +127,16 @@ impl Background {
             .collect()
     }
 
+    /// A log that has been long enough for a checkpoint will be so again, and takes fewer writes in segments that are there.
+    fn spares_to_keep(&self) -> usize {
+        let options = &self.shared.options;
+        let between_checkpoints = usize::try_from(options.checkpoint_log_bytes / options.segment_bytes);
+        match self.shared.room.is_short() {
+            true => options.spare_segments,
+            false => options.spare_segments.saturating_add(between_checkpoints.unwrap_or(0)),
+        }
+    }
+
     /// Removes what the checkpoint covers, oldest first, or keeps it for new segments. Returns the bytes of its records.
     fn drop_segments(&mut self) -> Result<u64, String> {
         let shared = Arc::clone(&self.shared);
@@ -138,7 +148,7 @@ impl Background {
                 .open(&segment.path)
                 .and_then(|file| file.len_bytes())
                 .is_ok_and(|length| length == shared.options.segment_bytes);
-            let keep = has_full_length && shared.pool.lock().spares.len() < shared.options.spare_segments;
+            let keep = has_full_length && shared.pool.lock().spares.len() < self.spares_to_keep();
             let spare = spare_path(&log, self.next_spare_id);
             let dropped = if keep { disk.rename(&segment.path, &spare) } else { disk.remove(&segment.path) };
             dropped.map_err(|error| format!("drop {}: {error}", segment.path.display()))?;

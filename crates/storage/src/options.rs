@@ -12,7 +12,8 @@ pub struct StoreOptions {
     /// Length of a segment file of the commit log, written out with zeros before use so that a sync of the log has
     /// only data to write. Default 32 MiB.
     pub segment_bytes: u64,
-    /// Segment files kept ready for use, besides the one in use. Default 2.
+    /// Segment files made ready for use, besides the one in use. Finished ones that a checkpoint covers are kept for use as well, as
+    /// many as the log may take until the next checkpoint, unless space is short. Default 2.
     pub spare_segments: usize,
     /// A record of the log takes waiting batches up to this many bytes (and always at least one batch).
     /// Default 8 MiB.
