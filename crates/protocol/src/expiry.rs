@@ -33,7 +33,7 @@ impl Node {
         if container.expire(turn.now.wall_ms, self.last_writer_wins(key.bucket)) {
             self.stats.expired_values +=
                 held.container.siblings.len() as u64 - container.siblings.len() as u64;
-            let encoded = container.encode();
+            let encoded = container.pack();
             self.hold_new(turn, key, container, encoded);
         }
     }

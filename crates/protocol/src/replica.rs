@@ -349,7 +349,7 @@ impl Node {
         }
         let lww = self.last_writer_wins(key.bucket);
         if held.container.is_absent() {
-            let encoded = if theirs.expire(wall_ms, lww) { theirs.encode() } else { incoming };
+            let encoded = if theirs.expire(wall_ms, lww) { theirs.pack() } else { incoming };
             return Ok(Some((theirs, encoded)));
         }
         let mut ours = Container::clone(&held.container);
@@ -358,7 +358,7 @@ impl Node {
             // Equal containers encode alike: what came is kept as it is.
             Merged::TookOther => Some((theirs, incoming)),
             Merged::Mixed => {
-                let encoded = ours.encode();
+                let encoded = ours.pack();
                 Some((ours, encoded))
             }
         })

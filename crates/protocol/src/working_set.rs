@@ -350,7 +350,8 @@ impl WorkingSet {
     }
 }
 
-/// The key twice, the container decoded and encoded, and the maps' and allocations' own needs.
+/// The key, the encoding, of which the values are slices, and what the rest takes: the container, the maps' places for the key,
+/// allocations' own needs.
 fn size(key: &KeyRef, held: &Held) -> usize {
-    2 * key.key.len() + 2 * held.encoded.0.len() + 400
+    key.key.len() + held.encoded.0.len() + 600
 }

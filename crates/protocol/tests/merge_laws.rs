@@ -177,7 +177,7 @@ proptest! {
             prop_assert!(shown.is_none() || shown == greatest);
         } else {
             let stays = before.siblings.iter().filter(|sibling| !sibling.is_expired(now)).cloned();
-            prop_assert_eq!(after.siblings, stays.collect::<Vec<_>>());
+            prop_assert_eq!(after.siblings, stays.collect::<quorate_protocol::version::Siblings>());
         }
     }
 

@@ -48,7 +48,7 @@ impl Node {
             held
         } else {
             container.expire(turn.now.wall_ms, target.quorums.lww);
-            let encoded = container.encode();
+            let encoded = container.pack();
             self.write_here(turn, &target, container, encoded)
         };
         let tally = self.write_tally(&target);

@@ -73,7 +73,7 @@ impl Node {
                     value: put.value,
                 };
                 container.put(&seen, sibling);
-                let encoded = container.encode();
+                let encoded = container.pack();
                 let held = self.write_here(turn, &target, container, encoded);
                 self.coordinator.recent.remember_put(turn.time(), put.operation, target.key.clone(), dot);
                 (dot, held)

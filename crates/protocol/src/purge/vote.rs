@@ -122,7 +122,7 @@ impl Node {
         container.retire(retired);
         if container.context.vector().len() < before {
             self.stats.actors_pruned += (before - container.context.vector().len()) as u64;
-            let encoded = container.encode();
+            let encoded = container.pack();
             self.hold_new(turn, key, container, encoded);
         }
     }

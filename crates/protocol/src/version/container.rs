@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use super::{Context, Dot};
 use crate::id::{ActorId, OperationId};
@@ -58,6 +59,9 @@ pub struct Sibling {
     pub value: Bytes,
 }
 
+/// The values of a key. One, as most keys have, stands in the container itself.
+pub type Siblings = SmallVec<[Sibling; 1]>;
+
 /// All that is known of one key: what was seen, and of that what lives. One without siblings is a tombstone (or,
 /// with an empty context, a key that was never written).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +69,7 @@ pub struct Container {
     /// Covers every sibling's dot, and the dots of all that was overwritten or deleted.
     pub context: Context,
     /// The values that nothing seen has replaced, sorted by dot.
-    pub siblings: Vec<Sibling>,
+    pub siblings: Siblings,
 }
 
 /// How a merged container relates to the two that went in.

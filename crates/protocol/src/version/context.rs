@@ -1,6 +1,7 @@
 //! Dots and the contexts that cover them.
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::id::ActorId;
 
@@ -13,6 +14,10 @@ pub struct Dot {
     pub seq: u64,
 }
 
+/// As many owners as keys usually have, each with an entry, stand in the container itself: no allocation, and memory that is there
+/// already when the container is looked at.
+const ENTRIES_IN_PLACE: usize = 3;
+
 /// What has been seen of a key: a set of dots, most of them told by a vector.
 ///
 /// Covers a dot when `seq <= vector[actor]` or the dot is in the cloud. Kept normal: both parts sorted, no cloud dot
@@ -20,9 +25,9 @@ pub struct Dot {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Context {
     /// Sorted by actor; no entry is 0.
-    vector: Vec<(ActorId, u64)>,
+    vector: SmallVec<[(ActorId, u64); ENTRIES_IN_PLACE]>,
     /// Sorted, none covered by the vector.
-    cloud: Vec<Dot>,
+    cloud: SmallVec<[Dot; 1]>,
 }
 
 impl Context {

@@ -11,7 +11,7 @@ mod encoded;
 mod expiry;
 mod token;
 
-pub use container::{Container, ContentType, Merged, Sibling};
+pub use container::{Container, ContentType, Merged, Sibling, Siblings};
 pub use context::{Context, Dot};
 pub use encoded::{DecodeError, Digest, EncodedContainer};
 pub(crate) use expiry::Union;
