@@ -179,6 +179,8 @@ impl Node {
         encoded: EncodedContainer,
         mut others: Vec<StoreOp>,
     ) -> Held {
+        // Mostly there are none, and pushing would make room for four.
+        others.reserve_exact(1);
         others.push(StoreOp::Put { key: keys::record(place, key), value: encoded.0.clone() });
         let commit = self.commits.issue(turn.effects, others);
         let held = Held { digest: container.digest(), container: Arc::new(container), encoded, commit };

@@ -96,7 +96,7 @@ impl ScanPage {
 pub trait Store {
     /// Takes a batch: visible to reads when this returns, durable once [`durable`](Self::durable) has reached
     /// the returned number. When a batch names a key twice, the later operation holds.
-    fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError>;
+    fn submit(&self, batch: &[StoreOp]) -> Result<CommitNumber, StoreError>;
 
     /// The highest number up to which every batch is durable.
     fn durable(&self) -> CommitNumber;

@@ -167,13 +167,13 @@ impl State {
 }
 
 impl Store for SimDisk {
-    fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError> {
+    fn submit(&self, batch: &[StoreOp]) -> Result<CommitNumber, StoreError> {
         let mut state = self.state.borrow_mut();
         if state.full {
             return Err(StoreError::Full { detail: "the simulated disk has no room".into() });
         }
-        apply(&mut state.visible, &batch);
-        state.waiting.push_back(batch);
+        apply(&mut state.visible, batch);
+        state.waiting.push_back(batch.to_vec());
         state.submitted += 1;
         Ok(CommitNumber(state.submitted))
     }
@@ -274,7 +274,7 @@ mod tests {
         for seed in 0..50 {
             let disk = SimDisk::default();
             for value in ["1", "2", "3", "4"] {
-                disk.submit(vec![put("a", value), put("b", value)]).expect("there is room");
+                disk.submit(&[put("a", value), put("b", value)]).expect("there is room");
             }
             disk.sync(CommitNumber(2));
             disk.crash(&mut SimRng::new(seed, 0));
@@ -293,22 +293,22 @@ mod tests {
     #[test]
     fn damage_hides_a_record_until_another_has_taken_its_place_on_the_disk() {
         let disk = SimDisk::default();
-        let first = disk.submit(vec![put("a", "1"), put("b", "1")]).expect("there is room");
+        let first = disk.submit(&[put("a", "1"), put("b", "1")]).expect("there is room");
         disk.sync(first);
         disk.damage(Bytes::from_static(b"a"));
         assert!(matches!(disk.get(b"a"), Err(StoreError::Corrupt { .. })));
         assert!(disk.get(b"b").is_ok());
         let page = disk.scan(b"", None, 10, 1000).expect("damage does not end a scan");
         assert_eq!((page.entries.len(), &page.damaged[..]), (1, &[Bytes::from_static(b"a")][..]));
-        disk.submit(vec![put("a", "2")]).expect("there is room");
+        disk.submit(&[put("a", "2")]).expect("there is room");
         assert_eq!(disk.get(b"a"), Ok(Some(Bytes::from_static(b"2"))));
         // A crash that loses the new record brings the damaged one back.
         let mut crashes = (0..50).map(|seed| {
             let other = SimDisk::default();
-            let first = other.submit(vec![put("a", "1")]).expect("there is room");
+            let first = other.submit(&[put("a", "1")]).expect("there is room");
             other.sync(first);
             other.damage(Bytes::from_static(b"a"));
-            other.submit(vec![put("a", "2")]).expect("there is room");
+            other.submit(&[put("a", "2")]).expect("there is room");
             other.crash(&mut SimRng::new(seed, 0));
             other.is_damaged(b"a")
         });
@@ -321,30 +321,30 @@ mod tests {
         let record = keys::data(PartitionId(1), BucketId(2), b"k");
         let mark = keys::key_of(&record).map(|key| keys::hole(&key)).expect("it is a container's");
         let (old, new) = (Bytes::from_static(b"old"), Bytes::from_static(b"new"));
-        let commit = |batch| {
+        let commit = |batch: &[StoreOp]| {
             let number = disk.submit(batch).expect("there is room");
             disk.sync(number);
         };
-        commit(vec![StoreOp::Put { key: record.clone(), value: old.clone() }]);
+        commit(&[StoreOp::Put { key: record.clone(), value: old.clone() }]);
         disk.damage(record.clone());
         assert!(disk.is_troubled(&record) && !disk.is_marked(&record));
         let drop_record = StoreOp::Delete { key: record.clone() };
-        commit(vec![StoreOp::Put { key: mark.clone(), value: Bytes::new() }, drop_record]);
-        commit(vec![StoreOp::Put { key: record.clone(), value: new }]);
+        commit(&[StoreOp::Put { key: mark.clone(), value: Bytes::new() }, drop_record]);
+        commit(&[StoreOp::Put { key: record.clone(), value: new }]);
         assert!(disk.is_troubled(&record) && disk.is_marked(&record));
         assert_eq!(disk.lost_values(&record), [old]);
-        commit(vec![StoreOp::Delete { key: mark }]);
+        commit(&[StoreOp::Delete { key: mark }]);
         assert!(!disk.is_troubled(&record) && disk.lost_values(&record).is_empty());
     }
 
     #[test]
     fn a_full_disk_takes_nothing_and_can_be_read() {
         let disk = SimDisk::default();
-        disk.submit(vec![put("a", "1")]).expect("there is room");
+        disk.submit(&[put("a", "1")]).expect("there is room");
         disk.set_full(true);
-        assert!(matches!(disk.submit(vec![put("a", "2")]), Err(StoreError::Full { .. })));
+        assert!(matches!(disk.submit(&[put("a", "2")]), Err(StoreError::Full { .. })));
         assert_eq!(disk.get(b"a"), Ok(Some(Bytes::from_static(b"1"))));
         disk.set_full(false);
-        assert_eq!(disk.submit(vec![put("a", "2")]), Ok(CommitNumber(2)));
+        assert_eq!(disk.submit(&[put("a", "2")]), Ok(CommitNumber(2)));
     }
 }

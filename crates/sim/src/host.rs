@@ -178,7 +178,7 @@ mod tests {
             let past: Vec<Life> = recovered.kept.past.into_values().collect();
             assert_eq!(past, ends);
             let written = StoreOp::Put { key: Bytes::from_static(b"k"), value: Bytes::new() };
-            let number = disk.submit(vec![written]).expect("there is room");
+            let number = disk.submit(&[written]).expect("there is room");
             disk.sync(number);
             let life = Life { boot: start, start: StartId(start), sequence: disk.sequence() };
             assert!(life.sequence > recovered.kept.sequence);
@@ -186,9 +186,7 @@ mod tests {
         }
         // A copy of an earlier moment shows less.
         let copy = disk.clone();
-        disk.sync(
-            disk.submit(vec![StoreOp::Delete { key: Bytes::from_static(b"k") }]).expect("there is room"),
-        );
+        disk.sync(disk.submit(&[StoreOp::Delete { key: Bytes::from_static(b"k") }]).expect("there is room"));
         let ended = |disk| recover(disk, NodeId(9), StartId(9)).expect("it is whole").kept.past[&3].sequence;
         assert_eq!(ended(&disk), Sequence(ended(&copy).0 + 1));
         assert_eq!(forget_lives(&disk), Ok(0));

@@ -46,7 +46,7 @@ fn commit_and_wait(bencher: Bencher<'_, '_>, ops: u64) {
     let next = AtomicU64::new(0);
     bencher.counter(ItemsCount::new(ops)).bench_local(|| {
         let first = next.fetch_add(ops, Ordering::Relaxed);
-        let number = store.submit((first..first + ops).map(put).collect()).expect("there is room");
+        let number = store.submit(&(first..first + ops).map(put).collect::<Vec<_>>()).expect("there is room");
         store.wait_durable(number).expect("the disk works");
     });
 }
@@ -58,7 +58,7 @@ fn commit_and_wait_together(bencher: Bencher<'_, '_>) {
     let next = AtomicU64::new(0);
     bencher.counter(ItemsCount::new(2u64)).bench(|| {
         let first = next.fetch_add(2, Ordering::Relaxed);
-        let number = store.submit(vec![put(first), put(first + 1)]).expect("there is room");
+        let number = store.submit(&[put(first), put(first + 1)]).expect("there is room");
         store.wait_durable(number).expect("the disk works");
     });
 }
@@ -74,14 +74,14 @@ fn submit(bencher: Bencher<'_, '_>, ops: u64) {
             let first = next.fetch_add(ops, Ordering::Relaxed);
             (first..first + ops).map(put).collect::<Vec<_>>()
         })
-        .bench_local_values(|batch| store.submit(batch).expect("there is room"));
+        .bench_local_values(|batch| store.submit(&batch).expect("there is room"));
 }
 
 #[divan::bench(sample_count = 200, sample_size = 500)]
 fn get_from_memtable(bencher: Bencher<'_, '_>) {
     let (_directory, store) = open();
     for number in 0..KEYS {
-        store.submit(vec![put(number)]).expect("there is room");
+        store.submit(&[put(number)]).expect("there is room");
     }
     get_each(bencher, &store);
 }
@@ -90,7 +90,7 @@ fn get_from_memtable(bencher: Bencher<'_, '_>) {
 fn get_from_files(bencher: Bencher<'_, '_>) {
     let (_directory, store) = open();
     for number in 0..KEYS {
-        store.submit(vec![put(number)]).expect("there is room");
+        store.submit(&[put(number)]).expect("there is room");
     }
     store.checkpoint().expect("there is room");
     get_each(bencher, &store);
@@ -107,7 +107,7 @@ fn get_each(bencher: Bencher<'_, '_>, store: &SledStore) {
 fn scan_in_files(bencher: Bencher<'_, '_>, entries: usize) {
     let (_directory, store) = open();
     for number in 0..KEYS {
-        store.submit(vec![put(number)]).expect("there is room");
+        store.submit(&[put(number)]).expect("there is room");
     }
     store.checkpoint().expect("there is room");
     let next = AtomicU64::new(0);

@@ -68,7 +68,7 @@ fn main() {
                 let mut mine = 0u64;
                 // As a node does: many requests in flight, the answers to come when the store reports.
                 while !stop.load(Ordering::Relaxed) {
-                    let batch = (0..ops)
+                    let batch: Vec<_> = (0..ops)
                         .map(|_| {
                             state = state
                                 .wrapping_mul(6_364_136_223_846_793_005)
@@ -80,7 +80,7 @@ fn main() {
                             StoreOp::Put { key, value: Bytes::from(value) }
                         })
                         .collect();
-                    let number = store.submit(batch).expect("the disk has room");
+                    let number = store.submit(&batch).expect("the disk has room");
                     mine += ops;
                     submitted.fetch_add(ops, Ordering::Relaxed);
                     if number.0 > 1000 {

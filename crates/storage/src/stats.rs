@@ -107,7 +107,7 @@ mod tests {
         let segment_bytes = options.segment_bytes;
         let store = SledStore::open(directory.path(), options, StoreHooks::default()).expect("it opens");
         let put = StoreOp::Put { key: Bytes::from_static(b"k"), value: Bytes::from_static(b"v") };
-        let number = store.submit(vec![put]).expect("there is room");
+        let number = store.submit(&[put]).expect("there is room");
         store.wait_durable(number).expect("it is kept");
         // The segment that takes records, and one that will; the thread that makes it needs a moment.
         let made = (0..10_000).any(|_| {

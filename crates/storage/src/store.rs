@@ -108,8 +108,8 @@ impl SledStore {
 impl Store for SledStore {
     /// Refuses with `Full` while space is short, so that what was accepted can be kept. Blocks while more waits in memory
     /// than the options allow: look at [`pressure`](SledStore::pressure) to refuse work before that.
-    fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError> {
-        self.shared.submit(&batch)
+    fn submit(&self, batch: &[StoreOp]) -> Result<CommitNumber, StoreError> {
+        self.shared.submit(batch)
     }
 
     fn durable(&self) -> CommitNumber {

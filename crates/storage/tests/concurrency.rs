@@ -55,7 +55,7 @@ fn readers_never_see_an_old_value_a_deleted_one_or_a_gap() {
                     _ => StoreOp::Delete { key: even.into() },
                 };
                 let key = format!("key/{:02}", round % KEYS);
-                store.submit(vec![put(key, value(round)), even]).expect("there is room");
+                store.submit(&[put(key, value(round)), even]).expect("there is room");
                 submitted.store(round, Ordering::SeqCst);
             }
             done.store(true, Ordering::SeqCst);
@@ -115,7 +115,7 @@ fn submitters_wait_when_memory_is_full_and_go_on() {
                 for round in 0..2000 {
                     let key = format!("{thread}/{round}").into();
                     let batch = vec![StoreOp::Put { key, value: vec![7; 100].into() }];
-                    store.submit(batch).expect("there is room");
+                    store.submit(&batch).expect("there is room");
                     assert!(store.pressure().unapplied_bytes <= max);
                 }
                 // Larger than all limits: alone, it passes.
@@ -123,7 +123,7 @@ fn submitters_wait_when_memory_is_full_and_go_on() {
                     key: format!("{thread}/huge").into(),
                     value: vec![7; 200_000].into(),
                 }];
-                store.submit(huge).expect("there is room");
+                store.submit(&huge).expect("there is room");
             });
         }
     });
@@ -186,12 +186,12 @@ fn compaction_gives_space_back() {
         |key: u64| StoreOp::Put { key: format!("{key:08}").into(), value: vec![key as u8; 2000].into() };
     let mut last = CommitNumber(0);
     for start in (0..30_000).step_by(50) {
-        last = store.submit((start..start + 50).map(put).collect()).expect("there is room");
+        last = store.submit(&(start..start + 50).map(put).collect::<Vec<_>>()).expect("there is room");
     }
     store.wait_durable(last).expect("the disk works");
     for start in (0..30_000).step_by(50).filter(|start| start % 500 != 0) {
         let batch = (start..start + 50).map(|key| StoreOp::Delete { key: format!("{key:08}").into() });
-        store.submit(batch.collect()).expect("there is room");
+        store.submit(&batch.collect::<Vec<_>>()).expect("there is room");
     }
     let most = store.stats().base_bytes;
     // Compactions go on between checkpoints, and end with one.

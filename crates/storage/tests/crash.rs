@@ -130,7 +130,7 @@ fn child() {
                     let number = {
                         let mut next = next.lock().expect("no writer panics");
                         *next += 1;
-                        store.submit(batch(*next)).expect("the disk has room")
+                        store.submit(&batch(*next)).expect("the disk has room")
                     };
                     if (round + writer + seed).is_multiple_of(5) {
                         store.wait_durable(number).expect("batches become durable");

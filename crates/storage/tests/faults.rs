@@ -41,13 +41,13 @@ fn a_full_disk_loses_nothing_and_the_store_recovers_by_itself() {
     let store = open(&disk, directory.path(), growing());
     for (round, room) in [0u64, 1, 10, 700, 5000].into_iter().enumerate() {
         let first = round as u64 * 100_000;
-        let before = store.submit(put(first)).expect("there is room");
+        let before = store.submit(&put(first)).expect("there is room");
         store.wait_durable(before).expect("there is room");
         disk.faults.room_bytes.store(room, Ordering::SeqCst);
         let mut accepted = vec![first];
         let refusal = loop {
             let next = first + accepted.len() as u64;
-            match store.submit(put(next)) {
+            match store.submit(&put(next)) {
                 Ok(_) => accepted.push(next),
                 Err(error) => break error,
             }
@@ -67,7 +67,7 @@ fn a_full_disk_loses_nothing_and_the_store_recovers_by_itself() {
 
         disk.faults.room_bytes.store(u64::MAX, Ordering::SeqCst);
         store.wait_durable(last).expect("what was accepted becomes durable when there is room");
-        while let Err(error) = store.submit(put(first + 50_000)) {
+        while let Err(error) = store.submit(&put(first + 50_000)) {
             assert!(matches!(error, StoreError::Full { .. }), "{error}");
             std::thread::yield_now();
         }
@@ -85,11 +85,11 @@ fn a_full_disk_loses_nothing_and_the_store_recovers_by_itself() {
 fn a_process_that_ends_while_the_disk_is_full_keeps_what_was_durable() {
     let (directory, disk) = (TempDir::new().expect("a temporary directory"), FaultyDisk::default());
     let store = open(&disk, directory.path(), growing());
-    let numbers = (0..50).map(|number| store.submit(put(number)).expect("there is room"));
+    let numbers = (0..50).map(|number| store.submit(&put(number)).expect("there is room"));
     let last = numbers.max();
     store.wait_durable(last.expect("there were batches")).expect("there is room");
     disk.faults.room_bytes.store(100, Ordering::SeqCst);
-    let accepted = (50..).take_while(|number| store.submit(put(*number)).is_ok()).count() as u64;
+    let accepted = (50..).take_while(|number| store.submit(&put(*number)).is_ok()).count() as u64;
     drop(store);
     disk.faults.room_bytes.store(u64::MAX, Ordering::SeqCst);
     let store = open(&disk, directory.path(), growing());
@@ -106,9 +106,9 @@ fn below_the_reserve_batches_are_refused_until_there_is_room_again() {
     let (directory, disk) = (TempDir::new().expect("a temporary directory"), FaultyDisk::default());
     let options = StoreOptions { free_reserve_bytes: 1 << 20, ..StoreOptions::tiny() };
     let store = open(&disk, directory.path(), options.clone());
-    store.submit(put(1)).expect("there is room");
+    store.submit(&put(1)).expect("there is room");
     disk.faults.free_bytes.store(1000, Ordering::SeqCst);
-    let refusal = (2..).find_map(|number| store.submit(put(number)).err()).expect("the shortage is noticed");
+    let refusal = (2..).find_map(|number| store.submit(&put(number)).err()).expect("the shortage is noticed");
     assert!(
         matches!(&refusal, StoreError::Full { detail } if detail.contains("1000 bytes are free")),
         "{refusal}"
@@ -117,9 +117,9 @@ fn below_the_reserve_batches_are_refused_until_there_is_room_again() {
     drop(store);
     let store = open(&disk, directory.path(), options);
     assert!(holds(&store, 1), "a store opens without room");
-    assert!(matches!(store.submit(put(1)), Err(StoreError::Full { .. })), "and knows it from the start");
+    assert!(matches!(store.submit(&put(1)), Err(StoreError::Full { .. })), "and knows it from the start");
     disk.faults.free_bytes.store(u64::MAX, Ordering::SeqCst);
-    while store.submit(put(0)).is_err() {
+    while store.submit(&put(0)).is_err() {
         std::thread::yield_now();
     }
 }
@@ -138,12 +138,12 @@ fn a_failed_sync_is_final_and_never_tried_again() {
     // Without spare segments, the log's syncs are the only ones.
     let store = SledStore::open_on(Arc::new(disk.clone()), directory.path(), growing(), hooks)
         .expect("the store opens");
-    let durable = store.submit(put(1)).expect("nothing is wrong yet");
+    let durable = store.submit(&put(1)).expect("nothing is wrong yet");
     store.wait_durable(durable).expect("nothing is wrong yet");
 
     disk.faults.sync_fails.store(true, Ordering::SeqCst);
     let syncs = disk.faults.syncs.load(Ordering::SeqCst);
-    let lost = store.submit(put(2)).expect("nothing is known to be wrong yet");
+    let lost = store.submit(&put(2)).expect("nothing is known to be wrong yet");
     let error = store.wait_durable(lost).expect_err("the sync fails");
     assert!(
         matches!(&error, StoreError::Failed { detail } if detail.contains("injected sync error")),
@@ -151,7 +151,7 @@ fn a_failed_sync_is_final_and_never_tried_again() {
     );
     disk.faults.sync_fails.store(false, Ordering::SeqCst);
 
-    assert_eq!(store.submit(put(3)), Err(error.clone()), "later batches are refused for the same reason");
+    assert_eq!(store.submit(&put(3)), Err(error.clone()), "later batches are refused for the same reason");
     assert_eq!(store.wait_durable(lost), Err(error.clone()));
     assert_eq!(store.checkpoint(), Err(error.clone()));
     assert_eq!(store.failure(), Some(error));
@@ -169,11 +169,11 @@ fn a_failed_sync_is_final_and_never_tried_again() {
 fn a_failed_sync_in_a_checkpoint_is_final_too() {
     let (directory, disk) = (TempDir::new().expect("a temporary directory"), FaultyDisk::default());
     let store = open(&disk, directory.path(), growing());
-    let number = store.submit(put(1)).expect("nothing is wrong yet");
+    let number = store.submit(&put(1)).expect("nothing is wrong yet");
     store.wait_durable(number).expect("nothing is wrong yet");
     disk.faults.sync_fails.store(true, Ordering::SeqCst);
     assert!(matches!(store.checkpoint(), Err(StoreError::Failed { .. })));
-    assert!(matches!(store.submit(put(2)), Err(StoreError::Failed { .. })));
+    assert!(matches!(store.submit(&put(2)), Err(StoreError::Failed { .. })));
     drop(store);
     disk.faults.sync_fails.store(false, Ordering::SeqCst);
     assert!(holds(&open(&disk, directory.path(), growing()), 1), "the log still has it");
@@ -184,7 +184,7 @@ fn a_write_error_that_is_not_about_space_is_final() {
     let (directory, disk) = (TempDir::new().expect("a temporary directory"), FaultyDisk::default());
     let store = open(&disk, directory.path(), growing());
     disk.faults.write_fails.store(true, Ordering::SeqCst);
-    let number = store.submit(put(1)).expect("nothing is known to be wrong yet");
+    let number = store.submit(&put(1)).expect("nothing is known to be wrong yet");
     assert!(matches!(store.wait_durable(number), Err(StoreError::Failed { .. })));
 }
 
@@ -221,6 +221,6 @@ fn submitters_that_wait_for_memory_hear_of_a_full_disk() {
     // The log takes batches, sled does not, until memory is full.
     disk.faults.free_bytes.store((1 << 20) - 1, Ordering::SeqCst);
     let refusal =
-        (1..).find_map(|number| store.submit(put(number)).err()).expect("it does not wait for ever");
+        (1..).find_map(|number| store.submit(&put(number)).err()).expect("it does not wait for ever");
     assert!(matches!(refusal, StoreError::Full { .. }), "{refusal}");
 }

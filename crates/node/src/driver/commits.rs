@@ -48,8 +48,7 @@ impl CommitQueue {
                 self.again = Some((Instant::now() + BUSY_RETRY, None));
                 return Ok(None);
             }
-            // Values are shared, so the copy that is kept for a refusal costs little.
-            match store.submit(ops.clone()) {
+            match store.submit(&ops) {
                 Ok(number) => self.submitted.push_back((number, through)),
                 Err(StoreError::Full { detail }) => {
                     self.kept.push_front((through, ops));
@@ -113,12 +112,12 @@ mod tests {
     }
 
     impl Store for Moody {
-        fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError> {
+        fn submit(&self, batch: &[StoreOp]) -> Result<CommitNumber, StoreError> {
             assert!(!self.busy.get(), "it would make its caller wait");
             if self.full.get() {
                 return Err(StoreError::Full { detail: "no room".into() });
             }
-            self.taken.borrow_mut().push(batch);
+            self.taken.borrow_mut().push(batch.to_vec());
             Ok(CommitNumber(self.taken.borrow().len() as u64))
         }
 

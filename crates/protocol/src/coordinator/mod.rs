@@ -82,6 +82,7 @@ pub(crate) struct Asked {
 
 /// Where an operation stands.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is boxed with the rest of its operation")]
 pub(crate) enum Job {
     /// A put waits for its key's container.
     Put(put::Waiting),

@@ -142,7 +142,8 @@ impl Node {
         match writing.target.place {
             Place::Replica => {
                 writing.missing = owners.into_iter().filter(|&owner| owner != me).collect();
-                for owner in writing.missing.clone() {
+                for at in 0..writing.missing.len() {
+                    let owner = writing.missing[at];
                     if self.links.is_live(owner) {
                         self.replicate(turn, tag, began, &writing, owner);
                     } else {

@@ -41,8 +41,7 @@ pub fn recover(store: &impl Store, minted: NodeId, start: StartId) -> Result<Rec
         Some(bytes) => NodeId(u64::from_be_bytes(exactly("identity", &bytes)?)),
         None => {
             let value = Bytes::copy_from_slice(&minted.0.to_be_bytes());
-            let number =
-                store.submit(vec![StoreOp::Put { key: Bytes::from_static(keys::IDENTITY), value }])?;
+            let number = store.submit(&[StoreOp::Put { key: Bytes::from_static(keys::IDENTITY), value }])?;
             store.wait_durable(number)?;
             minted
         }
@@ -75,7 +74,7 @@ pub fn forget_lives(store: &impl Store) -> Result<usize, RecoverError> {
         None => 0,
     };
     let value = encode_lives(&BTreeMap::new());
-    let number = store.submit(vec![StoreOp::Put { key: Bytes::from_static(keys::LIVES), value }])?;
+    let number = store.submit(&[StoreOp::Put { key: Bytes::from_static(keys::LIVES), value }])?;
     store.wait_durable(number)?;
     Ok(known)
 }
@@ -93,7 +92,7 @@ pub fn force_lost(store: &impl Store, lost: &BTreeSet<NodeId>) -> Result<Layout,
     let forced = held.forced(node, lost)?;
     let value = Bytes::from(forced.encode());
     let put = StoreOp::Put { key: Bytes::from_static(keys::LAYOUT), value };
-    let number = store.submit(vec![put]).map_err(RecoverError::from)?;
+    let number = store.submit(&[put]).map_err(RecoverError::from)?;
     store.wait_durable(number).map_err(RecoverError::from)?;
     Ok(forced)
 }
@@ -162,7 +161,7 @@ pub fn boots(store: &impl Store) -> Result<u64, RecoverError> {
 /// Records this start, durably: peers must be able to tell this life from any that the directory had, or that a copy of it has.
 fn record_start(store: &impl Store, boot: u64, start: StartId, found: Sequence) -> Result<(), RecoverError> {
     let value = Bytes::from([start.0.to_be_bytes(), found.0.to_be_bytes()].concat());
-    let number = store.submit(vec![StoreOp::Put { key: keys::start(boot), value }])?;
+    let number = store.submit(&[StoreOp::Put { key: keys::start(boot), value }])?;
     store.wait_durable(number)?;
     Ok(())
 }

@@ -57,7 +57,7 @@ impl World {
         let Some(process) = &mut host.process else { return Ok(()) };
         let given = host
             .disk
-            .submit(ops)
+            .submit(&ops)
             .map_err(|error| violation("disk", format!("the simulated disk takes no batch: {error}")))?;
         if process.core_number(given) != number {
             return Err(violation(

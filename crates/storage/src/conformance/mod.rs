@@ -56,7 +56,7 @@ fn delete(key: impl AsRef<[u8]>) -> StoreOp {
 }
 
 fn submit(store: &impl Store, batch: Vec<StoreOp>) -> quorate_protocol::store::CommitNumber {
-    store.submit(batch).expect("a store with room takes a batch")
+    store.submit(&batch).expect("a store with room takes a batch")
 }
 
 fn get(store: &impl Store, key: impl AsRef<[u8]>) -> Option<Bytes> {

@@ -118,8 +118,9 @@ fn verify(found: &(Content, Vec<Bytes>), all: &Content, context: &str) -> Vec<By
 
 /// Heals what is damaged, as a node does, and sees that the store is whole from then on.
 fn heal(path: &Path, store: SledStore, damaged: &[Bytes], all: &Content, context: &str) {
-    let puts = damaged.iter().map(|key| StoreOp::Put { key: key.clone(), value: all[key].clone() }).collect();
-    store.submit(puts).expect("there is room");
+    let puts: Vec<_> =
+        damaged.iter().map(|key| StoreOp::Put { key: key.clone(), value: all[key].clone() }).collect();
+    store.submit(&puts).expect("there is room");
     // What sled cannot read shows itself now at the latest, and is no loss.
     let checkpointed = store.checkpoint();
     drop(store);
@@ -242,7 +243,7 @@ fn a_byte_of_any_file_changes_while_the_store_is_open() {
                     assert!(damaged.len() <= 1, "{text}: {damaged:?}");
                     let puts =
                         damaged.iter().map(|key| StoreOp::Put { key: key.clone(), value: all[key].clone() });
-                    let healed = store.submit(puts.collect()).and_then(|_| store.checkpoint());
+                    let healed = store.submit(&puts.collect::<Vec<_>>()).and_then(|_| store.checkpoint());
                     assert!(healed.is_ok() || is_sled, "{text}: {healed:?}");
                     drop(store);
                     match try_open(&altered) {

@@ -136,7 +136,7 @@ fn an_index_that_fails_in_use_is_built_anew_by_the_next_opening() {
         value: number.to_le_bytes().to_vec().into(),
     };
     for start in numbers.clone().step_by(500) {
-        store.submit((start..start + 500).map(put).collect()).expect("there is room");
+        store.submit(&(start..start + 500).map(put).collect::<Vec<_>>()).expect("there is room");
     }
     store.checkpoint().expect("there is room");
     drop(store);
@@ -157,7 +157,7 @@ fn an_index_that_fails_in_use_is_built_anew_by_the_next_opening() {
         matches!(&failed, StoreError::Failed { detail } if detail.contains("builds it anew")),
         "{failed}"
     );
-    assert!(matches!(store.submit(vec![put(1)]), Err(StoreError::Failed { .. })));
+    assert!(matches!(store.submit(&[put(1)]), Err(StoreError::Failed { .. })));
     drop(store);
     let store = open_small();
     assert!(store.open_report().rebuilt.is_some());

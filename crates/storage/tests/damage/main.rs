@@ -33,13 +33,13 @@ fn fill(store: &SledStore, numbers: std::ops::Range<u64>, value_bytes: usize) {
     for number in numbers {
         let value = Bytes::from(vec![number as u8; value_bytes]);
         let batch = vec![StoreOp::Put { key: key(number).into(), value }];
-        let number = store.submit(batch).expect("there is room");
+        let number = store.submit(&batch).expect("there is room");
         store.wait_durable(number).expect("the disk works");
     }
 }
 
 fn delete(store: &SledStore, number: u64) {
-    let number = store.submit(vec![StoreOp::Delete { key: key(number).into() }]).expect("there is room");
+    let number = store.submit(&[StoreOp::Delete { key: key(number).into() }]).expect("there is room");
     store.wait_durable(number).expect("the disk works");
 }
 

@@ -43,7 +43,7 @@ fn a_damaged_value_is_reported_with_its_key_and_others_can_be_read() {
     assert_eq!((readable(&page), page.damaged, page.more), (names(&[]), names(&[6]), false));
 
     fill(&store, 3..4, 10);
-    store.submit(vec![StoreOp::Delete { key: key(6).into() }]).expect("there is room");
+    store.submit(&[StoreOp::Delete { key: key(6).into() }]).expect("there is room");
     store.checkpoint().expect("there is room");
     let page = store.scan(b"", None, 100, 1 << 20).expect("all is well");
     assert_eq!(

@@ -47,12 +47,12 @@ struct MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn submit(&self, batch: Vec<StoreOp>) -> Result<CommitNumber, StoreError> {
+    fn submit(&self, batch: &[StoreOp]) -> Result<CommitNumber, StoreError> {
         let mut memory = self.memory.lock();
         for op in batch {
             match op {
-                StoreOp::Put { key, value } => drop(memory.entries.insert(key, value)),
-                StoreOp::Delete { key } => drop(memory.entries.remove(&key)),
+                StoreOp::Put { key, value } => drop(memory.entries.insert(key.clone(), value.clone())),
+                StoreOp::Delete { key } => drop(memory.entries.remove(key)),
             }
         }
         memory.batches += 1;

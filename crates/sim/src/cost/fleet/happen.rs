@@ -121,7 +121,7 @@ impl Fleet {
                     outbox.entry(to).or_default().push(message);
                 }
                 Effect::Commit { number, ops } => {
-                    let given = self.machines[at].disk.submit(ops)?;
+                    let given = self.machines[at].disk.submit(&ops)?;
                     ensure!(given == number, "a commit has another number than the core gave it");
                     self.plan_sync(at);
                 }
