@@ -41,6 +41,19 @@ pub(crate) struct Process {
     pub(crate) id: u64,
 }
 
+/// A process that has been told to stand goes on until the thread that hears of it first runs, which takes a while on a busy machine.
+fn wait_until_stopped(pid: &str) {
+    let started = Instant::now();
+    loop {
+        let told = Command::new("ps").args(["-o", "state=", "-p", pid]).output().expect("ps exists");
+        if told.stdout.trim_ascii().starts_with(b"T") {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "it does not stop");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 impl Process {
     fn start(&mut self) {
         let listen = |port: u16| format!("127.0.0.1:{port}");
@@ -95,6 +108,9 @@ impl Process {
         let pid = self.child.as_ref().expect("it is running").id().to_string();
         let status = Command::new("kill").args([signal, &pid]).status().expect("kill exists");
         assert!(status.success());
+        if signal == "-STOP" {
+            wait_until_stopped(&pid);
+        }
     }
 
     /// Waits for it to end by itself; returns its code, and none if a signal ended it.
