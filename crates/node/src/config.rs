@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use quorate_protocol::Limits;
 use serde::{Deserialize, Serialize};
@@ -224,7 +225,7 @@ impl fmt::Debug for Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file, the environment or a flag cannot be read, or names what does not exist.
-    #[error("configuration: {0}")]
+    #[error("configuration: {}", described(.0))]
     Read(Box<figment::Error>),
     /// A value breaks its bound.
     #[error("configuration: {field}: {reason}")]
@@ -234,6 +235,26 @@ pub enum ConfigError {
         /// The bound.
         reason: String,
     },
+}
+
+/// What is wrong, for people: the setting, what it says, and where.
+fn described(error: &figment::Error) -> String {
+    let setting = error.path.last().cloned().unwrap_or_default();
+    let wrong = match &error.kind {
+        Kind::UnknownField(name, _) => format!("{name}: there is no such setting"),
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let kind = match expected.as_str() {
+                "usize" | "u64" | "u32" | "u16" => "a whole number from 0",
+                other => other,
+            };
+            format!("{setting}: {found} is not {kind}")
+        }
+        _ => return error.to_string(),
+    };
+    match error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref()) {
+        Some(place) => format!("{wrong} (in {place})"),
+        None => wrong,
+    }
 }
 
 impl Settings {
@@ -366,7 +387,11 @@ mod tests {
             assert!(!Settings::default().unsafe_fault_injection);
             jail.create_file("node.toml", "grcp_listen = \"typo\"")?;
             let error = Settings::load(&args).expect_err("a typo").to_string();
-            assert!(error.contains("grcp_listen"), "{error}");
+            assert!(error.contains("grcp_listen: there is no such setting"), "{error}");
+            assert!(error.contains("node.toml"), "{error}");
+            jail.create_file("node.toml", "hints_max = -5")?;
+            let error = Settings::load(&args).expect_err("below the bound").to_string();
+            assert!(error.contains("hints_max: signed int `-5` is not a whole number from 0"), "{error}");
             jail.create_file("node.toml", "key_bytes_max = 0")?;
             let error = Settings::load(&args).expect_err("out of bounds").to_string();
             assert!(error.contains("key_bytes_max") && error.contains("1 to 65536"), "{error}");

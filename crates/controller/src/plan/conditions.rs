@@ -103,10 +103,12 @@ pub fn failing(
     for condition in &mut after.conditions {
         let verdict = match condition.type_.as_str() {
             PROGRESSING | READY => Verdict::no(REASON, failure.message.clone()),
-            // What is wrong already may be why.
-            DEGRADED if failure.lasts && condition.status != "True" => {
-                Verdict::yes(REASON, failure.message.clone())
+            // What is wrong already may be why; or it may be what holds up that it is mended.
+            DEGRADED if failure.lasts && condition.status == "True" => {
+                condition.message = format!("{}; {}", condition.message, failure.message);
+                continue;
             }
+            DEGRADED if failure.lasts => Verdict::yes(REASON, failure.message.clone()),
             _ => continue,
         };
         let name = condition.type_.clone();

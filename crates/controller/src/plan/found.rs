@@ -68,7 +68,7 @@ pub(super) fn other_partitions(observed: &Observed, layout: &LayoutSeen) -> Opti
     let asked = observed.cluster.spec.partitions;
     (layout.partitions != asked.unsigned_abs()).then(|| {
         format!(
-            "the volumes hold a cluster of {} partitions; spec.partitions says {asked}, and cannot be changed",
+            "the volumes hold a cluster of {} partitions; spec.partitions says {asked}, and cannot be changed: delete the resource, which keeps the volumes, and make it again with what they hold",
             layout.partitions
         )
     })

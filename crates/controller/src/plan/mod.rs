@@ -29,6 +29,7 @@ mod verdicts;
 pub use action::{Action, Change, Notice};
 pub use conditions::{Failure, failing};
 pub use lost::GRACE;
+pub use pods::all_are_newest;
 pub use status::members_absent;
 
 use crate::crd::QuorateClusterStatus;

@@ -98,9 +98,21 @@ fn why_not_without(observed: &Observed, ordinal: i32) -> Option<Unsettled> {
     }
 }
 
+/// Whether every pod there is to be is there and of the newest revision, so that nothing needs what only older ones had.
+pub fn all_are_newest(observed: &Observed) -> bool {
+    let Some(set) = &observed.stateful_set else { return false };
+    let newest = |pod: &PodSeen| !set.update_revision.is_empty() && pod.revision == set.update_revision;
+    (0..set.replicas).all(|ordinal| observed.pods.contains_key(&ordinal))
+        && observed.pods.values().all(newest)
+}
+
 /// Restarts a pod of an older revision that does not run: this is how a bad template recovers when it is corrected, whatever else is
-/// under way.
+/// under way. Not while a pod of the newest revision does not run either: what has only crashed would not come back.
 pub(super) fn mend(observed: &Observed) -> Option<Step> {
+    let newest = observed.stateful_set.as_ref().map(|set| set.update_revision.as_str());
+    if observed.pods.values().any(|pod| Some(pod.revision.as_str()) == newest && pod.trouble.is_some()) {
+        return None;
+    }
     let founded =
         observed.layout.is_some() || observed.cluster.status.as_ref().is_some_and(|status| status.epoch > 0);
     outdated(observed)

@@ -145,9 +145,13 @@ fn degraded(observed: &Observed) -> Verdict {
     if let Some((reason, message)) = waits_for_people(observed, layout) {
         return Verdict::yes(reason, message);
     }
-    if let Some(displaced) = displaced(observed, layout).first() {
-        let message =
-            format!("the node in {} is another one than before", observed.pod_name(displaced.ordinal));
+    let displaced = displaced(observed, layout);
+    let names: Vec<String> = displaced.iter().map(|member| observed.pod_name(member.ordinal)).collect();
+    if !names.is_empty() {
+        let message = match names.as_slice() {
+            [name] => format!("the node in {name} is another one than before"),
+            names => format!("the nodes in {} are others than before", names.join(", ")),
+        };
         return Verdict::yes("MemberLost", message);
     }
     let absent: Vec<&str> = layout

@@ -7,7 +7,8 @@
 use std::fmt::Debug;
 
 use k8s_openapi::NamespaceResourceScope;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -93,10 +94,6 @@ async fn no_budget(client: &Client, objects: &Objects, written: &mut Written) ->
     let Some(live) = api.get_metadata_opt(name).await.map_err(ReconcileError::of(what()))? else {
         return Ok(());
     };
-    let owner = |metadata: &kube::api::ObjectMeta| {
-        let owners = metadata.owner_references.iter().flatten();
-        owners.into_iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
-    };
     if owner(&live.metadata) != owner(metadata) {
         return Ok(());
     }
@@ -104,6 +101,41 @@ async fn no_budget(client: &Client, objects: &Objects, written: &mut Written) ->
     deleted.map_err(ReconcileError::of(what()))?;
     written.changed.push(format!("PodDisruptionBudget {name}"));
     Ok(())
+}
+
+/// Deletes the cluster's other ConfigMaps: no pod has them any more. Returns whether there was one.
+pub(super) async fn drop_older(
+    client: &Client,
+    newest: &ConfigMap,
+    memory: &mut Memory,
+) -> Result<bool, ReconcileError> {
+    let metadata = &newest.metadata;
+    let api: Api<ConfigMap> =
+        Api::namespaced(client.clone(), metadata.namespace.as_deref().unwrap_or_default());
+    let labels: Vec<String> =
+        metadata.labels.iter().flatten().map(|(name, value)| format!("{name}={value}")).collect();
+    let all = api.list_metadata(&ListParams::default().labels(&labels.join(","))).await;
+    let all = all.map_err(ReconcileError::of("list the ConfigMaps"))?;
+    let mut dropped = false;
+    for older in all.items.iter().map(|found| &found.metadata) {
+        if older.name == metadata.name || owner(older) != owner(metadata) {
+            continue;
+        }
+        let name = older.name.as_deref().unwrap_or_default();
+        match api.delete(name, &precisely(older.uid.clone())).await {
+            Ok(_) => dropped = true,
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(error) => return Err(ReconcileError::of(format!("delete ConfigMap {name}"))(error)),
+        }
+        memory.applied.remove(&format!("ConfigMap {name}"));
+    }
+    Ok(dropped)
+}
+
+/// Whose it is.
+fn owner(metadata: &ObjectMeta) -> Option<&str> {
+    let owners = metadata.owner_references.iter().flatten();
+    owners.into_iter().find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.as_str())
 }
 
 /// Deletes this very object, or nothing.

@@ -43,7 +43,12 @@ pub(super) async fn all(
     memory: &mut Memory,
 ) -> Outcome {
     let mut outcome = Outcome::Nothing;
+    let mut refused = None;
     for action in actions {
+        // The layout needs nothing of the objects: a lost member is replaced also while a spec is refused. All else waits.
+        if refused.is_some() && !matches!(action, Action::ChangeLayout { .. }) {
+            continue;
+        }
         match Box::pin(one(context, observed, seen, action, memory)).await {
             Ok(false) => {}
             Ok(true) => {
@@ -60,10 +65,13 @@ pub(super) async fn all(
                     context.publish(&observed.cluster, &notice).await;
                 }
             }
-            Err(error) => return Outcome::Failed { action: action.name(), error },
+            Err(error) if matches!(action, Action::Apply { .. }) => {
+                refused = Some(Outcome::Failed { action: action.name(), error });
+            }
+            Err(error) => return refused.unwrap_or(Outcome::Failed { action: action.name(), error }),
         }
     }
-    outcome
+    refused.unwrap_or(outcome)
 }
 
 /// Whether something is different now.
@@ -165,6 +173,9 @@ async fn make_so(
         _ => {}
     }
     let changed = written != apply::Written::default();
+    if !changed && crate::plan::all_are_newest(observed) {
+        return apply::drop_older(&context.client, &objects.config_map, memory).await;
+    }
     for (reason, message) in notices.into_iter().filter(|_| changed) {
         tracing::info!(
             namespace = observed.cluster.namespace(),

@@ -24,6 +24,8 @@ pub(super) struct Memory {
     pub(super) uncompared: bool,
     /// When a claim was refused to grow, and why.
     pub(super) growth_refused: Option<(Timestamp, String)>,
+    /// Whether something was under way at the last look, which goes on beside what has failed.
+    pub(super) busy: bool,
     /// Looks that have failed one after the other.
     pub(super) failures: u32,
     /// Members that do not answer.

@@ -141,7 +141,11 @@ pub async fn reconcile(
     let key = (cluster.namespace().unwrap_or_default(), cluster.name_any());
     let mut memory = context.memories.take(&key, cluster.uid().as_deref().unwrap_or_default());
     let result = Box::pin(look(&key, &context, &mut memory)).await;
-    memory.failures = if result.is_ok() { 0 } else { memory.failures.saturating_add(1) };
+    memory.failures = match &result {
+        Ok(_) => 0,
+        Err(_) if memory.busy => 1,
+        Err(_) => memory.failures.saturating_add(1),
+    };
     context.metrics.reconciled(began.elapsed(), result.is_ok());
     match result {
         Ok(Some(again)) => {
@@ -187,6 +191,7 @@ async fn look(
     let (seen, observed) = observe::observe(&context.client, cluster, memory).await?;
     let mut plan = plan::plan(&observed);
     memory.members_absent = plan::members_absent(&plan.status);
+    memory.busy = plan.pace == Pace::Busy;
     let outcome = carry_out::all(context, &observed, &seen, &plan.actions, memory).await;
     if let Outcome::Failed { action, error } = &outcome {
         let before = observed.cluster.status.as_ref();

@@ -37,7 +37,7 @@ pub use names::{
 /// The objects of one cluster, ready for server-side apply: each with its name, namespace, labels and owner.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objects {
-    /// The nodes' configuration file.
+    /// The nodes' configuration file, under a name of its own for each content. Pods of an older revision need the ones before.
     pub config_map: ConfigMap,
     /// Gives pods their names in DNS, ready or not.
     pub headless_service: Service,
@@ -65,8 +65,9 @@ pub fn objects(
 ) -> Result<Objects, RenderError> {
     let file = node_file::render(&cluster.spec.settings)?;
     let config_map = ConfigMap {
-        metadata: metadata(cluster, cluster.name_any())?,
+        metadata: metadata(cluster, names::config_name(&cluster.name_any(), &file))?,
         data: Some(BTreeMap::from([(names::NODE_FILE.to_owned(), file.clone())])),
+        immutable: Some(true),
         ..ConfigMap::default()
     };
     let service_account = ServiceAccount {

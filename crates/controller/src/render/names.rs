@@ -31,6 +31,12 @@ pub fn pod_name(cluster: &str, ordinal: i32) -> String {
     format!("{cluster}-{ordinal}")
 }
 
+/// The ConfigMap with this configuration file. Each content has its own, so that a pod that is not restarted keeps what it began with,
+/// however often its container is.
+pub(super) fn config_name(cluster: &str, file: &str) -> String {
+    format!("{cluster}-{}", super::node_file::hash(file))
+}
+
 /// The volume claim of the pod with this ordinal.
 pub fn claim_name(cluster: &str, ordinal: i32) -> String {
     format!("{CLAIM}-{cluster}-{ordinal}")

@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::ObjectMeta;
 
 use super::names::{
-    CLAIM, CONTAINER, GRPC_PORT, HTTP_PORT, NODE_FILE, PEER_PORT, SETTINGS_HASH, labels, name, selector,
+    CLAIM, CONTAINER, GRPC_PORT, HTTP_PORT, NODE_FILE, PEER_PORT, SETTINGS_HASH, config_name, labels, name,
+    selector,
 };
 use super::{RenderError, environment, node_file};
 use crate::crd::{PodTemplate, QuorateCluster};
@@ -44,11 +45,11 @@ pub(super) fn template(cluster: &QuorateCluster, file: &str) -> Result<PodTempla
             annotations: Some(annotations),
             ..ObjectMeta::default()
         }),
-        spec: Some(pod(cluster, name)?),
+        spec: Some(pod(cluster, name, file)?),
     })
 }
 
-fn pod(cluster: &QuorateCluster, name: &str) -> Result<PodSpec, RenderError> {
+fn pod(cluster: &QuorateCluster, name: &str, file: &str) -> Result<PodSpec, RenderError> {
     let asked = &cluster.spec.pod_template;
     Ok(PodSpec {
         service_account_name: Some(name.into()),
@@ -70,7 +71,7 @@ fn pod(cluster: &QuorateCluster, name: &str) -> Result<PodSpec, RenderError> {
             Volume {
                 name: "config".into(),
                 config_map: Some(ConfigMapVolumeSource {
-                    name: name.into(),
+                    name: config_name(name, file),
                     ..ConfigMapVolumeSource::default()
                 }),
                 ..Volume::default()
