@@ -9,7 +9,7 @@ use kube::api::DeleteParams;
 use serde_json::json;
 
 use crate::harness::commands::{Input, run};
-use crate::harness::database::{NAME, PATIENCE, is_ready, node_ids};
+use crate::harness::database::{NAME, PATIENCE, condition, is_ready, node_ids};
 use crate::harness::nodes::pod;
 use crate::harness::{Test, is_long, tell, until};
 
@@ -91,7 +91,7 @@ async fn scenario_08_10_a_pod_is_deleted_and_two_are_evicted() {
     test.converged().await;
 }
 
-/// Scenario 9.
+/// Scenario 9; and the same while the spec is one that cannot be carried out.
 #[tokio::test]
 async fn scenario_09_a_volume_is_lost() {
     let Some(test) = Test::begin("09").await else { return };
@@ -102,28 +102,8 @@ async fn scenario_09_a_volume_is_lost() {
         "09",
         "a volume is lost: a new node replaces the lost one without help, checksums equal",
         async {
-            let (ids, claims) = (node_ids(&test.status().await), test.claim_uids().await);
-            let claim = format!("data-{}", pod(2));
-            let of_namespace: Api<PersistentVolumeClaim> =
-                Api::namespaced(test.client.clone(), &test.namespace);
-            // The claim stays until its pod is gone.
-            of_namespace.delete(&claim, &DeleteParams::default()).await.expect("it is there");
-            test.delete_pod(&pod(2), Some(1)).await;
-            until("another volume is there", PATIENCE, async || {
-                let now = test.claim_uids().await;
-                if now.get(&claim).is_some_and(|uid| *uid != claims[&claim]) {
-                    Ok(())
-                } else {
-                    Err(format!("{now:?}"))
-                }
-            })
-            .await;
-            until("another node has its place", PATIENCE, async || {
-                let now = node_ids(&test.status().await);
-                let id = now.get(&pod(2)).filter(|id| !id.is_empty() && **id != ids[&pod(2)]);
-                id.map(|_| ()).ok_or_else(|| format!("{now:?}"))
-            })
-            .await;
+            let ids = node_ids(&test.status().await);
+            lose_volume(&test, 2).await;
             let now = node_ids(&test.settled().await);
             assert_ne!(now[&pod(2)], ids[&pod(2)]);
             assert_eq!((&now[&pod(0)], &now[&pod(1)]), (&ids[&pod(0)], &ids[&pod(1)]));
@@ -131,10 +111,48 @@ async fn scenario_09_a_volume_is_lost() {
             assert_eq!(layout.departed, [ids[&pod(2)].clone()]);
             let events = test.events().await;
             assert_eq!(events.get("ReplacingLostMembers"), Some(&1), "{events:?}");
-            test.finish_checker().await;
-            test.converged().await;
         },
     )
+    .await;
+    test.scenario("--", "a volume is lost while a spec is refused: it is replaced all the same", async {
+        let memory = json!({ "requests": { "memory": "512Mi" }, "limits": { "memory": "256Mi" } });
+        test.patch(json!({ "resources": memory })).await;
+        until("the spec is refused", PATIENCE, async || {
+            let (_, why) = condition(&test.status().await, "Degraded");
+            if why.starts_with("ActionFailed") { Ok(()) } else { Err(why) }
+        })
+        .await;
+        lose_volume(&test, 1).await;
+        test.patch(json!({ "resources": null })).await;
+        test.settled().await;
+    })
+    .await;
+    test.finish_checker().await;
+    test.converged().await;
+}
+
+/// Deletes a pod's claim and the pod, and waits until another node has its place.
+async fn lose_volume(test: &Test, ordinal: i32) {
+    let (ids, claims) = (node_ids(&test.status().await), test.claim_uids().await);
+    let claim = format!("data-{}", pod(ordinal));
+    let of_namespace: Api<PersistentVolumeClaim> = Api::namespaced(test.client.clone(), &test.namespace);
+    // The claim stays until its pod is gone.
+    of_namespace.delete(&claim, &DeleteParams::default()).await.expect("it is there");
+    test.delete_pod(&pod(ordinal), Some(1)).await;
+    until("another volume is there", PATIENCE, async || {
+        let now = test.claim_uids().await;
+        if now.get(&claim).is_some_and(|uid| *uid != claims[&claim]) {
+            Ok(())
+        } else {
+            Err(format!("{now:?}"))
+        }
+    })
+    .await;
+    until("another node has its place", PATIENCE, async || {
+        let now = node_ids(&test.status().await);
+        let id = now.get(&pod(ordinal)).filter(|id| !id.is_empty() && **id != ids[&pod(ordinal)]);
+        id.map(|_| ()).ok_or_else(|| format!("{now:?}"))
+    })
     .await;
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use quorate_proto::v1::change_layout_request::Order;
 use quorate_proto::v1::{Alteration, BucketSizes, ChangeLayoutRequest, GetLayoutRequest, Layout, Member};
 use rand::RngExt as _;
-use rand::seq::IndexedRandom as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{sleep, timeout};
 
@@ -39,6 +39,8 @@ enum Doing {
 pub(crate) struct Changes {
     doing: Doing,
     sizes: usize,
+    /// What is still to be dealt, the last first: whether a member leaves. A short run has sizes changed at least.
+    deck: Vec<bool>,
     /// When the last lost disk was replaced: another one may be lost only when all owners have been equal since.
     replaced: Instant,
     /// How often each was begun.
@@ -47,7 +49,13 @@ pub(crate) struct Changes {
 
 impl Changes {
     pub(crate) fn new() -> Self {
-        Self { doing: Doing::Nothing, sizes: 0, replaced: Instant::now(), happened: BTreeMap::new() }
+        Self {
+            doing: Doing::Nothing,
+            sizes: 0,
+            deck: vec![false],
+            replaced: Instant::now(),
+            happened: BTreeMap::new(),
+        }
     }
 
     /// With no change under way: begins the next one, perhaps.
@@ -56,7 +64,11 @@ impl Changes {
         if self.go_on(cluster, &layout).await || !matches!(self.doing, Doing::Nothing) {
             return;
         }
-        if rng.random_ratio(1, 3) {
+        if self.deck.is_empty() {
+            self.deck.extend([true, false, false]);
+            self.deck.shuffle(rng);
+        }
+        if self.deck.pop() == Some(true) {
             let members: Vec<usize> =
                 (0..cluster.nodes.len()).filter(|&at| is_member(&layout, cluster.nodes[at].id)).collect();
             let node = *members.choose(rng).expect("there are members");
